@@ -169,6 +169,7 @@ class dispatcher:
 
     def set_socket(self, sock: _Any, map: dict[_Any, _Any] | None = None) -> None:
         """*sock* is this channel's, in the map at once."""
+        _events.renewed(self, sock)
         self.socket = sock
         self._fileno = sock.fileno()
         self.add_channel(map)

@@ -188,6 +188,17 @@ def tells_itself(obj: Any) -> bool:
         return False
 
 
+def renewed(obj: Any, sock: Any) -> None:
+    """*obj* gets *sock* in the place of what it has: as after a close, if that is gone, though the number may be the same.
+
+    Not if *sock* is TLS over the same connection, which has taken the number over.
+    """
+    global closes
+    before = vars(obj).get("socket")
+    if before is not None and before.fileno() != sock.fileno() and not hasattr(sock, "do_handshake"):
+        closes = obj._dispatch_closes = closes + 1
+
+
 def closed_since(obj: Any, number: int) -> bool:
     """Whether *obj* was closed after so many closes."""
     return generation(obj)[0] > number

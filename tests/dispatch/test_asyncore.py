@@ -7,6 +7,7 @@ import importlib
 import os
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -1047,6 +1048,53 @@ def test_a_socket_that_was_made_in_this_turn_has_no_events_yet(map, turn):
     assert channel.events == ["read"]
     channel.close()
     theirs.close()
+
+
+@pytest.mark.parametrize("way", ["closed", "wrapped", "tls"])
+def test_a_socket_that_is_set_in_this_turn_under_the_same_number_has_no_events_of_another(map, turn, way):
+    """The number tells nothing: a new connection has the old one's, and so has the old connection with something over it."""
+    ours, theirs = socket.socketpair()
+    far, full = socket.socketpair()
+    full.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while full.send(bytes(65536)):
+            pass
+
+    class Wrapped:
+        def __init__(self, sock):
+            self.sock = sock
+
+        def __getattr__(self, name):
+            return getattr(self.sock, name)
+
+    class Renewed(Recorder):
+        def handle_read(self):
+            self.events.append("read")
+            number = self._fileno
+            if way == "closed":
+                self.socket.close()
+                self.set_socket(full.dup())
+            elif way == "wrapped":
+                self.set_socket(Wrapped(self.socket))
+            else:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.check_hostname = False
+                self.set_socket(context.wrap_socket(self.socket, do_handshake_on_connect=False))
+            assert self._fileno == number
+            self.readable = lambda: False
+
+    channel = Renewed(ours, map)
+    channel.writable = lambda: True
+    theirs.send(b"x")
+    turn(map)
+    if way != "closed":
+        until(lambda: "write" in channel.events, turn, map)
+    channel.close()
+    for sock in (theirs, far, full):
+        sock.close()
+
+    assert channel.events[:1] == ["read"]
+    assert way != "closed" or channel.events == ["read"]
 
 
 def test_a_socket_closed_behind_the_maps_back_does_not_stop_the_loop(pair, map, turn):
