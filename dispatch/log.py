@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from _weakref import ref
 
 from dispatch.annotations import Any
 
@@ -29,14 +30,15 @@ def log_warning(message: str) -> None:
 def dropped(channel: Any, name: str, size: int) -> None:
     """What a class that has no handler of this *name* is sent goes nowhere. Said once for each; this library's own drop it on purpose."""
     cls = type(channel)
-    if (cls, name) not in _told and not cls.__module__.startswith("dispatch."):
-        _told.add((cls, name))
+    told = _told.setdefault(ref(cls, _told.pop), set())
+    if name not in told and not cls.__module__.startswith("dispatch."):
+        told.add(name)
         log_warning(
             f"{channel!r}: {size} bytes are dropped, for {cls.__name__} has no {name}(data); if that is meant, give it an empty one"
         )
 
 
-_told: set[tuple[type, str]] = set()
+_told: dict[ref[type], set[str]] = {}  # names of handlers by class, as long as there is one
 
 
 def _logger() -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
+import weakref
 
 import pytest
 
@@ -34,6 +36,19 @@ def test_data_for_a_class_that_forgot_its_handler_is_told_once(base, handler, ca
 
     (record,) = caplog.records
     assert f"bytes are dropped, for Forgetful has no {handler}(data)" in record.message
+
+
+def test_a_class_that_forgot_its_handler_is_not_kept_for_that(caplog):
+    def forgetful():
+        kind = type("Forgetful", (dispatch.Stream,), {})
+        serve_one(kind, b"hello")
+        return weakref.ref(kind)
+
+    kinds = [forgetful() for _ in range(2)]
+    gc.collect()
+
+    assert [kind() for kind in kinds] == [None, None]
+    assert len(caplog.records) == 2
 
 
 def test_who_drops_data_on_purpose_hears_nothing(caplog):
