@@ -69,7 +69,7 @@ class Loop:
     ) -> None:
         """*network* is what it runs on (None: the current one), *poller* a name or an object of that shape.
 
-        With *debug*, slow handlers and channels that spin are logged.
+        With *debug*, slow handlers and channels that spin are logged, and every ``write`` refuses other threads.
         """
         self.network = current_network() if network is None else network
         if not hasattr(self.network, "poller") or not hasattr(self.network, "monotonic"):

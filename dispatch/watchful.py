@@ -1,8 +1,10 @@
-"""What a loop reports with ``debug=True``: handlers that take long, and channels that spin."""
+"""What a loop reports with ``debug=True``: handlers that take long, channels that spin, and writes of other threads."""
 
 from __future__ import annotations
 
-from dispatch.annotations import TYPE_CHECKING
+from functools import wraps
+
+from dispatch.annotations import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dispatch.channel import Channel
@@ -24,6 +26,7 @@ class Watch:
 
     def serve(self, loop: Loop, channel: Channel, bits: int) -> None:
         """One channel's turn."""
+        check_writes(type(channel))
         fd = channel._fileno
         before = channel._progress()
         began = loop.time()
@@ -42,3 +45,22 @@ class Watch:
                 f"{channel!r} was ready {idle} times in a row, and nothing was read, written or accepted: the loop spins. "
                 "A handler must take what is ready, or stop asking for it"
             )
+
+
+def check_writes(kind: Any) -> None:
+    """Have ``write`` of this *kind* of channel look whose thread it is in, in the channel's own turn, too.
+
+    There it asks no such question otherwise, which would cost as much as all the rest of it.
+    """
+    owner = next(each for each in kind.__mro__ if each.__module__.startswith("dispatch."))
+    write = getattr(owner, "write", None)
+    if write is None or hasattr(write, "__wrapped__"):
+        return
+
+    @wraps(write)
+    def checked(self: Any, data: Any) -> Any:
+        if self.loop._watch is not None:
+            self.loop._check_thread()
+        return write(self, data)
+
+    owner.write = checked

@@ -1381,6 +1381,36 @@ def test_another_thread_is_told_what_to_use_instead(kernel_world, in_thread):
     assert client.recv(10) == b"right"
 
 
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("before", [[], [b"1"], [b"1", b"2"]], ids=["nothing", "one", "two"])
+def test_in_debug_mode_another_threads_write_is_refused_in_the_channels_own_turn_too(
+    kernel_world, in_thread, debug, before
+):
+    """Without it a write asks no such question there, to be quick."""
+    refused = []
+
+    class Careless(Recorder):
+        def handle_data(self, data):
+            for each in before:
+                self.write(each)
+            in_thread(elsewhere).join()
+            self.write(b"right")
+
+    def elsewhere():
+        try:
+            channel.write(b"wrong")
+        except RuntimeError as error:
+            refused.append("call_soon_threadsafe" in str(error))
+
+    loop = kernel_world.loop(debug=debug)
+    channel, client = kernel_world.connected(loop, Careless)
+    client.send(b"x")
+    expected = b"".join(before) + (b"right" if debug else b"wrongright")
+
+    assert kernel_world.read(loop, client, len(expected)) == expected
+    assert refused == ([True] if debug else [])
+
+
 # ---- from outside a handler
 
 
