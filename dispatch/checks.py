@@ -136,6 +136,20 @@ def no_stream(sock: Any) -> TypeError:
     return TypeError(f"{sock!r} is no stream: it carries messages; {remedy}")
 
 
+def refuse_listener(sock: Any) -> None:
+    """*sock* is one end of a connection, or will be.
+
+    Raises:
+        ValueError: it listens, and would say so only when somebody connects, by an ENOTCONN.
+    """
+    try:
+        listens = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
+    except (AttributeError, OSError):
+        return  # it is none of a kernel's that can be asked
+    if listens:
+        raise ValueError(f"{sock!r} listens and has no peer: Listener(handler=..., sock=sock) accepts its connections")
+
+
 def refuse_tls(sock: Any, remedy: str) -> None:
     """*sock* is none of the ``ssl`` module's, which say in errors of their own what they wait for.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from dispatch.annotations import TYPE_CHECKING, Any
-from dispatch.errors import Timeout
+from dispatch.errors import OUT_OF_RESOURCES, Timeout
 from dispatch.timers import Timer
 
 if TYPE_CHECKING:
@@ -125,7 +125,9 @@ def ask_producer(producer: Any, channel: Sender) -> Any:
         data = producer.more()
         if data and not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"{producer!r} gave {type(data).__name__}, not bytes")
-    except Exception as error:  # noqa: BLE001 - a program's producer may raise anything, the loop goes on
+    except Exception as error:
+        if hasattr(producer, "send_to") and isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES:
+            raise  # a file whose turn has come, and no descriptor is left: it is asked again in a moment
         channel._failed("more", error)
         return None
     return data

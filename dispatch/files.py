@@ -11,26 +11,38 @@ from collections.abc import Callable
 
 from dispatch.annotations import Any
 from dispatch.channel import CONNECTED, EOF, SHUT
-from dispatch.checks import descriptor
-from dispatch.errors import TRY_AGAIN
+from dispatch.checks import check_count, descriptor
+from dispatch.errors import OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import READ
 from dispatch.stream import Stream
 
 PIECE = 65536  # bytes read at once where sendfile cannot be had
 AT_ONCE = 1 << 20  # bytes offered to sendfile in one call
+OFFSET_MAX = (1 << 63) - 1  # off_t of <sys/types.h>, signed
+
+
+# Of a path. Without blocking: what turns out to be a FIFO would wait for its writer.
+READ_ONLY = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class FilePiece:
     """Part of a file, to be sent; true while something is left. The file is read as it is when its turn comes."""
 
-    __slots__ = ("_close", "_failed", "_fd", "_file", "_left", "_offset", "_promised", "_rest")
+    __slots__ = ("_close", "_failed", "_fd", "_file", "_left", "_offset", "_path", "_promised", "_rest", "_what")
 
     def __init__(self, file: Any, offset: int, count: int | None, failed: Callable[[str, Exception], object]) -> None:
         self._fd = -1
+        check_count("offset", offset, 0, OFFSET_MAX)
+        check_count("count", 0 if count is None else count, 0)
         self._close = os.close  # at the interpreter's end modules are empty
         self._failed = failed
         self._file = file
-        self._fd = os.dup(descriptor(file, "; write_from() sends what an iterable gives"))
+        # A path, of which the program may go elsewhere meanwhile; bytes would be what the file is to hold.
+        self._path = os.path.abspath(file) if isinstance(file, (str, os.PathLike)) else None
+        if self._path is None:
+            self._fd = os.dup(descriptor(file, "; write_from() sends what an iterable gives"))
+        else:
+            self._fd = os.open(self._path, READ_ONLY)
         self._offset = offset
         self._promised = count is not None  # the peer may have been told how much comes
         try:
@@ -42,10 +54,32 @@ class FilePiece:
         about = os.fstat(self._fd)
         if stat.S_ISDIR(about.st_mode) or not _is_readable(self._fd):
             raise ValueError(f"{file!r} cannot be read: open a file for reading, in binary")
+        self._what = about
         # Linux says 0 of those in /proc, whatever is in them, and a device has no size.
         size = about.st_size or sys.maxsize
         self._left = max(size - offset, 0) if count is None else count
         self._rest = b""  # read, but not taken by the socket
+
+    def lay_aside(self) -> None:
+        """Much is to be sent before it: what has a path need not be open until then."""
+        if self._path is not None:
+            self.give_back()
+
+    def _open_again(self) -> None:
+        """Its turn has come.
+
+        Raises:
+            OSError: it is not there any more, or another is (ESTALE); or no descriptor is left, in which case it can be tried again.
+        """
+        try:
+            self._fd = os.open(self._path, READ_ONLY)  # type: ignore[arg-type]  # only what has a path is laid aside
+            if not os.path.samestat(os.fstat(self._fd), self._what):
+                raise OSError(errno.ESTALE, "another file has taken its place since write_file()", self._path)
+        except OSError as error:
+            if error.errno not in OUT_OF_RESOURCES:
+                self._left = 0
+                self.give_back()
+            raise
 
     def give_back(self) -> None:
         """Its descriptor is not needed any more."""
@@ -63,15 +97,26 @@ class FilePiece:
 
         Raises:
             EOFError: the file has ended too early.
+            OSError: it cannot be read, or not be opened again.
         """
         if not self._left:
             return b""
+        if self._fd < 0:
+            self._open_again()
         data = os.pread(self._fd, min(PIECE, self._left), self._offset)
         self._moved(len(data))
         return data
 
     def send_to(self, sock: Any) -> tuple[int, bool]:
         """Send the next piece: (bytes that went out, whether the socket is full)."""
+        try:
+            if self._fd < 0 and self._left:
+                self._open_again()
+        except OSError as error:
+            if error.errno in OUT_OF_RESOURCES:
+                raise
+            self._failed("write_file", error)
+            return 0, False
         try:
             return self._send_to(sock)
         except EOFError as error:
@@ -99,9 +144,10 @@ class FilePiece:
     def _moved(self, count: int) -> None:
         self._offset += count
         left, self._left = self._left, self._left - count if count else 0  # the file was shorter than it said
+        short = not count and left and (self._promised or os.fstat(self._fd).st_size < self._what.st_size)
         if not self._left:
             self.give_back()
-        if not count and left and self._promised:
+        if short:
             raise EOFError(f"{self._file!r} ends at {self._offset}; write_file() was to send {left} bytes more")
 
 

@@ -25,7 +25,6 @@ from dispatch.channel import (
     SHUT,
     Channel,
 )
-from dispatch.checks import check_count
 from dispatch.errors import BREATH, OUT_OF_RESOURCES, TRY_AGAIN, Timeout
 from dispatch.extras import Extras, as_producer, ask_producer
 from dispatch.limits import guard_water
@@ -37,7 +36,6 @@ VECTOR = 64  # pieces in one sendmsg; IOV_MAX is 1024, the kernel's buffer is fu
 TURN_BYTES = 1 << 20  # what one channel may send in one turn
 ASKED = 1024  # items that a producer is asked for before what it gave is sent; of crumbs a turn would hold hundreds of thousands
 CROWD = 64  # pieces and producers in a queue; a peer that asks for more files than that is not listened to meanwhile
-OFFSET_MAX = (1 << 63) - 1  # off_t of <sys/types.h>, signed
 LITTLE = 4096  # bytes; a first write of so few is under every high water worth having
 
 DONE = CLOSING | CLOSED | BROKEN | SHUT  # in these states nothing more is taken
@@ -161,16 +159,18 @@ class Sender(Channel):
         return self._waiting_bytes <= self.high_water or self._promise()
 
     def write_file(self, file: Any, offset: int = 0, count: int | None = None) -> bool:
-        """Send *count* bytes (None: to its end) of an open binary file from *offset*, with ``sendfile`` where possible.
+        """Send *count* bytes (None: to its end) of a file from *offset*, with ``sendfile`` where possible.
 
-        It may be closed at once: a duplicate of its descriptor is read. Its own position is neither used nor changed.
-        If it ends before *count* bytes are sent, that is an ``EOFError`` for ``handle_error``.
+        *file* is a path (``OSError``: it cannot be opened), or open in binary, and may then be closed at once. If it ends before *count*,
+        or the size it has now, or its path is another's by its turn, that is an ``EOFError`` or ``OSError`` for ``handle_error``.
         """
-        check_count("offset", offset, 0, OFFSET_MAX)
-        check_count("count", 0 if count is None else count, 0)
         from dispatch.files import FilePiece
 
-        return self.write_from(FilePiece(file, offset, count, self._failed))
+        piece = FilePiece(file, offset, count, self._failed)
+        took = self.write_from(piece)
+        if self._is_crowded():
+            piece.lay_aside()
+        return took
 
     @property
     def queued(self) -> int:

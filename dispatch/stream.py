@@ -33,7 +33,16 @@ from dispatch.channel import (
     SHUT,
     Channel,
 )
-from dispatch.checks import check_address, check_made, check_seconds, is_path, no_socket, no_stream, refuse_tls
+from dispatch.checks import (
+    check_address,
+    check_made,
+    check_seconds,
+    is_path,
+    no_socket,
+    no_stream,
+    refuse_listener,
+    refuse_tls,
+)
 from dispatch.errors import Timeout
 from dispatch.input import FIRST_SIZE, Receiver
 from dispatch.interfaces import IN, OUT, READ, Address
@@ -82,6 +91,8 @@ class Stream(Receiver):
                 refuse_tls(sock, "call start_tls(context) on the channel")
             if kind(sock) not in STREAMS:
                 raise no_stream(sock)
+            if addr is None:  # a listener names the peer, and asks nothing more of what it has accepted
+                refuse_listener(sock)
             self.socket = sock
             self._channel_state = CONNECTED
             self.loop._join(self, READ)

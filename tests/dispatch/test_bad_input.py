@@ -367,7 +367,7 @@ def test_a_stream_refuses_what_is_no_socket_or_output(world):
     refused(TypeError, "count=1.5 must be a whole number", channel.write_file, None, 0, 1.5)
     refused(ValueError, "offset=-1 must be 0 or more", channel.write_file, None, -1)
     refused(ValueError, "offset must be 9223372036854775807 or less", channel.write_file, None, 1 << 63)
-    for no_file in ("name", io.BytesIO(b"x"), io.StringIO("x"), None):
+    for no_file in (b"content", io.BytesIO(b"x"), io.StringIO("x"), None):
         refused(TypeError, "is no open file with a descriptor; write_from() sends", channel.write_file, no_file)
     refused(TypeError, "reason='why' must be an exception", channel.abort, "why")
     refused(TypeError, "takes an ssl.SSLContext, not 'x'", channel.start_tls, "x")
@@ -390,6 +390,16 @@ def test_a_stream_refuses_what_is_no_socket_or_output(world):
 
     assert not channel.closed
     assert channel.queued == 0
+
+
+def test_a_socket_that_listens_is_refused_as_a_stream(world):
+    """It would seem to be connected, until the first client closed it."""
+    loop = world.loop()
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        for kind in (dispatch.Stream, dispatch.Chat):
+            refused(ValueError, "Listener(handler=..., sock=sock) accepts its connections", kind, sock, loop=loop)
+        assert not loop.channels
+        dispatch.Listener(handler=Recorder, sock=sock, loop=loop)
 
 
 def test_a_socket_that_speaks_tls_by_itself_is_refused_with_what_to_use_instead(world):

@@ -642,6 +642,29 @@ def test_producers_and_files_go_through_it(world, server_context, client_context
     assert server.data == b"[" + b"f" * 200_000 + b"p" * 10 + b"q]"
 
 
+def test_a_path_whose_turn_comes_while_no_descriptor_is_left_waits_for_one_over_tls(
+    world, server_context, client_context, tmp_path
+):
+    resource = pytest.importorskip("resource", reason="limits are POSIX's")
+    path = tmp_path / "file"
+    path.write_bytes(b"f")
+    loop = world.loop()
+    server, client = secured(world, loop, server_context, client_context, server=Secure)
+    for _ in range(100):
+        client.write_file(path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        world.turn(loop, 5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not client.closed
+    client.close()
+    world.run(loop, lambda: server.closed)
+
+    assert server.data == b"f" * 100
+
+
 def test_a_slow_reader_is_not_read_over_tls(world, server_context, client_context):
     loop = world.loop()
     server, client = secured(world, loop, server_context, client_context)
