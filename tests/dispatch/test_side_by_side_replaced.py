@@ -256,6 +256,24 @@ def test_a_mock_is_no_descriptor():
     assert alike(program)[0] == "TypeError"
 
 
+@pytest.mark.parametrize("stands_there", [mock.Mock(), lambda *args: None, type("GreenSocket", (), {})])
+def test_what_stands_in_the_place_of_the_class_of_sockets_need_not_be_like_it(stands_there, monkeypatch):
+    """Eventlet's is no subclass, and has no `type`: the end of a connection over an SSLSocket, which is one, stopped the loop."""
+
+    def program(asyncore):
+        channel, far = channel_in(asyncore, {}, handle_read=lambda self: self.told.append(self.recv(10)))
+        channel.handle_close = lambda: (channel.told.append("close"), channel.close())
+        far.send(b"x")
+        with monkeypatch.context() as replaced:
+            replaced.setattr(socket, "socket", stands_there)
+            asyncore.loop(0.1, False, channel._map, 1)
+            far.close()
+            asyncore.loop(0.1, False, channel._map, 1)
+        return channel.told
+
+    assert [each for each in alike(program) if each != "write"] == [b"x", "close", b""]
+
+
 @pytest.mark.parametrize("where", ["recv", "send", "poll2"])
 def test_a_program_may_say_which_errnos_are_an_end(where, monkeypatch):
     """As one does that meets ETIMEDOUT, which is none of them."""
