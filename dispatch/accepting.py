@@ -30,7 +30,8 @@ def kind(sock: Any) -> Any:
 def accept(sock: Any) -> tuple[Any, Any]:
     """``sock.accept()``, of any socket that does not block. Whoever stands in for the class or its method is obeyed."""
     plain = socket.socket
-    if type(sock) is not plain or getattr(plain.accept, "__globals__", None) is not vars(socket) or not _SHORT:
+    theirs = getattr(plain, "accept", None)  # as above; HTTPretty's has none
+    if type(sock) is not plain or getattr(theirs, "__globals__", None) is not vars(socket) or not _SHORT:
         return sock.accept()  # type: ignore[no-any-return]
     fd, addr = sock._accept()  # type: ignore[attr-defined]
     return plain(_family(sock), _kind(sock), _protocol(sock), fd), addr  # type: ignore[misc]

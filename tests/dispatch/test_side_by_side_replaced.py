@@ -256,6 +256,33 @@ def test_a_mock_is_no_descriptor():
     assert alike(program)[0] == "TypeError"
 
 
+class Passing:
+    """HTTPretty's way: no subclass either, and what it is asked for it gets elsewhere."""
+
+    def __init__(self, sock, *accepted):
+        self.asked = {"fileno": sock.fileno, "accept": lambda: accepted}
+
+    def __getattr__(self, name):
+        return self.asked.get(name, lambda *args: 0)
+
+
+def test_a_listener_may_be_of_a_class_of_sockets_that_has_no_accept(monkeypatch):
+    def program(asyncore):
+        told = []
+        near, far = socket.socketpair()
+        far.send(b"x")  # it is ready
+        with near, far, monkeypatch.context() as replaced:
+            replaced.setattr(socket, "socket", Passing)
+            channel = asyncore.dispatcher(Passing(near, "a connection", "an address"), {})
+            channel.listen(5)
+            channel.handle_accepted = lambda *pair: told.append(pair)
+            channel.handle_error = lambda: told.append("error")
+            asyncore.loop(0.1, False, channel._map, 1)
+        return told
+
+    assert alike(program) == [("a connection", "an address")]
+
+
 @pytest.mark.parametrize("stands_there", [mock.Mock(), lambda *args: None, type("GreenSocket", (), {})])
 def test_what_stands_in_the_place_of_the_class_of_sockets_need_not_be_like_it(stands_there, monkeypatch):
     """Eventlet's is no subclass, and has no `type`: the end of a connection over an SSLSocket, which is one, stopped the loop."""
