@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dispatch.files import Pipe
     from dispatch.installing import install
     from dispatch.listener import Listener
+    from dispatch.preloading import preload
     from dispatch.stream import Stream
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "asyncore",
     "current_loop",
     "install",
+    "preload",
 ]
 
 #: Loaded when first used: a small server should not pay for what it does not use, nor a program that wants only asyncore.
@@ -50,6 +52,7 @@ _LATER = {
     "Pipe": "dispatch.files",
     "Stream": "dispatch.stream",
     "install": "dispatch.installing",
+    "preload": "dispatch.preloading",
 }
 
 

@@ -104,7 +104,7 @@ STEPS = {
         ["dispatch.maploop", "dispatch.oneturn"],
         ["dispatch.maps"],
         ["dispatch.asyncore", "dispatch.asynchat"],
-        ["dispatch.installing"],
+        ["dispatch.installing", "dispatch.preloading"],
         ["dispatch"],  # the face
     ],
 }
