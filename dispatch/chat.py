@@ -40,7 +40,7 @@ class Chat(Stream):
         self._input: bytes | bytearray = b""
         self._start = 0  # where the next message begins in it
         self._scanned = 0  # up to where there is no terminator
-        self._to_skip = 0  # bytes of a message that was too long by its number
+        self._to_skip: int | bytes = 0  # of a message that is too long: so many bytes, or up to its terminator
         self._cutting = False
         self._made = False  # output, from the messages that were handed over last
         self._terminator = self.terminator
@@ -61,8 +61,8 @@ class Chat(Stream):
     def handle_too_long(self, error: MessageTooLong, /) -> None:
         """A message is longer than ``max_message``. By default: abort the connection; if you keep it, the next message is delivered as usual.
 
-        The long message is discarded: what has arrived of it, and what follows up to its terminator. If you set another terminator
-        here, what arrives from now on is cut by that one instead.
+        The long message is discarded: what has arrived of it, and what follows to its end. If you set another terminator here, the
+        messages behind it are cut by that one.
         """
         self.abort(error)
 
@@ -162,7 +162,7 @@ class Chat(Stream):
     def _next_message(self) -> bytes | None:
         buffer, start, terminator = self._input, self._start, self.terminator
         if terminator is not self._terminator:
-            if self._terminator is SKIPPING and not self._skip(terminator):
+            if self._terminator is SKIPPING and not self._skip():
                 return None
             start = self._start
             terminator = self._terminator = check_terminator(terminator)
@@ -171,7 +171,7 @@ class Chat(Stream):
                 return None  # nothing of the next message is here yet
         if isinstance(terminator, int):
             if terminator > self.max_message:
-                self._leave_out(terminator)
+                self._leave_out(terminator, f"a message of {terminator} bytes")
                 raise _Left
             end = after = start + terminator
             if end > len(buffer):
@@ -186,10 +186,8 @@ class Chat(Stream):
                 self._scanned = begun = max(start, len(buffer) - len(terminator) + 1)
                 if begun - start > self.max_message:
                     self._input, self._start, self._scanned = bytes(buffer[begun:]), 0, 0
-                    self._terminator = SKIPPING
-                    self._too_long(f"{len(buffer) - start} bytes without {terminator!r}")
-                    if self.terminator != terminator:
-                        self._input, self._terminator = b"", None  # what comes now is cut in another way
+                    self._leave_out(terminator, f"{len(buffer) - start} bytes without {terminator!r}")
+                    raise _Left
                 return None
             if end - start > self.max_message:
                 self._start = self._scanned = after
@@ -198,29 +196,25 @@ class Chat(Stream):
         self._start = self._scanned = after
         return buffer[start:end] if type(buffer) is bytes else bytes(memoryview(buffer)[start:end])
 
-    def _leave_out(self, size: int) -> None:
-        """The next *size* bytes are a message that is too long; nobody need wait for them to know."""
-        self._terminator, self._to_skip = SKIPPING, size
-        self._too_long(f"a message of {size} bytes")
-        if self._to_skip and self.terminator != size:
-            self._skip(size)
-            self._terminator, self._to_skip = None, 0  # what comes now is cut in another way
+    def _leave_out(self, end: int | bytes, what: str) -> None:
+        """The next message, which ends after so many bytes or with a terminator, is too long; nobody need wait for all of it to know."""
+        self._terminator, self._to_skip = SKIPPING, end
+        self._too_long(what)
 
-    def _skip(self, terminator: Any) -> bool:
+    def _skip(self) -> bool:
         """Throw away what is left of a message that was too long; False if its end is still to come."""
-        if self._to_skip:
-            here = min(self._to_skip, len(self._input) - self._start)
+        end = self._to_skip
+        if isinstance(end, int):
+            here = min(end, len(self._input) - self._start)
             self._start = self._scanned = self._start + here
-            self._to_skip -= here
+            self._to_skip = end - here
             return not self._to_skip
-        if isinstance(terminator, (bytes, bytearray)):  # else the program cuts in another way by now
-            size = len(terminator)
-            end = self._input.find(terminator, self._start)
-            if end < 0:
-                self._input = bytes(self._input[max(self._start, len(self._input) - size + 1) :])
-                self._start = self._scanned = 0
-                return False
-            self._start = end + size
+        at = self._input.find(end, self._start)
+        if at < 0:
+            self._input = bytes(self._input[max(self._start, len(self._input) - len(end) + 1) :])
+            self._start = self._scanned = 0
+            return False
+        self._start = at + len(end)
         return True
 
     def _too_long(self, what: str) -> None:
