@@ -52,10 +52,11 @@ def check_writes(kind: Any) -> None:
 
     There it asks no such question otherwise, which would cost as much as all the rest of it.
     """
-    owner = next(each for each in kind.__mro__ if each.__module__.startswith("dispatch."))
-    write = getattr(owner, "write", None)
-    if write is None or hasattr(write, "__wrapped__"):
+    ours = (each for each in kind.__mro__ if each.__module__.startswith("dispatch.") and "write" in vars(each))
+    owner = next(ours, None)
+    if owner is None or hasattr(owner.write, "__wrapped__"):
         return
+    write = owner.write
 
     @wraps(write)
     def checked(self: Any, data: Any) -> Any:
