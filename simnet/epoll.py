@@ -28,6 +28,7 @@ __all__ = ["Epoll", "select_of_selector"]
 PLAIN = frozenset({int, float})
 MAXEVENTS_MAX = INT_MAX // 12  # EP_MAX_EVENTS, of so many bytes each
 OF_AN_EXIT = 3  # arguments
+CLOSED: list[Any] = [None]
 EPOLL_CLOEXEC = 0o2000000
 
 
@@ -35,6 +36,7 @@ class _NoEpoll:
     """What stands behind a poller that was made of a descriptor of something else."""
 
     ready = refs = ()
+    rare = (None,)
 
 
 class Epoll(Poller):
@@ -51,12 +53,9 @@ class Epoll(Poller):
         if flags & ~EPOLL_CLOEXEC:
             raise OSError("invalid flags")
         self._pipes: tuple[Pipe, ...] = ()  # what nobody announces: looked at before each poll
-        self._rare = False  # are there any, or is it closed?
         self._asked: Any = None  # the last plain time-out, and what it comes to
         self._limit_ns: int | None = None
-        self._epoll = epoll = self._process.machine.stack.epoll()
-        self._watched = [epoll]
-        self._sleep = ("readiness of", self._watched)
+        self._look_at(epoll := self._process.machine.stack.epoll())
         self._steered = self._faulty
         epoll.tag = EpollName(self._name)
         self._fd = self._process.descriptors.add(epoll)
@@ -75,7 +74,6 @@ class Epoll(Poller):
         Poller.__init__(self, "epoll")
         file: Any = self._find(fd)
         self._asked = self._limit_ns = None
-        self._rare = False
         self._look_at(file if isinstance(file, KernelEpoll) else _NoEpoll())
         self._steered = self._faulty
         self._fd = fd
@@ -85,6 +83,7 @@ class Epoll(Poller):
         """From now on its number is of *epoll*, whose pipes others know."""
         self._pipes = ()
         self._epoll = epoll
+        self._rare = epoll.rare  # does a poll look at pipes, or after its number?
         self._watched = [epoll]
         self._sleep = ("readiness of", self._watched)
 
@@ -115,7 +114,7 @@ class Epoll(Poller):
         if none:
             look_over_epoll("close", *none)
         fd, self._fd = self._fd, -1
-        self._rare = True
+        self._rare = CLOSED
         if fd != -1 and fd in self._process.descriptors:
             self._process.descriptors.close(fd)
 
@@ -134,8 +133,9 @@ class Epoll(Poller):
             raise ValueError("I/O operation on closed epoll object")
         if process.scheduler is OVER:
             raise outlived("pollers")
-        if not self._epoll.refs:  # closed through another object of the same descriptor; what is there now is asked
-            file: Any = self._find(self._fd)
+        file: Any = self._process.descriptors.open.get(self._fd)
+        if file is not self._epoll:  # closed by its number or through another object; what is there now is asked
+            file = self._find(self._fd)
             if not isinstance(file, KernelEpoll):
                 raise socket_error(errno.EBADF if file is None else errno.EINVAL)
             self._look_at(file)
@@ -144,7 +144,7 @@ class Epoll(Poller):
         """The arguments of a registration, looked at, and what the descriptor is of; an open poller."""
         if not (fd.__class__ is eventmask.__class__ is int and 0 <= fd <= INT_MAX and 0 <= eventmask <= INT_MAX):
             fd, eventmask = descriptor_of(fd), epoll_bits(eventmask)
-        if self._fd == -1 or not self._epoll.refs:
+        if self._rare:
             self._check()
         return fd, self._process.descriptors.open.get(fd) or refuse_disk_file(self._member(fd)), eventmask
 
@@ -157,7 +157,7 @@ class Epoll(Poller):
             file.notice()
             self._epoll.register(number, file, bits)
             self._pipes = (*self._pipes, file)
-            self._rare = True
+            self._rare.append(file)
             pipes = self._process.scheduler.pipes
             assert pipes is not None
             pipes.watched(file)
@@ -167,7 +167,7 @@ class Epoll(Poller):
     def register_socket(self, fd: int, eventmask: int) -> None:
         """The same of numbers that are right, for `selectors`."""
         file: Any = self._process.descriptors.open.get(fd)
-        if file is None or type(file) is Pipe or self._fd == -1 or not self._epoll.refs:
+        if file is None or type(file) is Pipe or self._rare:
             self.register(fd, eventmask)
         else:
             self._epoll.register(fd, file, eventmask)
@@ -197,8 +197,8 @@ class Epoll(Poller):
         elif not 0 < maxevents <= MAXEVENTS_MAX:
             maxevents = self._most(timeout, maxevents)
         if self._rare:
-            if self._fd == -1:
-                self._check()
+            self._check()
+            epoll = self._epoll
             for pipe in self._pipes:
                 pipe.notice()
         process = self._process
@@ -214,9 +214,6 @@ class Epoll(Poller):
                     me.told_at = scheduler.effects
                     me.fruitless = 1
                 return found
-        if not epoll.refs:
-            self._check()
-            return self.poll(timeout, maxevents)
         found = self._later(self._limit_ns, self._chosen if self._steered else epoll.collect, maxevents)
         if found or scheduler.recording:
             self._report(found, timeout)
@@ -347,7 +344,6 @@ def select_of_selector(self: Any, timeout: Any = None) -> list[tuple[selectors.S
     found: list[Any]
     if not (
         (timeout is None or timeout <= PLAIN_SECONDS)
-        and epoll.refs
         and not (poller._rare or poller._steered)
         and len(epoll.entries) == len(keys)  # else some were registered past the selector
     ):

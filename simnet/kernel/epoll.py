@@ -97,7 +97,7 @@ class EpollName(str):
 class Epoll(File):
     """One epoll instance."""
 
-    __slots__ = ("entries", "ready")
+    __slots__ = ("entries", "ready", "rare")
 
     def __init__(self) -> None:
         self.refs = 1
@@ -105,12 +105,18 @@ class Epoll(File):
         self.tag = None
         self.entries: dict[tuple[int, File], Entry] = {}
         self.ready: dict[Entry, None] = {}  # a list that can also lose an entry from its middle
+        self.rare: list[Any] = []  # why a poll does more than to read that list
 
     def __repr__(self) -> str:
         return f"<Epoll of {len(self.entries)}, {len(self.ready)} perhaps ready>"
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def release(self) -> None:
+        """A number of it is closed: whoever polls by one looks from now on whether it is still there."""
+        self.rare.append(None)
+        super().release()
 
     def in_a_call(self) -> bool:
         """It goes with its last number: who waits in it hears no more, which is what K-116 says of an empty one."""

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import select
+import selectors
 import socket
 import sys
 import tempfile
@@ -656,6 +657,39 @@ def test_an_epoll_whose_number_was_closed_is_what_has_the_number_now(world: Worl
         assert os.dup(other.fileno()) == epoll.fileno()
         epoll.modify(right, OUT)
         assert epoll.poll(0) == other.poll(0) == [(right.fileno(), OUT)]
+
+
+def test_an_epoll_whose_number_was_closed_lives_on_in_a_dup(world: World) -> None:
+    left, right = socket.socketpair()
+    world.keep(left), world.keep(right)
+    left.send(b"x")
+    with contextlib.ExitStack() as stack:
+        epoll = stack.enter_context(select.epoll())
+        epoll.register(right, IN)
+        number = epoll.fileno()
+        dup = stack.enter_context(select.epoll.fromfd(os.dup(number)))
+        os.close(number)
+        for call, arguments in ((epoll.poll, (0,)), (epoll.poll, (0.01,)), (epoll.modify, (right, OUT))):
+            world.gives("EBADF", call, *arguments)
+        assert dup.poll(0) == [(right.fileno(), IN)]
+        with select.epoll() as other:
+            assert other.fileno() == number
+            assert epoll.poll(0) == []
+            epoll.register(right, OUT)
+            assert other.poll(0) == [(right.fileno(), OUT)]
+            dup.modify(right, IN | OUT)
+            assert dup.poll(0) == [(right.fileno(), IN | OUT)]
+        world.gives("EBADF", epoll.poll, 0)
+        selector = stack.enter_context(selectors.EpollSelector())
+        selector.register(right, selectors.EVENT_READ)
+        shared = stack.enter_context(select.epoll.fromfd(os.dup(selector.fileno())))
+        os.close(selector.fileno())
+        world.gives("EBADF", selector.select, 0)
+        assert shared.poll(0) == [(right.fileno(), IN)]
+        with contextlib.suppress(OSError):  # neither has a number to close
+            epoll.close()
+        with contextlib.suppress(OSError):
+            selector.close()
 
 
 def test_any_number_makes_an_epoll_and_what_it_is_shows_when_it_is_asked(world: World) -> None:
