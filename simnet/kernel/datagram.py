@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from simnet.kernel import inet
 from simnet.kernel.buffer import scatter
-from simnet.kernel.datagram_ancillary import Seen, in_pieces, note, stays_whole, told
+from simnet.kernel.datagram_ancillary import TAKES_UNCHECKED, Seen, in_pieces, note, stays_whole, told
 from simnet.kernel.datagram_errors import keep_icmp, keeps_errors, tell
 from simnet.kernel.datagram_memory import condensed, memory_taken
 from simnet.kernel.datagram_sending import CORK, SEND_BUFFER, DatagramSender
@@ -219,6 +219,8 @@ class UdpSocket(DatagramSender):
         if inbox is None:
             inbox = self.inbox = deque()
         marks = datagram.marks
+        if marks is not None and marks.unchecked and not (self.options or {}).get(TAKES_UNCHECKED):
+            return
         if marks is not None and marks.segment and not stays_whole(datagram, self.options):
             for piece in in_pieces(datagram):
                 self.take_in(piece)

@@ -27,6 +27,7 @@ from simnet.kernel.idle_options import (
     IPV6_RECVHOPLIMIT,
     IPV6_RECVPKTINFO,
     IPV6_RECVTCLASS,
+    SO_NO_CHECK,
     SO_RXQ_OVFL,
     binds_anywhere,
 )
@@ -55,6 +56,7 @@ from simnet.kernel.packed_options import (
     IPV6_RTHDRDSTOPTS,
     LINKS,
     PKTINFO_SIZE,
+    link_of,
 )
 from simnet.kernel.rare_options import (
     IP_PROTOCOL,
@@ -67,9 +69,11 @@ from simnet.kernel.rare_options import (
     SO_RCVMARK,
     SO_RCVPRIORITY,
     UDP_GRO,
+    UDP_NO_CHECK6_RX,
+    UDP_NO_CHECK6_TX,
     UDP_SEGMENT,
 )
-from simnet.kernel.segment import PLAIN, Datagram, Marks
+from simnet.kernel.segment import PLAIN, Datagram, Endpoint, Marks
 from simnet.kernel.timestamps import stamped, time_on, wants_stamps
 
 if TYPE_CHECKING:
@@ -82,6 +86,10 @@ EXTENSIONS: Final = (
     IPV6_DONTFRAG, IPV6_FLOWINFO, IPV6_HOPOPTS, IPV6_DSTOPTS, IPV6_RTHDRDSTOPTS, IPV6_2292HOPOPTS, IPV6_2292DSTOPTS,
 )  # fmt: skip
 SEGMENT: Final = (IPPROTO_UDP, UDP_SEGMENT)
+SEGMENTS_MAX: Final = 128  # UDP_MAX_SEGMENTS
+UNCHECKED: Final = (SOL_SOCKET, SO_NO_CHECK)
+UNCHECKED_V6: Final = (IPPROTO_UDP, UDP_NO_CHECK6_TX)
+TAKES_UNCHECKED: Final = (IPPROTO_UDP, UDP_NO_CHECK6_RX)
 GSO_MAX_SIZE: Final = 65536
 JOINED: Final = (IPPROTO_UDP, UDP_GRO)
 DROPS: Final = (SOL_SOCKET, SO_RXQ_OVFL)
@@ -103,6 +111,7 @@ def marks_of(options: dict[Key, Any] | None, six: bool) -> Marks | None:
         flow=label_sent(options) if six else 0,
         priority=options.get((SOL_SOCKET, SO_PRIORITY), 0),
         mark=options.get((SOL_SOCKET, SO_MARK), 0),
+        unchecked=six and bool(options.get(UNCHECKED_V6)),
     )
     return None if marks == PLAIN else marks
 
@@ -232,6 +241,14 @@ def sockaddr(family: int, ip: str, port: int) -> bytes:
     return struct.pack("=H2s4s8x", family, (port & 0xFFFF).to_bytes(2, "big"), ip_address(ip).packed)
 
 
+def in_segments(socket: DatagramSender, target: Endpoint, payload: bytes, marks: Marks) -> Marks:
+    """The *marks* of what goes out in segments; EINVAL for too many, and where no checksum is wanted, which each needs."""
+    unchecked = (socket.options or {}).get(UNCHECKED_V6 if ":" in target[0] else UNCHECKED)
+    if unchecked or len(payload) > marks.segment * SEGMENTS_MAX:
+        raise socket_error(EINVAL)
+    return marks._replace(pages=len(payload))
+
+
 def said(
     socket: DatagramSender, ancillary: Sequence[tuple[int, int, Any]], six: bool, marks: Marks | None
 ) -> tuple[Marks | None, str | None]:
@@ -262,6 +279,8 @@ def said(
         value = bytes(memoryview(data))
         if level == IPPROTO_IPV6 and kind in (IPV6_PKTINFO, six and IPV6_2292PKTINFO) and socket.family == AF_INET6:
             link, source = _source_v6(value, six)
+            if six and link and link_of(socket) not in (0, link):
+                raise socket_error(EINVAL)
             if six and not 0 <= link <= len(LINKS):
                 raise socket_error(ENODEV)
             if six and not link and source is not None and of_a_link(source):

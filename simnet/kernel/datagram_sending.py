@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from simnet.kernel import inet
 from simnet.kernel.buffer import Data
-from simnet.kernel.datagram_ancillary import marks_of, said
+from simnet.kernel.datagram_ancillary import in_segments, marks_of, said
 from simnet.kernel.datagram_errors import Report, check_v4, keep_too_long, keeps_errors, one_too_long
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 PAYLOAD_MAX: Final = 65507  # 65535 less the headers of IPv4 and UDP (K-088)
 PAYLOAD_MAX_V6: Final = 65527  # the length field of IPv6 does not count its own header
 UNFRAGMENTED_V6: Final = 65488  # the MTU of loopback less the headers of IPv6 and UDP
-SEGMENTS_MAX: Final = 128  # UDP_MAX_SEGMENTS
 ALWAYS_FITS: Final = PAYLOAD_MAX - OPTIONS_MAX
 WHOLE_V6: Final = (IPPROTO_IPV6, IPV6_DONTFRAG)
 MTU_DISCOVERY_V6: Final = (IPPROTO_IPV6, IPV6_MTU_DISCOVER)
@@ -456,9 +455,7 @@ class DatagramSender(File):
         elif marks.ttl == TTL_LATER:
             marks = marks._replace(ttl=(marks_of(self.options, False) or PLAIN).ttl)
         if marks is not None and marks.segment:
-            if len(payload) > marks.segment * SEGMENTS_MAX:
-                raise socket_error(EINVAL)
-            marks = marks._replace(pages=len(payload))
+            marks = in_segments(self, target, payload, marks)
         self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack, marks))
         self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
 
@@ -468,6 +465,8 @@ class DatagramSender(File):
             source = source_to_group(self, target[0], link)
         if marks is None:
             marks = (marks_of(self.options, ":" in target[0]) or PLAIN)._replace(ttl=TTL_LATER)
+        if marks.segment:
+            marks = in_segments(self, target, payload, marks)
         datagram = Datagram((source, port), target, payload, self.stack, marks)
         self.stack.out.append(sent_to_group(self, datagram, link))
         self.wake(SPACE_NEWS)

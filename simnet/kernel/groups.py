@@ -24,7 +24,7 @@ from simnet.kernel.idle_options import (
     IPV6_MULTICAST_LOOP,
 )
 from simnet.kernel.messages import AF_INET
-from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, SO_BINDTODEVICE, SO_DONTROUTE, SOL_SOCKET, Key
+from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, SO_BINDTODEVICE, SO_DONTROUTE, SOL_SOCKET, AnySocket, Key
 from simnet.kernel.segment import PLAIN, TTL_LATER, Datagram
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ ALL: Final = (EVERY_GROUP, (IPPROTO_IPV6, IPV6_MULTICAST_ALL))
 LOOP: Final = ((IPPROTO_IP, IP_MULTICAST_LOOP), (IPPROTO_IPV6, IPV6_MULTICAST_LOOP))
 
 MOST_SOURCES: Final = 10  # of one membership: net.ipv4.igmp_max_msf
+MOST_SOURCES_V6: Final = 64  # net.ipv6.mld_max_msf
 UNBLOCK, BLOCK, ADD_SOURCE, DROP_SOURCE = range(
     37, 41
 )  # IP_UNBLOCK_SOURCE, IP_BLOCK_SOURCE, IP_ADD_SOURCE_MEMBERSHIP ...
@@ -78,29 +79,35 @@ def join_or_leave(socket: DatagramSender, level: int, value: bytes, *, leaves: b
             raise socket_error(EINVAL)
         packed, at = value[:4], value[4:8]
         asked = struct.unpack_from("=i", value, 8)[0] if len(value) >= 12 else 0
-        link = _link_at(socket, at) if not asked else asked if 0 < asked <= OTHER_LINK else 0
-        many = 224 <= packed[0] < 240
+        link = link_at(socket, at) if not asked else asked if 0 < asked <= OTHER_LINK else 0
     else:
         if len(value) < 20:
             raise socket_error(EINVAL)
         packed = value[:16]
-        asked = struct.unpack_from("=i", value, 16)[0]
-        link = asked or OTHER_LINK
-        many = packed[0] == 0xFF
+        link = struct.unpack_from("=i", value, 16)[0]
     group = str(ip_address(packed))
-    if leaves:
-        if not many and level == IPPROTO_IPV6:
-            raise socket_error(EINVAL)
-        _leave(socket, group, asked if level == IPPROTO_IPV6 else link)
+    if not leaves:
+        join(socket, group, link)
         return
-    if not many:
+    if level == IPPROTO_IPV6 and not inet.is_group(group):
         raise socket_error(EINVAL)
+    leave(socket, group, link)
+
+
+def join(socket: DatagramSender, group: str, link: int) -> None:
+    """Put *socket* into *group* on *link*, which is 0 where none was named; the errors of ``join_or_leave``."""
+    if not inet.is_group(group):
+        raise socket_error(EINVAL)
+    if not link and ":" in group:
+        if socket.groups and (group, LOOPBACK_LINK) in socket.groups:
+            raise socket_error(EADDRINUSE)  # it is there on some link
+        link = OTHER_LINK
     if not 0 < link <= OTHER_LINK:
         raise socket_error(ENODEV)
-    _join(socket, (group, link), level)
+    _join(socket, (group, link))
 
 
-def _link_at(socket: DatagramSender, at: bytes) -> int:
+def link_at(socket: AnySocket, at: bytes) -> int:
     """The link that has the address *at*, or that leads to groups if it is none; 0 for no such link."""
     if not any(at):
         return OTHER_LINK
@@ -110,20 +117,20 @@ def _link_at(socket: DatagramSender, at: bytes) -> int:
     return OTHER_LINK if socket.stack.is_local(ip) else 0
 
 
-def _join(socket: DatagramSender, membership: Membership, level: int) -> None:
+def _join(socket: DatagramSender, membership: Membership) -> None:
     groups = socket.groups
     if groups is None:
         groups = socket.groups = {}
     if membership in groups:
         raise socket_error(EADDRINUSE)
-    if level == IPPROTO_IP and sum(":" not in group for group, _ in groups) >= MOST_GROUPS:
+    if ":" not in membership[0] and sum(":" not in group for group, _ in groups) >= MOST_GROUPS:
         raise socket_error(ENOBUFS)
     groups[membership] = None
     members = socket.stack.udp_ports.members
     members[membership] = members.get(membership, 0) + 1
 
 
-def _leave(socket: DatagramSender, group: str, link: int) -> None:
+def leave(socket: DatagramSender, group: str, link: int) -> None:
     """Leave *group* on *link*, or on any if that is 0 and the group is of IPv6."""
     links = (link,) if link or ":" not in group else (LOOPBACK_LINK, OTHER_LINK)
     for each in links:
@@ -134,22 +141,16 @@ def _leave(socket: DatagramSender, group: str, link: int) -> None:
     raise socket_error(EADDRNOTAVAIL)
 
 
-def choose_sources(socket: DatagramSender, name: int, value: bytes) -> None:
-    """IP_ADD_SOURCE_MEMBERSHIP and its kin: whom of those who send to a group the socket hears; ``ip_mc_source``.
+def choose_source(socket: DatagramSender, membership: Membership, source: str, name: int) -> None:
+    """IP_ADD_SOURCE_MEMBERSHIP and its kin, *name*: whom of those who send to a group the socket hears; ``ip_mc_source``.
 
     Raises:
-        OSError: EINVAL, no group, or it is in none such, or chooses the other way; ENODEV, no such link; EADDRNOTAVAIL, the
-            source is chosen already, or is not; ENOBUFS, too many.
+        OSError: EINVAL, it is in no such group, or chooses the other way; EADDRNOTAVAIL, the source is chosen already, or is
+            not; ENOBUFS, too many.
     """
-    if len(value) != SOURCES_SIZE or not 224 <= value[0] < 240:
-        raise socket_error(EINVAL)
-    group, source = str(ip_address(value[:4])), str(ip_address(value[8:]))
-    link = _link_at(socket, value[4:8])
-    if not link:
-        raise socket_error(ENODEV)
-    membership, includes = (group, link), name in (ADD_SOURCE, DROP_SOURCE)
+    includes, group = name in (ADD_SOURCE, DROP_SOURCE), membership[0]
     if name == ADD_SOURCE and membership not in (socket.groups or ()):
-        _join(socket, membership, IPPROTO_IP)
+        _join(socket, membership)
     groups = socket.groups or {}
     if membership not in groups:
         raise socket_error(EINVAL)
@@ -161,16 +162,22 @@ def choose_sources(socket: DatagramSender, name: int, value: bytes) -> None:
     if not chosen:
         groups[membership] = (True, ()) if includes else None
     sources = chosen[1] if chosen else ()
-    if (source in sources) is (name in (ADD_SOURCE, BLOCK)):
-        raise socket_error(EADDRNOTAVAIL)
+    if ":" not in group or name in (DROP_SOURCE, UNBLOCK):
+        _look_for(source, sources, name)
     if name in (ADD_SOURCE, BLOCK):
-        if len(sources) >= MOST_SOURCES:
+        if len(sources) >= (MOST_SOURCES_V6 if ":" in group else MOST_SOURCES):
             raise socket_error(ENOBUFS)
+        _look_for(source, sources, name)
         groups[membership] = (includes, (*sources, source))
     elif includes and len(sources) == 1:
-        _leave(socket, group, link)
+        leave(socket, *membership)
     else:
         groups[membership] = (includes, tuple(each for each in sources if each != source))
+
+
+def _look_for(source: str, sources: tuple[str, ...], name: int) -> None:
+    if (source in sources) is (name in (ADD_SOURCE, BLOCK)):
+        raise socket_error(EADDRNOTAVAIL)
 
 
 def leave_all(socket: DatagramSender) -> None:
@@ -201,7 +208,7 @@ def choose_link(socket: DatagramSender, value: bytes) -> bytes:
     address = value[4:8] if len(value) >= 8 else value[:4]
     link = struct.unpack_from("=i", value, 8)[0] if len(value) >= 12 else 0
     if not link and any(address):
-        link = _link_at(socket, address) or -1
+        link = link_at(socket, address) or -1
     if not 0 <= link <= OTHER_LINK:
         raise socket_error(EADDRNOTAVAIL)
     socket.group_link = link
@@ -215,6 +222,7 @@ def link_to_groups(socket: DatagramSender, target: str, source: str) -> int:
         OSError: ENETUNREACH, loopback is not for groups of IPv6; SO_DONTROUTE, and nothing says which link.
     """
     options = socket.options
+    bound = None if options is None else options.get((SOL_SOCKET, SO_BINDTODEVICE))
     if ":" not in target:
         if (
             options
@@ -223,11 +231,12 @@ def link_to_groups(socket: DatagramSender, target: str, source: str) -> int:
             and source in (inet.ANY4, inet.ANY6)
         ):
             raise socket_error(ENETUNREACH)
-        bound = (socket.options or {}).get((SOL_SOCKET, SO_BINDTODEVICE))
         if bound:
             return LOOPBACK_LINK if bound == LOOPBACK_NAME else OTHER_LINK
         return socket.group_link or (LOOPBACK_LINK if source[:4] == "127." else OTHER_LINK)
-    if options is not None and options.get((IPPROTO_IPV6, IPV6_MULTICAST_IF)) == LOOPBACK_LINK:
+    if options is not None and (
+        bound == LOOPBACK_NAME or (not bound and options.get((IPPROTO_IPV6, IPV6_MULTICAST_IF)) == LOOPBACK_LINK)
+    ):
         raise socket_error(ENETUNREACH)
     return OTHER_LINK
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from errno import EACCES, EDOM, EFAULT, EINVAL, ENOPROTOOPT, EPERM
+from errno import EACCES, EADDRNOTAVAIL, EDOM, EFAULT, EINVAL, ENOPROTOOPT, EPERM
 from typing import Any, Final, NamedTuple, Protocol
 
 from simnet.kernel.errors import not_modelled, socket_error
@@ -74,6 +74,10 @@ TIMES: Final = {20: SO_RCVTIMEO, 21: SO_SNDTIMEO, 66: SO_RCVTIMEO, 67: SO_SNDTIM
 TOS: Final = (IPPROTO_IP, IP_TOS)
 TOS_PRIORITIES: Final = (0, 2, 6, 4)  # ip_tos2prio: best effort, bulk, interactive, interactive bulk
 PORT_RANGE: Final = (IPPROTO_IP, 51)  # IP_LOCAL_PORT_RANGE: the lowest port in its lower half, the highest in its upper
+IP_UNICAST_IF: Final = 50
+IPV6_UNICAST_IF: Final = 76
+WAYS: Final = frozenset({(IPPROTO_IP, IP_UNICAST_IF), (IPPROTO_IPV6, IPV6_UNICAST_IF)})
+BY_LOOPBACK, BY_OTHER = 1 << 24, 2 << 24  # numbers of links, in the order of bytes of the net
 SHARED: Final = {78: (IPPROTO_IP, 15), 75: (IPPROTO_IP, 19)}  # IPV6_FREEBIND and IPV6_TRANSPARENT
 
 BUFFER_MAX: Final = 4_194_304  # net.core.wmem_max and rmem_max, before the kernel doubles them (K-064)
@@ -243,6 +247,16 @@ def integer(value: int | bytes | bytearray | memoryview) -> int:
     return number
 
 
+def _look_at_way(socket: AnySocket, key: Key, link: int) -> None:
+    """IP_UNICAST_IF, IPV6_UNICAST_IF: the link by which to send what is for no group. On that of loopback nothing else shows."""
+    if link not in (BY_LOOPBACK, BY_OTHER):
+        raise socket_error(EADDRNOTAVAIL)
+    if (socket.options or {}).get((SOL_SOCKET, SO_BINDTODEVICE)):
+        raise socket_error(EINVAL)
+    if link != BY_LOOPBACK:
+        not_modelled(f"setsockopt(level {key[0]}, option {key[1]}) that sends by another link than loopback's")
+
+
 def stored(socket: AnySocket, key: Key, option: Option, value: int) -> int:
     """*value* as the kernel keeps it, or the refusal; NotModelled for one that would have to do something."""
     if key in _PRIVILEGED_VALUES and (
@@ -255,6 +269,8 @@ def stored(socket: AnySocket, key: Key, option: Option, value: int) -> int:
         raise socket_error(option.below)
     if key == PORT_RANGE and 0 < value >> 16 & 0xFFFF < value & 0xFFFF:
         raise socket_error(EINVAL)
+    if value and key in WAYS:
+        _look_at_way(socket, key, value)
     kept = _kept(option, value)
     if option.fixed and kept != option.default and not 0 < kept <= option.idle:
         not_modelled(f"setsockopt(level {key[0]}, option {key[1]}, {value})")

@@ -10,7 +10,6 @@ from errno import (
     EADDRNOTAVAIL,
     EFAULT,
     EINVAL,
-    ENOBUFS,
     ENODEV,
     ENOENT,
     ENOPROTOOPT,
@@ -19,24 +18,15 @@ from errno import (
     EPERM,
     EPROTO,
 )
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.groups import (
-    ADD_SOURCE,
-    LOOPBACK_LINK,
-    MULTICAST_LINK,
-    SOURCES,
-    SOURCES_SIZE,
-    choose_link,
-    choose_sources,
-    join_or_leave,
-)
+from simnet.kernel.group_requests import GROUP_OPTIONS, GROUP_SIZES, set_group_option
+from simnet.kernel.groups import LOOPBACK_LINK, MULTICAST_LINK, choose_link, join_or_leave
 from simnet.kernel.idle_options import IPV6_MULTICAST_IF
 from simnet.kernel.inet import is_group, is_loopback, of_a_link
 from simnet.kernel.ip_options import OPTIONS_MAX, compiled
-from simnet.kernel.messages import AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM
+from simnet.kernel.messages import AF_INET, AF_UNIX, SOCK_STREAM
 from simnet.kernel.odd_options import MEMORY, ODD, PREFERENCES, PREFERENCES_DEFAULT, TXTIME, keep, kept, memory_of
 from simnet.kernel.options import (
     INT_MAX,
@@ -78,8 +68,6 @@ IP_OPTIONS: Final = 4
 IP_MTU: Final = 14
 IP_ADD_MEMBERSHIP: Final = 35
 IP_DROP_MEMBERSHIP: Final = 36
-IP_MSFILTER: Final = 41
-MCAST_MSFILTER: Final = 48
 IPV6_JOIN_ANYCAST: Final = 27
 IPV6_LEAVE_ANYCAST: Final = 28
 IPV6_JOIN_GROUP: Final = 20
@@ -133,25 +121,14 @@ MEMBERSHIPS: Final = frozenset(
     }
 )
 ANYCAST: Final = frozenset({(IPPROTO_IPV6, IPV6_JOIN_ANYCAST), (IPPROTO_IPV6, IPV6_LEAVE_ANYCAST)})
-FILTERS: Final = frozenset({(IPPROTO_IP, IP_MSFILTER), (IPPROTO_IP, MCAST_MSFILTER), (IPPROTO_IPV6, MCAST_MSFILTER)})
 MD5_KEYS: Final = frozenset({(IPPROTO_TCP, TCP_MD5SIG), (IPPROTO_TCP, TCP_MD5SIG_EXT)})
-# MCAST_JOIN_GROUP and its kin, for groups of either family: struct group_req, or group_source_req.
-GROUP_REQUESTS: Final = frozenset((level, name) for level in (IPPROTO_IP, IPPROTO_IPV6) for name in range(42, 48))
-OF_A_GROUP: Final = (42, 45)  # MCAST_JOIN_GROUP, MCAST_LEAVE_GROUP; the others name a source, too
-GROUP_REQ_SIZE, GROUP_SOURCE_REQ_SIZE = 136, 264
-SOCKADDR_SIZE: Final = 128  # struct sockaddr_storage
-SENDERS_MAX: Final = 10  # net.ipv4.igmp_max_msf
-SENDERS_MAX_V6: Final = 64  # net.ipv6.mld_max_msf
-MCAST_EXCLUDE, MCAST_INCLUDE = 0, 1
 MD5SIG_SIZE: Final = 216
 MD5_KEY_MAX: Final = 80  # TCP_MD5SIG_MAXKEYLEN
 PACKED: Final = (
     HEADERS
     | MEMBERSHIPS
-    | SOURCES
-    | GROUP_REQUESTS
+    | GROUP_OPTIONS
     | ANYCAST
-    | FILTERS
     | MD5_KEYS
     | {ULP, FASTOPEN_KEY}
     | set(ODD)
@@ -161,12 +138,7 @@ PACKED: Final = (
 # How many bytes some values have, the fewest and the most: others are refused before anything is read.
 SIZES: Final[dict[Key, tuple[int, int]]] = {
     IP_HEADER: (1, OPTIONS_MAX),
-    **dict.fromkeys(((IPPROTO_IP, name) for name in range(37, 41)), (SOURCES_SIZE, SOURCES_SIZE)),
-    (IPPROTO_IP, IP_MSFILTER): (16, INT_MAX),
-    **dict.fromkeys(GROUP_REQUESTS, (GROUP_SOURCE_REQ_SIZE, INT_MAX)),
-    **{(IPPROTO_IP, name): (GROUP_SOURCE_REQ_SIZE, GROUP_SOURCE_REQ_SIZE) for name in (43, 44, 46, 47)},
-    **{(level, name): (GROUP_REQ_SIZE, INT_MAX) for level in (IPPROTO_IP, IPPROTO_IPV6) for name in OF_A_GROUP},
-    **{(level, MCAST_MSFILTER): (144, INT_MAX) for level in (IPPROTO_IP, IPPROTO_IPV6)},
+    **GROUP_SIZES,
     **{(IPPROTO_IPV6, name): (IPV6_MREQ_SIZE, INT_MAX) for name in (IPV6_JOIN_GROUP, IPV6_LEAVE_GROUP)},
     **dict.fromkeys(ANYCAST, (IPV6_MREQ_SIZE, INT_MAX)),
     (IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): (32, INT_MAX),
@@ -174,9 +146,7 @@ SIZES: Final[dict[Key, tuple[int, int]]] = {
     **dict.fromkeys(((IPPROTO_TCP, TCP_CONGESTION), ULP), (1, INT_MAX)),
 }
 
-TOLD_ELSEWHERE: Final = (
-    (ODD.keys() - {TXTIME, PREFERENCES}) | SOURCES | GROUP_REQUESTS | ANYCAST | FILTERS | MD5_KEYS | {ULP, FASTOPEN_KEY}
-)
+TOLD_ELSEWHERE: Final = (ODD.keys() - {TXTIME, PREFERENCES}) | GROUP_OPTIONS | ANYCAST | MD5_KEYS | {ULP, FASTOPEN_KEY}
 
 
 def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
@@ -254,16 +224,8 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
         if len(value) not in FASTOPEN_KEY_SIZES:
             raise socket_error(EINVAL)
         keep(socket, key, value)
-    elif key in FILTERS:
-        _refuse_filter(socket, key, value)
-    elif key in GROUP_REQUESTS:
-        _refuse_group_request(key, value)
-    elif key in SOURCES:
-        if socket.type == SOCK_STREAM:  # which may be a member, and hears nothing
-            if len(value) == SOURCES_SIZE and key[1] == ADD_SOURCE:
-                not_modelled(f"setsockopt(level {key[0]}, option {key[1]}) of a stream")
-            raise socket_error(EINVAL)
-        choose_sources(cast("DatagramSender", socket), key[1], value)
+    elif key in GROUP_OPTIONS:
+        set_group_option(socket, key, value)
     elif key == LINK:
         name = value[: IFNAMSIZ - 1].partition(b"\0")[0]
         if name and name not in LINKS:
@@ -420,53 +382,6 @@ def _set_membership(socket: Any, key: Key, value: bytes) -> None:
     if socket.type == SOCK_STREAM:
         raise socket_error(EINVAL if len(value) < 20 and key[0] == IPPROTO_IPV6 else EPROTO)
     join_or_leave(socket, key[0], value, leaves=key[1] in (IP_DROP_MEMBERSHIP, IPV6_LEAVE_GROUP))
-
-
-def _refuse_group_request(key: Key, value: bytes) -> None:
-    """NotModelled, unless Linux refuses it too: it has another size, or a group of another family."""
-    fewest, most = SIZES[key]
-    six = key[0] == IPPROTO_IPV6
-    if not fewest <= len(value) <= most:
-        raise socket_error(EINVAL)
-    if struct.unpack_from("=H", value, 8)[0] != (AF_INET6 if six else AF_INET):
-        raise socket_error(EINVAL if not six and key[1] in OF_A_GROUP else EADDRNOTAVAIL)
-    not_modelled(f"setsockopt(level {key[0]}, option {key[1]})")
-
-
-def _refuse_filter(socket: AnySocket, key: Key, value: bytes) -> None:
-    """IP_MSFILTER and MCAST_MSFILTER, all senders at once whom a member hears, or does not: NotModelled of a member."""
-    head, plain = SIZES[key][0], key[1] == IP_MSFILTER
-    if len(value) < head:
-        raise socket_error(EINVAL)
-    mode, senders = struct.unpack_from("=II", value, head - 8)
-    if senders > (SENDERS_MAX if key[0] == IPPROTO_IP else SENDERS_MAX_V6):
-        raise socket_error(ENOBUFS)
-    each = 4 if plain else SOCKADDR_SIZE
-    if len(value) < head + senders * each:
-        raise socket_error(EINVAL)
-    if key[0] == IPPROTO_IPV6:
-        _refuse_filter_v6(socket, value, mode, senders)
-    places = () if plain else (8, *range(head, head + senders * each, each))
-    if any(struct.unpack_from("=H", value, place)[0] != AF_INET for place in places):
-        raise socket_error(EADDRNOTAVAIL)
-    if not is_group(str(ip_address(value[:4] if plain else value[12:16]))):
-        raise socket_error(EINVAL)
-    if not getattr(socket, "groups", None):  # to hear nobody but nobody is to leave; all else is for who has joined
-        raise socket_error(EADDRNOTAVAIL if mode == MCAST_INCLUDE and not senders else EINVAL)
-    not_modelled(f"setsockopt(level {key[0]}, option {key[1]})")
-
-
-def _refuse_filter_v6(socket: AnySocket, value: bytes, mode: int, senders: int) -> NoReturn:
-    """ip6_mc_msfilter, which looks for the link before it looks for the membership, and at no family."""
-    link = struct.unpack_from("=I", value)[0]
-    group = str(ip_address(value[16:32]))
-    if not is_group(group) or mode not in (MCAST_INCLUDE, MCAST_EXCLUDE):
-        raise socket_error(EINVAL)
-    if link > len(LINKS):
-        raise socket_error(ENODEV)
-    if not getattr(socket, "groups", None):
-        raise socket_error(EADDRNOTAVAIL if mode == MCAST_INCLUDE and not senders else EINVAL)
-    not_modelled("setsockopt(MCAST_MSFILTER)")
 
 
 def _refuse_md5(socket: AnySocket, value: bytes) -> None:

@@ -106,6 +106,7 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
             if socket.options is not None and BUFFER_LOCKS in socket.options:
                 socket.options[BUFFER_LOCKS] |= 1 if name == o.SO_SNDBUF else 2
         elif (level, name) == GROUPS_LINK and number and link_of(socket) not in (0, number):
+            o.stored(socket, (level, name), option, number)  # is there such a link?
             raise socket_error(EINVAL)
         elif level == o.SOL_SOCKET and name == o.SO_RCVLOWAT:
             number = (o.INT_MAX if number < 0 else number) or 1

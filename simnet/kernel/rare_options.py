@@ -27,10 +27,12 @@ from simnet.kernel.messages import AF_INET6, AF_UNIX, SOCK_STREAM
 from simnet.kernel.options import (
     INT_MAX,
     INT_MIN,
+    IP_UNICAST_IF,
     IPPROTO_IP,
     IPPROTO_IPV6,
     IPPROTO_TCP,
     IPPROTO_UDP,
+    IPV6_UNICAST_IF,
     PORT_RANGE,
     SO_RCVBUF,
     SO_RCVBUFFORCE,
@@ -87,7 +89,6 @@ IP_NODEFRAG: Final = 22
 IP_CHECKSUM: Final = 23
 IP_RECVFRAGSIZE: Final = 25
 IP_RECVERR_RFC4884: Final = 26
-IP_UNICAST_IF: Final = 50
 IP_PROTOCOL: Final = 52
 IP_VS_SO_GET: Final = 83
 # Where somebody wanted to go before netfilter led him here, as struct sockaddr_in and sockaddr_in6.
@@ -138,7 +139,6 @@ IPV6_ADDR_PREFERENCES: Final = 72
 IPV6_MINHOPCOUNT: Final = 73
 IPV6_ORIGDSTADDR: Final = 74
 IPV6_TRANSPARENT: Final = 75
-IPV6_UNICAST_IF: Final = 76
 IPV6_RECVFRAGSIZE: Final = 77
 IPV6_FREEBIND: Final = 78
 MULTICAST_BY_SOURCE: Final = range(37, 49)  # MCAST_JOIN_GROUP and the like: too short for an int, and only to be set
@@ -198,7 +198,7 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_PROTOCOL): refused(0, ENOPROTOOPT),
     (IPPROTO_IP, IP_CHECKSUM): SWITCH,  # of what was not sent over loopback, by some cards
     (IPPROTO_IP, IP_RECVERR_RFC4884): Option(0),
-    (IPPROTO_IP, IP_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL, shortest=4, longest=4),
+    (IPPROTO_IP, IP_UNICAST_IF): Option(0, INT_MIN, INT_MAX, shortest=4, longest=4),
     PORT_RANGE: Option(0, INT_MIN, INT_MAX, shortest=4, longest=4),
     **{(IPPROTO_IP, name): refused(0, EINVAL) for name in MULTICAST_BY_SOURCE},
     (IPPROTO_IPV6, IPV6_ADDRFORM): NEVER._replace(refusal=EINVAL),
@@ -209,7 +209,7 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE): SWITCH,
     (IPPROTO_IPV6, IPV6_RECVERR_RFC4884): Option(0),
     (IPPROTO_IPV6, IPV6_MINHOPCOUNT): Option(0, 0, 255, fixed=True, idle=64),
-    (IPPROTO_IPV6, IPV6_UNICAST_IF): Option(0, 0, 0, EADDRNOTAVAIL, longest=4),
+    (IPPROTO_IPV6, IPV6_UNICAST_IF): Option(0, INT_MIN, INT_MAX, longest=4),
     (IPPROTO_IPV6, IPV6_RECVFRAGSIZE): Option(0, switch=True, shortest=0),  # only what is larger than loopback's link
     **{
         (IPPROTO_IPV6, name): SWITCH

@@ -105,6 +105,7 @@ class Marks(NamedTuple):
     memory: int = 0  # what it costs who queues it, if that is not told by its length
     priority: int = 0  # SO_PRIORITY and SO_MARK of who sent it, which its own host sees
     mark: int = 0
+    unchecked: bool = False  # over IPv6 without a checksum, which few receivers take
 
 
 PLAIN: Final = Marks()

@@ -294,7 +294,7 @@ class Stack:
         socket = self.udp_ports.hearer(target, source)
         if socket is not None:
             socket.take_in(datagram)
-        else:
+        elif datagram.marks is None or not datagram.marks.unchecked:
             self.out.append(Icmp(ECONNREFUSED, datagram, self))
 
     def _arrive_for_many(self, datagram: Datagram) -> None:

@@ -39,7 +39,6 @@ LEFT_OUT = """
 | The error queue of a TCP socket | always empty; IP_RECVERR reports an unreachable peer at once, as on Linux |
 | Raw and packet sockets, SCTP, families other than IPv4, IPv6 and Unix | the errors of a kernel without permission or module: EPERM, EPROTONOSUPPORT, EAFNOSUPPORT. What every Linux gives to every user (netlink, vsock, XDP, MPTCP) is NotModelled |
 | The broadcast address of a network, such as 10.0.255.255; multicast routing | hosts have no netmask: 255.255.255.255 reaches all of them, a group its members on any host, one hop away |
-| Joining groups with the options for either family (`MCAST_JOIN_GROUP` ...) | NotModelled |
 | IP options that routers write into (routes, timestamps), flow labels, and extension headers of IPv6 | NotModelled; other IP options are carried along |
 | `open(fd)` and other real system calls on a simulated descriptor, except those of K-133, `os.sendfile`, `os.splice`, `os.fdopen`, and the descriptor flags of `fcntl` and `os`; a simulated descriptor in place of a real one (`os.dup2(fd, 1)`), or the reverse | EBADF: simulated numbers are far above real ones, so that no such call reaches a file by chance |
 | SIGIO; netmask and broadcast address of a host's link to others | NotModelled: a host has no netmask. `ioctl` lists its links, and gives their numbers, names, addresses, flags and MTU |

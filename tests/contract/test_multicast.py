@@ -251,6 +251,158 @@ def test_ten_sources_are_the_most(sourced: tuple[Any, Any]) -> None:
     assert [choose(ADD, str(100 + n)) for n in range(11)] == [""] * 10 + ["ENOBUFS"]
 
 
+JOIN, BLOCK_ANY, UNBLOCK_ANY, LEAVE, JOIN_SOURCE, LEAVE_SOURCE = 42, 43, 44, 45, 46, 47  # MCAST_JOIN_GROUP ...
+INCLUDE, EXCLUDE = 1, 0
+
+
+def storage(host: str, family: int | None = None) -> bytes:
+    """A struct sockaddr_storage."""
+    if ":" in host:
+        packed = struct.pack("=HHI", family or socket.AF_INET6, 0, 0) + socket.inet_pton(socket.AF_INET6, host)
+    else:
+        packed = struct.pack("=HH", family or socket.AF_INET, 0) + socket.inet_aton(host)
+    return packed.ljust(128, b"\0")
+
+
+def asked(link: int, group: str, *sources: str, family: int | None = None) -> bytes:
+    """A struct group_req, or a group_source_req."""
+    return struct.pack("=I4x", link) + storage(group, family) + b"".join(storage(each, family) for each in sources)
+
+
+@pytest.mark.parametrize(("level", "group"), [(IP, GROUP), (IPV6, "ff01::77")])
+def test_k089_a_group_of_either_family_is_joined_by_one_option(world: World, level: int, group: str) -> None:
+    six = level == IPV6
+    sock = world.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+    for option, value, answer in (
+        (LEAVE, asked(1, group), "EADDRNOTAVAIL"),
+        (JOIN, asked(1, group), None),
+        (JOIN, asked(1, group), "EADDRINUSE"),
+        (JOIN, asked(99, group), "ENODEV"),
+        (JOIN, asked(1, "::1" if six else "127.0.0.1"), "EINVAL"),
+        (LEAVE, asked(1, "::1" if six else "127.0.0.1"), "EINVAL" if six else "EADDRNOTAVAIL"),
+        (JOIN, asked(1, group, family=77), "EADDRNOTAVAIL" if six else "EINVAL"),
+        (JOIN, asked(1, group)[:-1], "EINVAL"),
+        (JOIN, asked(1, group) + b"more", "EADDRINUSE"),
+        (JOIN_SOURCE, asked(1, group, "::1" if six else "127.0.0.1"), None),  # from everybody to one
+        (LEAVE, asked(1, group), None),
+        (LEAVE, asked(1, group), "EADDRNOTAVAIL"),
+        (JOIN, asked(1, group), None),
+        (LEAVE, asked(0, group), None if six else "EADDRNOTAVAIL"),
+    ):
+        world.gives(answer, sock.setsockopt, level, option, value)
+
+
+def test_k089_an_ipv6_group_that_is_joined_on_a_link_is_joined_where_none_is_named(world: World) -> None:
+    sock = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.setsockopt(IPV6, socket.IPV6_JOIN_GROUP, member_v6("ff01::77", 1))
+    world.gives("EADDRINUSE", sock.setsockopt, IPV6, socket.IPV6_JOIN_GROUP, member_v6("ff01::77", 0))
+    world.gives("EADDRINUSE", sock.setsockopt, IPV6, JOIN, asked(0, "ff01::77"))
+
+
+def test_k089_who_has_joined_by_the_option_of_either_family_hears(world: World) -> None:
+    here, there = hearer(world, joins=False), speaker(world)
+    place = (GROUP, port_of(here))
+    here.setsockopt(IP, JOIN, asked(1, GROUP))
+    there.sendto(b"one", place)
+    world.gives(b"one", here.recv, 9)
+    here.setsockopt(IP, socket.IP_DROP_MEMBERSHIP, member())
+    here.setsockopt(IP, JOIN_SOURCE, asked(1, GROUP, "127.0.0.1"))
+    there.sendto(b"two", place)
+    world.gives(b"two", here.recv, 9)
+    here.setsockopt(IP, LEAVE_SOURCE, asked(1, GROUP, "127.0.0.1"))
+    there.sendto(b"three", place)
+    world.pause()
+    assert outcome(lambda: here.recv(9)) == "EAGAIN"
+
+
+@pytest.mark.parametrize(("level", "group"), [(IP, "232.7.7.7"), (IPV6, "ff31::77")])
+def test_k089_sources_are_chosen_for_either_family(world: World, level: int, group: str) -> None:
+    six = level == IPV6
+    sock = world.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+    one, other = ("fd00::1", "fd00::2") if six else ("127.0.0.1", "127.0.0.2")
+    for option, value, answer in (
+        (BLOCK_ANY, asked(1, group, one), "EINVAL"),  # it is no member
+        (LEAVE_SOURCE, asked(1, group, one), "EINVAL"),
+        (JOIN_SOURCE, asked(99, group, one), "ENODEV"),
+        (JOIN_SOURCE, asked(1, one, one), "EINVAL"),
+        (JOIN_SOURCE, asked(1, group, one, family=77), "EADDRNOTAVAIL"),
+        (JOIN_SOURCE, asked(1, group, one)[:-1], "EINVAL"),
+        (JOIN_SOURCE, asked(1, group, one), None),
+        (JOIN_SOURCE, asked(1, group, one), "EADDRNOTAVAIL"),
+        (BLOCK_ANY, asked(1, group, one), "EINVAL"),
+        (JOIN_SOURCE, asked(1, group, other), None),
+        (LEAVE_SOURCE, asked(1, group, one), None),
+        (LEAVE_SOURCE, asked(1, group, one), "EADDRNOTAVAIL"),
+        (LEAVE_SOURCE, asked(1, group, other), None),
+        (LEAVE_SOURCE, asked(1, group, other), "EINVAL"),  # with the last source it has left
+        (JOIN, asked(1, group), None),
+        (UNBLOCK_ANY, asked(1, group, one), "EADDRNOTAVAIL"),
+        (BLOCK_ANY, asked(1, group, one), None),
+        (BLOCK_ANY, asked(1, group, one), "EADDRNOTAVAIL"),
+        (UNBLOCK_ANY, asked(1, group, one), None),
+    ):
+        world.gives(answer, sock.setsockopt, level, option, value)
+
+
+def all_at_once(mode: int, *sources: str, group: str = GROUP, at: str = "127.0.0.1") -> bytes:
+    """A struct ip_msfilter."""
+    head = socket.inet_aton(group) + socket.inet_aton(at) + struct.pack("=II", mode, len(sources))
+    return head + b"".join(map(socket.inet_aton, sources))
+
+
+def test_k089_all_sources_may_be_chosen_at_once(world: World) -> None:
+    here, there = hearer(world), speaker(world)
+    there.bind(("127.0.0.5", 0))
+    heard = []
+
+    def choose(option: int, value: bytes) -> None:
+        here.setsockopt(IP, option, value)
+        there.sendto(b"x", (GROUP, port_of(here)))
+        world.pause()
+        heard.append(outcome(lambda: here.recv(9)) == b"x")
+
+    choose(41, all_at_once(INCLUDE, "127.0.0.5", "127.0.0.6"))  # IP_MSFILTER
+    choose(41, all_at_once(INCLUDE, "127.0.0.6"))
+    choose(41, all_at_once(EXCLUDE, "127.0.0.5"))
+    choose(41, all_at_once(EXCLUDE))
+    choose(48, asked(1, GROUP) + struct.pack("=II", EXCLUDE, 1) + storage("127.0.0.5"))  # MCAST_MSFILTER
+    choose(48, asked(1, GROUP) + struct.pack("=II", INCLUDE, 1) + storage("127.0.0.5"))
+    assert heard == [True, False, False, True, False, True]
+    for value, answer in (
+        (all_at_once(2, "127.0.0.5"), "EINVAL"),
+        (all_at_once(EXCLUDE, at="203.0.113.5"), "ENODEV"),
+        (all_at_once(EXCLUDE, group="239.77.1.9"), "EINVAL"),
+        (all_at_once(INCLUDE), None),  # which is to leave
+        (all_at_once(INCLUDE), "EADDRNOTAVAIL"),
+    ):
+        world.gives(answer, here.setsockopt, IP, 41, value)
+
+
+@pytest.mark.parametrize(("family", "key"), [(socket.AF_INET, (IP, 50)), (socket.AF_INET6, (IPV6, 76))])
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_k131_the_link_for_what_is_for_one_host_may_be_that_of_loopback(
+    world: World, family: int, key: tuple[int, int], kind: int
+) -> None:
+    sock = world.socket(family, kind)
+    link = struct.pack("!I", 1)
+    for value, answer in ((link, None), (struct.pack("!I", 99), "EADDRNOTAVAIL"), (link[:3], "EINVAL")):
+        world.gives(answer, sock.setsockopt, *key, value)
+    assert sock.getsockopt(*key, 4) == link
+    sock.setsockopt(*key, 0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    for value, answer in ((link, "EINVAL"), (struct.pack("!I", 99), "EADDRNOTAVAIL"), (bytes(4), None)):
+        world.gives(answer, sock.setsockopt, *key, value)
+
+
+def test_k089_who_is_bound_to_loopback_sends_to_no_group_of_ipv6(world: World) -> None:
+    sock = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    world.gives("ENETUNREACH", sock.sendto, b"x", ("ff01::77", 9))
+    world.gives("ENODEV", sock.setsockopt, IPV6, socket.IPV6_MULTICAST_IF, 99)
+    beside = [(IPV6, socket.IPV6_PKTINFO, socket.inet_pton(socket.AF_INET6, "::1") + struct.pack("i", 99))]
+    world.gives("EINVAL", sock.sendmsg, [b"x"], beside, 0, ("::1", 9))
+
+
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_k131_what_is_wrong_with_a_filter_of_an_ipv6_group(world: World, kind: int) -> None:
     def request(

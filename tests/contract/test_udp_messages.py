@@ -16,6 +16,7 @@ from tests.contract.worlds import World
 IP, IPV6, UDP, SOL = socket.IPPROTO_IP, socket.IPPROTO_IPV6, socket.IPPROTO_UDP, socket.SOL_SOCKET
 IP_PKTINFO, IP_RECVERR, IP_RECVTTL, IP_RECVORIGDSTADDR, IPV6_RECVERR, UDP_CORK = 8, 11, 12, 20, 25, 1
 UDP_SEGMENT, UDP_GRO = 103, 104
+SO_NO_CHECK, UDP_NO_CHECK6_TX, UDP_NO_CHECK6_RX = 11, 101, 102
 IP_RECVOPTS, IPV6_2292PKTINFO, IPV6_2292HOPLIMIT, IPV6_FLOWINFO = 6, 2, 8, 11
 SO_TIMESTAMP, SO_TIMESTAMPNS, SO_PEEK_OFF = 29, 35, 42
 MORE, ERRQUEUE, CTRUNC = int(socket.MSG_MORE), int(socket.MSG_ERRQUEUE), int(socket.MSG_CTRUNC)
@@ -405,6 +406,34 @@ def test_k131_and_one_to_who_puts_them_together(world: World, family: int) -> No
         there.send(bytes(size))
         world.readable(here)
         assert len(here.recv(70000)) == first
+
+
+@pytest.mark.parametrize(("family", "option"), [(4, (SOL, SO_NO_CHECK)), (6, (UDP, UDP_NO_CHECK6_TX))])
+def test_k131_several_datagrams_of_one_send_have_checksums(world: World, family: int, option: tuple[int, int]) -> None:
+    here, there = bound(world, family), bound(world, family, [option])
+    there.connect(here.getsockname())
+    beside = [(UDP, UDP_SEGMENT, struct.pack("H", 4))]
+    for payload in (b"abcdefghij", b"a", b""):
+        world.gives("EINVAL", there.sendmsg, [payload], beside)
+    there.setsockopt(*option, 0)
+    assert there.sendmsg([b"a"], beside) == 1
+
+
+def test_k131_without_a_checksum_nothing_arrives_over_ipv6_unless_it_is_wanted_so(world: World) -> None:
+    here, there = bound(world, 6), bound(world, 6, [(UDP, UDP_NO_CHECK6_TX)])
+    there.setsockopt(UDP, UDP_NO_CHECK6_TX, 1)
+    there.connect(here.getsockname())
+    there.send(b"lost")
+    here.setsockopt(UDP, UDP_NO_CHECK6_RX, 1)
+    there.send(b"taken")
+    world.gives(b"taken", here.recv, 9)
+    here.close()
+    there.send(b"to nobody")
+    world.pause()
+    assert there.getsockopt(SOL, socket.SO_ERROR) == 0  # which is not told either
+    there.setsockopt(UDP, UDP_NO_CHECK6_TX, 0)
+    there.send(b"to nobody")
+    world.ready(there, "OUT|ERR")
 
 
 def test_k131_nobody_there_is_told_once_of_all_of_it(world: World) -> None:
