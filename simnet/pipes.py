@@ -150,14 +150,17 @@ class Pipes:
     def write(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., int], data: Any) -> int:
         """``os.write``: a blocking one waits until all is taken; less if the other end is closed meanwhile."""
         if not os.get_blocking(pipe.fd):
+            edge = pipe.writes and not pipe.alone and len(data)
             try:
-                return write(pipe.fd, data)
+                sent = write(pipe.fd, data)
+                edge = sent
             except BrokenPipeError:
                 scheduler.backend.broken_pipe(scheduler.current)
                 raise
             finally:
-                if len(data):
+                if edge:
                     self._written(pipe)
+            return sent
         sent, left = 0, data
         os.set_blocking(pipe.fd, False)  # the real kernel would wait for a reader who cannot run
         try:

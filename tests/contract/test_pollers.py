@@ -8,6 +8,7 @@ import os
 import select
 import selectors
 import socket
+import struct
 import sys
 import tempfile
 import time
@@ -241,6 +242,7 @@ def test_k111_a_pipe_has_an_edge_at_each_write_and_when_there_is_room_again(worl
         (lambda: outcome(lambda: os.read(reader, 100)), ""),  # EAGAIN
         (lambda: os.write(writer, bytes(100_000)), "r"),
         (lambda: outcome(lambda: os.write(writer, b"z")), "r"),  # EAGAIN, and an edge all the same
+        (lambda: outcome(lambda: os.write(reader, b"z")), ""),  # EBADF
         (lambda: os.read(reader, 100), ""),  # room for less than a page is none
         (lambda: os.read(reader, 5000), "w"),
         (lambda: os.read(reader, 5000), ""),
@@ -253,6 +255,23 @@ def test_k111_a_pipe_has_an_edge_at_each_write_and_when_there_is_room_again(worl
         assert [fd for fd, _ in other.poll(0)] == [writer]
         beside[1].close()
         assert epoll.poll(0) == [(reader, IN | HUP)]
+
+
+def test_k111_a_number_that_an_eventfd_takes_is_an_edge(world: World, epoll: Any) -> None:
+    counter = os.eventfd(0, os.EFD_NONBLOCK)
+    try:
+        epoll.register(counter, IN | ET)
+        for data, edges in (
+            (b"short", 0),
+            (struct.pack("=Q", 1), 1),
+            (struct.pack("=q", -1), 0),
+            (struct.pack("=q", -2), 0),  # no room
+            (struct.pack("=Q", 0), 1),
+        ):
+            outcome(lambda data=data: os.write(counter, data))  # type: ignore[misc]
+            assert epoll.poll(0) == [(counter, IN)] * edges
+    finally:
+        os.close(counter)
 
 
 def test_k111_a_reset_and_an_own_shutdown_are_edges(world: World, epoll: Any) -> None:
