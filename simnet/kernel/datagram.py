@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Iterable
 from errno import EAGAIN, ECONNREFUSED, EINVAL, ENOTCONN, ENOTTY
@@ -293,7 +294,8 @@ class UdpSocket(DatagramSender):
             corked, self.corked = self.corked, None
             if self.flow is not None and ":" not in corked.target[0]:
                 corked = corked._replace(target=self.flow)
-            self._emit(self._autobind(), corked.target, corked.payload, corked.marks, corked.source)
+            with contextlib.suppress(OSError):  # nobody is told
+                self._emit(self._autobind(), corked.target, corked.payload, corked.marks, corked.source)
         elif key in ERROR_QUEUES:
             self.reports = None
 

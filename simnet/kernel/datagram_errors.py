@@ -29,6 +29,7 @@ HOST_CODES: Final = (1, 3)
 INTERNET_CONTROL: Final = 0xC0  # the precedence of what ICMP sends
 PROBE, INTERFACE = 3, 4  # IP_PMTUDISC_PROBE and _INTERFACE
 BY_THE_LINK: Final = (PROBE, INTERFACE, 5)  # and IP_PMTUDISC_OMIT
+LONGEST, LONGEST_V6 = 0xFFFF, 0xFFFF + 40  # packets, as their headers can tell, whatever the way takes
 QUOTED, QUOTED_V6 = 520, 1184  # bytes of a datagram that an ICMP error has room for
 
 
@@ -75,12 +76,15 @@ def keep_icmp(socket: DatagramSender, icmp: Icmp) -> None:
     _keep(socket, Report(about.payload[:room], target, icmp.error, origin, kind, code, info, word))
 
 
-def keep_too_long(socket: DatagramSender, target: Endpoint, options: int) -> None:
-    """Queue that a datagram was too long to be sent, and how long one may be beside *options* bytes of IP options."""
+def keep_too_long(socket: DatagramSender, target: Endpoint, marks: Marks) -> None:
+    """Queue that a datagram with *marks* was too long to be sent, and how long one may be beside its IP options."""
+    longest = LONGEST_V6 if ":" in target[0] else LONGEST
     if ":" not in target[0]:
         target = (target[0], 0 if socket.peer is None else socket.peer[1])  # IPv4 tells the port of who is connected
     asked = (socket.options or {}).get((IPPROTO_IP, IP_MTU_DISCOVER))
-    _keep(socket, Report(b"", target, EMSGSIZE, LOCAL, info=mtu_to(target[0], asked in BY_THE_LINK) - options))
+    if not marks.segment:
+        longest = mtu_to(target[0], asked in BY_THE_LINK)
+    _keep(socket, Report(b"", target, EMSGSIZE, LOCAL, info=longest - len(marks.options)))
 
 
 def one_too_long(socket: DatagramSender, target: Endpoint, payload: bytes) -> bool:

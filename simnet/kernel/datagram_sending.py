@@ -408,7 +408,7 @@ class DatagramSender(File):
         options = self.options or {}
         if ":" in target[0]:
             whole = marks.whole or options.get(WHOLE_V6) or options.get(MTU_DISCOVERY_V6) in KEEPS_WHOLE
-            limit = UNFRAGMENTED_V6 if whole else PAYLOAD_MAX_V6
+            limit = UNFRAGMENTED_V6 if whole and not marks.segment else PAYLOAD_MAX_V6
         if size > limit:
             if (
                 size == PAYLOAD_MAX + 1 == limit + 1
@@ -417,7 +417,7 @@ class DatagramSender(File):
             ):
                 return True
             if keeps_errors(self, target):
-                keep_too_long(self, target, len(marks.options))
+                keep_too_long(self, target, marks)
             raise socket_error(EMSGSIZE)
         if (
             limit == PAYLOAD_MAX_V6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import struct
@@ -406,6 +407,30 @@ def test_k131_and_one_to_who_puts_them_together(world: World, family: int) -> No
         there.send(bytes(size))
         world.readable(here)
         assert len(here.recv(70000)) == first
+
+
+@pytest.mark.parametrize(("family", "longest"), [(4, 0xFFFF), (6, 0xFFFF + 40)])
+def test_k131_what_goes_in_segments_is_as_long_as_a_header_can_tell(world: World, family: int, longest: int) -> None:
+    here, there = (
+        bound(world, family),
+        bound(world, family, [(IPV6, IPV6_RECVERR) if family == 6 else (IP, IP_RECVERR)]),
+    )
+    there.connect(here.getsockname())
+    there.setsockopt(*((IPV6, socket.IPV6_DONTFRAG, 1) if family == 6 else (IP, 10, 3)))  # IP_PMTUDISC_PROBE
+    there.setsockopt(UDP, UDP_SEGMENT, 1000)
+    assert there.send(bytes(65507)) == 65507
+    world.gives("EMSGSIZE", there.send, bytes(65535))
+    report = there.recvmsg(9, 100, ERRQUEUE)[1][0][2]
+    assert struct.unpack_from("=IBBBxI", report) == (errno.EMSGSIZE, 1, 0, 0, longest)
+
+
+def test_k131_an_end_of_collecting_does_not_tell_that_nothing_could_be_sent(world: World) -> None:
+    here, there = bound(world), bound(world, 4, [(UDP, UDP_CORK)])
+    there.connect(here.getsockname())
+    there.sendmsg([bytes(1000)], [(UDP, UDP_SEGMENT, struct.pack("H", 1))])  # too many
+    there.setsockopt(UDP, UDP_CORK, 0)
+    there.send(b"x")
+    world.gives(b"x", here.recv, 9)
 
 
 @pytest.mark.parametrize(("family", "option"), [(4, (SOL, SO_NO_CHECK)), (6, (UDP, UDP_NO_CHECK6_TX))])
