@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 from simnet import real, tls
 from simnet.arguments import UINT_MAX, checked_timeout, descriptor_number, whole
 from simnet.calls import descriptor_flags, descriptors, socket_files
-from simnet.calls.alarms import Sent, alarm_call
+from simnet.calls.alarms import alarm_call, send
 from simnet.calls.by_number import BY_NUMBER, by_number
 from simnet.calls.ioctl import ioctl
 from simnet.calls.masks import mask_call
@@ -246,7 +246,7 @@ class SimulatedBackend:
                 raise ValueError(f"{OF_THE_MAIN_THREAD[call]} only works in main thread of the main interpreter")
             process = process.owner
             if call == "raise_signal" and number != SIGINT:
-                return self._tell(process, number)
+                return send(process, number)
         if call == "set_wakeup_fd":
             ours = isinstance(number, int)
         elif call == "raise_signal" and keep_back(process, number):
@@ -261,7 +261,8 @@ class SimulatedBackend:
         whom = whom if original.__name__ == "kill" else self.true_thread(whom)
         myself = whom in (real.getpid(), real.get_ident()) and number != SIGINT
         if myself and process is not self._scheduler.current:
-            self._tell(process, number)
+            if number:
+                send(process, number)
             return
         if myself and keep_back(process, number):
             return
@@ -277,12 +278,6 @@ class SimulatedBackend:
         if isinstance(ident, int) and ident not in sys._current_frames():
             raise socket_error(errno.ESRCH)
         return ident
-
-    def _tell(self, program: Process, number: Any) -> None:
-        """A thread of *program* has sent a signal: it is heard where the main one waits."""
-        if number and not keep_back(program, number) and self.hears(program, number):
-            program.pending = program.pending or Sent(program, number)
-            program.wake()
 
     def hears(self, process: Process, number: Any) -> bool:
         """Has *process* something to do with that signal? If it were to end, so would the interpreter: that is refused."""

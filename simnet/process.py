@@ -148,7 +148,11 @@ class Process:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; False if *timeout* seconds of virtual time passed first."""
-        return self.done or self._join(timeout)
+        if not self.done:
+            return self._join(timeout)
+        if (me := self.scheduler.current).pending is not None:
+            me.meet_pending()  # a signal that it has sent
+        return True
 
     def _join(self, timeout: float | None) -> bool:
         scheduler = self.scheduler

@@ -20,7 +20,7 @@ from simnet.whereabouts import caller
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["Alarm", "Sent", "alarm_call"]
+__all__ = ["Alarm", "alarm_call", "send"]
 
 SIGALRM = 14
 ITIMER_REAL, OF_THE_PROCESSOR, NO_TIMER = 0, (1, 2), 9
@@ -89,7 +89,7 @@ class Alarm:
 
 
 class Sent:
-    """A signal that another thread of a program has sent, until the main one hears it."""
+    """A signal that another thread of a program has sent, or the kernel, until the main one hears it."""
 
     __slots__ = ("number", "process")
 
@@ -100,6 +100,15 @@ class Sent:
     def hear(self) -> None:
         """In the process, which has waited: call the handler."""
         hear(self.process, self.number, caller(sys._getframe(1)))
+
+
+def send(program: Process, number: int) -> None:
+    """A thread of *program*, or the kernel, has sent it a signal: it is heard where the main one waits."""
+    if not keep_back(program, number):
+        if not program.scheduler.backend.hears(program, number):
+            return
+        program.pending = program.pending or Sent(program, number)
+    program.wake()  # it may wait for one that it keeps back
 
 
 def alarm_call(process: Process, call: str, original: Any, *arguments: Any) -> Any:

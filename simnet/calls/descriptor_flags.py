@@ -1,13 +1,16 @@
-"""The flags of a simulated descriptor, as ``fcntl.fcntl`` and ``os`` get and set them; its signals go nowhere."""
+"""The flags of a simulated descriptor, as ``fcntl.fcntl`` and ``os`` get and set them; of its signals SIGURG goes to its owner."""
 
 from __future__ import annotations
 
 import errno
 import sys
+from functools import partial
 from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
+from simnet.calls.alarms import send
+from simnet.calls.signals import SIGURG
 from simnet.kernel.errors import socket_error
 from simnet.kernel.options import INT_MAX
 from simnet.verdicts import NotModelled, Verdict
@@ -168,6 +171,7 @@ def set_owner(process: Process, file: Any, number: int) -> None:
         raise socket_error(errno.ESRCH)
     if number or owner(file):
         kept(file)["owner"] = number
+        file.kept["urge"] = partial(send, process.owner or process, SIGURG) if number else None
     _refuse_signals(process, file)
 
 

@@ -17,12 +17,12 @@ from simnet.poll_arguments import c_int
 from simnet.real import c_signal
 
 __all__ = [
-    "KERNEL", "SIGINT", "SIGPIPE",
+    "KERNEL", "SIGINT", "SIGPIPE", "SIGURG",
     "announce", "arrived", "blocked", "ends_who_has_none", "handler_of", "has_handler", "hear", "keep_back", "signal_call",
 ]  # fmt: skip
 
 _getsignal = c_signal.getsignal
-SIGINT, SIGPIPE, KILL, STOP = 2, 13, 9, 19
+SIGINT, SIGPIPE, SIGURG, KILL, STOP = 2, 13, 23, 9, 19
 DEFAULT, IGNORE = 0, 1  # SIG_DFL, SIG_IGN
 HARMLESS = frozenset({0, 17, 18, 23, 28})  # nothing at all, SIGCHLD, SIGCONT, SIGURG, SIGWINCH
 USER, KERNEL = 0, 0x80  # si_code: who sent it
@@ -105,7 +105,7 @@ def keep_back(process: Process, number: Any, code: int = USER) -> bool:
     """Does *process* block the signal? Then it has come, and waits."""
     if not isinstance(number, int) or number not in blocked(process):
         return False
-    arrived(process).setdefault(number, code)
+    arrived(process).setdefault(int(number), code)
     return True
 
 
@@ -133,7 +133,7 @@ def _deliver(process: Process, number: int, handler: Any, frame: Any) -> None:
     if not callable(handler):  # it is ignored
         return
     announce(process, number)
-    handler(number, frame)
+    handler(int(number), frame)
 
 
 def announce(process: Process, number: int) -> None:

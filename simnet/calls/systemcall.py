@@ -347,6 +347,8 @@ class SystemCalls(_stdlib.socket):
         if accept:
             self._record(tag, op, n, arguments, host.fabric.with_name(host, result[1]))
             return (result[0], result[1], fault)
+        if flags & MSG_OOB and (me := self._process.scheduler.current).pending is not None:
+            me.meet_pending()  # SIGURG, to who sends to a socket of its own
         self._record(tag, op, n, arguments, result)
         return result
 

@@ -282,6 +282,7 @@ class Connection(Tamperable):
         self.urg_data = URGENT_ANNOUNCED
         self.calm = False
         self.urg_seq = seq
+        self.urge()
 
 
 def _open_again(connection: Connection) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from errno import EBADF, EMFILE
 from heapq import heapify, heappop, heappush
-from typing import Protocol
+from typing import Any, Protocol
 
 from simnet.kernel.errors import socket_error
 
@@ -35,7 +35,7 @@ class File:
 
     __slots__ = ("refs", "watchers", "tag", "nonblocking", "kept")
 
-    kept: dict[str, int]  # what fcntl sets and nothing here asks for; not there until it does
+    kept: dict[str, Any]  # what fcntl sets; not there until it does
     nonblocking: bool  # O_NONBLOCK; not there until somebody sets or clears it
     refs: int
     watchers: list[Watcher] | None
@@ -92,6 +92,12 @@ class File:
         for each in self.watchers or ():
             if getattr(each, "spins", False):
                 each.wake(self, 0)
+
+    def urge(self) -> None:
+        """Urgent data is announced: SIGURG for who owns the file."""
+        urge = getattr(self, "kept", {}).get("urge")
+        if urge is not None:
+            urge()
 
     def hold(self) -> None:
         """One more reference: a dup, or a descriptor on its way through a Unix socket."""

@@ -72,6 +72,7 @@ class UnixStream(TamperableUnix):
             record = self._put(peer, data[-1:], credentials, files)
             if self.course is None:
                 peer.urgent = record
+                peer.urge()
             else:
                 self.course.urgent = record
             sent += 1

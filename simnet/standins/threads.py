@@ -73,7 +73,7 @@ def _join(self: threading.Thread, timeout: float | None = None) -> None:
         _true_join(self, timeout)
     elif process is me:
         raise RuntimeError("cannot join current thread")
-    elif not process.done:
+    else:
         process.join(None if timeout is None else max(timeout, 0))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 import signal
@@ -16,6 +17,7 @@ import pytest
 from tests.contract.worlds import World
 
 HUP, USR1, USR2, CHLD, ALRM = signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD, signal.SIGALRM
+URG = signal.SIGURG
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def heard(world: World) -> Iterator[list[int]]:
     """Which signals were handled, in their order; all is as it was in the end."""
     numbers: list[int] = []
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    before = {each: signal.getsignal(each) for each in (HUP, USR1, USR2, CHLD, ALRM)}
+    before = {each: signal.getsignal(each) for each in (HUP, USR1, USR2, CHLD, ALRM, URG)}
     for each in before:
         signal.signal(each, lambda number, _: numbers.append(number))
     yield numbers
@@ -219,3 +221,58 @@ def test_a_stream_that_nobody_reads_gives_a_signal_besides(world: World) -> None
     finally:
         signal.signal(signal.SIGPIPE, before)
         os.close(pipe[1])
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_urgent_data_is_a_signal_to_who_owns_the_socket(world: World, heard: list[int], kind: str) -> None:
+    left, right = world.pair() if kind == "tcp" else map(world.keep, socket.socketpair())
+    signal.signal(URG, lambda number, _: heard.append(number))
+    left.send(b"1", socket.MSG_OOB)
+    fcntl.fcntl(right, fcntl.F_SETOWN, os.getpid())
+    left.send(b"a")
+    time.sleep(0.001)
+    assert heard == []
+    left.send(b"2", socket.MSG_OOB)
+    time.sleep(0.001)
+    assert heard == [URG]
+    left.send(b"3", socket.MSG_OOB)
+    fcntl.fcntl(right, fcntl.F_SETOWN, 0)
+    left.send(b"4", socket.MSG_OOB)
+    time.sleep(0.001)
+    assert heard == [URG, URG]
+
+
+def test_urgent_data_ends_a_wait_if_the_handler_raises(world: World, heard: list[int]) -> None:
+    left, right = world.pair()
+
+    def raises(number: int, _: Any) -> None:
+        raise KeyError(number)
+
+    signal.signal(URG, raises)
+    fcntl.fcntl(right, fcntl.F_SETOWN, os.getpid())
+    right.settimeout(9)
+    thread = threading.Timer(0.01, left.send, [b"!", socket.MSG_OOB])
+    thread.start()
+    with pytest.raises(KeyError):
+        right.recv(1)
+    thread.join()
+
+
+def test_a_handler_is_told_a_plain_number(world: World, heard: list[Any]) -> None:
+    os.kill(os.getpid(), USR1)
+    thread = threading.Thread(target=os.kill, args=(os.getpid(), USR2))
+    thread.start()
+    thread.join()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [HUP])
+    os.kill(os.getpid(), HUP)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [HUP])
+    assert [(type(each), each) for each in heard] == [(int, USR1), (int, USR2), (int, HUP)]
+
+
+def test_a_signal_of_a_thread_is_had_by_who_waits_for_it(world: World, heard: list[int]) -> None:
+    thread = threading.Timer(0.01, os.kill, (os.getpid(), USR1))
+    thread.start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [USR1])
+    assert signal.sigwait([USR1]) == USR1
+    thread.join()
+    assert heard == []
