@@ -56,6 +56,7 @@ class Machine:
         stack.epoch_ns = self.epoch_ns
         # A program compares these with what os says; but a number of the machine's processes would tell runs apart.
         stack.credentials = (stack.credentials[0], real.geteuid(), real.getegid())
+        stack.groups = tuple(real.getgroups())
         stack.pids = frozenset({stack.credentials[0], real.getpid(), real.getppid()})
         stack.privileged = self.privileged
         stack.path_error = in_the_way

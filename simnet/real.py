@@ -6,7 +6,7 @@ instead; the scan of `simnet.modules` skips this module.
 
 import importlib
 from _thread import get_ident, start_new_thread
-from os import getegid, geteuid, getpid, getppid, pipe, set_inheritable, urandom
+from os import getegid, geteuid, getgroups, getpid, getppid, pipe, set_inheritable, urandom
 from select import epoll, poll, select
 from time import monotonic, monotonic_ns, perf_counter, perf_counter_ns, sleep, time, time_ns
 from typing import Any
@@ -37,6 +37,7 @@ __all__ = [
     "get_ident",
     "getegid",
     "geteuid",
+    "getgroups",
     "getpid",
     "getppid",
     "getrlimit",

@@ -26,7 +26,7 @@ from simnet.kernel.groups import LOOPBACK_LINK, MULTICAST_LINK, choose_link, joi
 from simnet.kernel.idle_options import IPV6_MULTICAST_IF
 from simnet.kernel.inet import is_group, is_loopback, of_a_link
 from simnet.kernel.ip_options import OPTIONS_MAX, compiled
-from simnet.kernel.messages import AF_INET, AF_UNIX, SOCK_STREAM
+from simnet.kernel.messages import AF_INET, SOCK_STREAM
 from simnet.kernel.odd_options import MEMORY, ODD, PREFERENCES, PREFERENCES_DEFAULT, TXTIME, keep, kept, memory_of
 from simnet.kernel.options import (
     INT_MAX,
@@ -81,7 +81,6 @@ IPV6_DSTOPTS: Final = 59
 IPV6_PATHMTU: Final = 61
 
 IFNAMSIZ: Final = 16
-UNNOTICED: Final = 10**9  # bytes a second that a connection does not reach
 NO_LIMIT: Final = b"\xff" * 8
 IP_MREQ_SIZE: Final = 8
 IPV6_MREQ_SIZE: Final = 20
@@ -201,7 +200,7 @@ def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
         if len(value) < 4:
             raise socket_error(EINVAL)
         if key == PACE:
-            keep(socket, key, _rate(socket, value))
+            keep(socket, key, _rate(value))
         elif any(value[:4]):
             keep(socket, key, struct.pack("=i", 1))
         elif kept(socket, key):
@@ -357,13 +356,11 @@ def _set_header(socket: AnySocket, key: Key, value: bytes) -> None:
         not_modelled(f"setsockopt(level {key[0]}, option {key[1]})")
 
 
-def _rate(socket: AnySocket, value: bytes) -> bytes:
-    """The bytes a second that SO_MAX_PACING_RATE allows, as they are told; only TCP goes by them, and few are few."""
+def _rate(value: bytes) -> bytes:
+    """The bytes a second that SO_MAX_PACING_RATE allows, as they are told; nothing here goes by them."""
     rate = value[: len(NO_LIMIT)] if len(value) >= len(NO_LIMIT) else value[:4] + bytes(4)
     if rate == NO_LIMIT[:4] + bytes(4):
         rate = NO_LIMIT
-    if socket.type == SOCK_STREAM and socket.family != AF_UNIX and struct.unpack("=Q", rate)[0] < UNNOTICED:
-        not_modelled("setsockopt(SO_MAX_PACING_RATE) of a connection to less than a gigabyte a second")
     return rate
 
 

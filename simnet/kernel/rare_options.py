@@ -17,6 +17,7 @@ from errno import (
     ENOTCONN,
     EOPNOTSUPP,
     EPERM,
+    ERANGE,
 )
 from ipaddress import ip_address
 from typing import Any, Final, cast
@@ -284,7 +285,6 @@ _IN_BYTES: Final[dict[Key, bytes]] = {
 _ASKED_FOR: Final = {(IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): (32, ENOENT), (IPPROTO_IPV6, 48): (144, EADDRNOTAVAIL)}
 _UNSTEADY: Final = ((IPPROTO_TCP, TCP_TIMESTAMP),)  # a clock
 BUFFER_LOCKS: Final = (SOL_SOCKET, SO_BUF_LOCK)
-_OF_A_MACHINE: Final = (SO_PEERGROUPS, SO_PEERPIDFD)
 _NETNS: Final = struct.pack("=Q", 1)  # SO_NETNS_COOKIE: of the first namespace of a machine
 
 
@@ -336,7 +336,12 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
         raise socket_error(ENODATA)  # there is no peer with credentials
     if name == SO_TXREHASH and (socket.type != SOCK_STREAM or socket.family == AF_UNIX):
         raise socket_error(EOPNOTSUPP)
-    if name in _OF_A_MACHINE:
+    if name == SO_PEERGROUPS:
+        groups = socket.stack.groups
+        if (buflen or 4) < 4 * len(groups):
+            raise socket_error(ERANGE)
+        return struct.pack(f"={len(groups)}I", *groups)
+    if name == SO_PEERPIDFD:
         not_modelled(f"getsockopt(level {level}, option {name})")
     kept = socket.options or {}
     if name in (SO_TIMESTAMPING, SO_TIMESTAMPING_NEW):

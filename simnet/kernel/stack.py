@@ -10,6 +10,7 @@ from errno import (
     ECONNREFUSED,
     EINVAL,
     ENETUNREACH,
+    ENODEV,
     EOPNOTSUPP,
     EPERM,
     EPROTONOSUPPORT,
@@ -57,7 +58,9 @@ from simnet.kernel.unix_stream import UnixStream
 AF_MAX: Final = 46  # Linux 6.18
 SOCK_MAX: Final = 11
 AF_PACKET: Final = 17
-OTHER_FAMILIES: Final = (16, 40, 44)  # that every Linux has: netlink, vsock, XDP
+AF_NETLINK, AF_VSOCK, AF_XDP = 16, 40, 44
+OTHER_FAMILIES: Final = (AF_NETLINK, AF_VSOCK, AF_XDP)  # that every Linux has
+NETLINKS: Final = (0, 2, 4, 6, 7, 9, 10, 11, 12, 15, 16)  # protocols of netlink that somebody answers to
 IPPROTO_MAX: Final = 263  # Linux 6.18
 IPPROTO_MPTCP: Final = 262
 IPPROTO_ICMP: Final = 1
@@ -95,7 +98,7 @@ class Stack:
 
     __slots__ = (
         "addresses", "clock", "out", "emit", "name", "connections", "listeners", "tcp_ports", "_udp_ports",
-        "_unix_names", "credentials", "pids", "time_waits", "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding",
+        "_unix_names", "credentials", "groups", "pids", "time_waits", "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding",
         "on_established", "path_error", "real_path", "muted", "carry", "_cookies", "privileged",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
@@ -114,6 +117,7 @@ class Stack:
         self._unix_names: dict[Key, UnixSocket | None] | None = None
         self._cookies: dict[Any, int] | None = None
         self.credentials: tuple[int, int, int] = (1, 0, 0)  # pid, uid, gid of who runs now: the rooms above set them
+        self.groups: tuple[int, ...] = ()  # and what groups it is in besides
         self.privileged = True  # may who runs set what takes CAP_NET_ADMIN, and has no effect here?
         self.pids: frozenset[int] = frozenset({1})  # of the processes that there are, for SCM_CREDENTIALS
         self.time_waits: dict[TimeWait, None] = {}  # in order of expiry
@@ -195,7 +199,7 @@ class Stack:
             if family == AF_PACKET:
                 self._refuse_raw()
             if family in OTHER_FAMILIES:
-                raise NotModelled(f"socket(family {family})")
+                self._other(family, kind, proto)
             raise socket_error(EAFNOSUPPORT)  # a kernel without the module
         if family == AF_UNIX:
             return self._unix(kind, proto)
@@ -221,6 +225,20 @@ class Stack:
         """A raw or packet socket, which Linux refuses a process without CAP_NET_RAW."""
         raise socket_error(EPERM)
 
+    def _other(self, family: int, kind: int, proto: int) -> NoReturn:
+        """A socket of a family that every Linux has and that is not modelled; what Linux refuses is refused alike."""
+        if family == AF_XDP:
+            self._refuse_raw()
+        if family == AF_NETLINK and kind not in (SOCK_DGRAM, SOCK_RAW):
+            raise socket_error(ESOCKTNOSUPPORT)
+        if proto not in (NETLINKS if family == AF_NETLINK else (0, AF_VSOCK)):
+            raise socket_error(EPROTONOSUPPORT)
+        if family == AF_VSOCK and kind == SOCK_DGRAM:
+            raise socket_error(ENODEV)  # there is no machine around this one
+        if family == AF_VSOCK and kind not in (SOCK_STREAM, SOCK_SEQPACKET):
+            raise socket_error(ESOCKTNOSUPPORT)
+        raise NotModelled(f"socket(family {family})")
+
     def _unix(self, kind: int, proto: int) -> UnixStream | UnixDatagram:
         if proto not in (0, AF_UNIX):
             raise socket_error(EPROTONOSUPPORT)
@@ -234,7 +252,10 @@ class Stack:
 
     def socketpair(self, family: int, type: int, proto: int = 0) -> tuple[UnixSocket, UnixSocket]:
         """Two Unix sockets connected to each other; EOPNOTSUPP for the internet families (K-106)."""
-        a = self.socket(family, type, proto)
+        try:
+            a = self.socket(family, type, proto)
+        except NotModelled:
+            raise socket_error(EOPNOTSUPP) from None  # neither do those families have pairs
         if not isinstance(a, UnixSocket):
             raise socket_error(EOPNOTSUPP)
         b = self.socket(family, type, proto)

@@ -116,7 +116,7 @@ RARE: dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]] = {
     (SOL, 41): (0, SWITCH),  # SO_WIFI_STATUS
     (SOL, 43): (0, SWITCH),  # SO_NOFCS
     (SOL, 44): (0, SWITCH),  # SO_LOCK_FILTER
-    (SOL, 47): (-1, ((2**31 - 1, 2**31 - 1), (-1, -1), (b"1", "EINVAL"))),  # SO_MAX_PACING_RATE
+    (SOL, 47): (-1, ((2**31 - 1, 2**31 - 1), (100_000, 100_000), (-1, -1), (b"1", "EINVAL"))),  # SO_MAX_PACING_RATE
     (SOL, 48): (64, ((1, "ENOPROTOOPT"),)),  # SO_BPF_EXTENSIONS
     (SOL, 56): (0, ((0, "ENOPROTOOPT"),)),  # SO_INCOMING_NAPI_ID
     (SOL, 57): ("EINVAL", ((0, "ENOPROTOOPT"),)),  # SO_COOKIE, which is longer

@@ -598,6 +598,11 @@ def test_k129_anything_with_bytes_can_be_sent(world: World) -> None:
         ((socket.AF_INET, socket.SOCK_RAW, 0), "EPROTONOSUPPORT"),
         ((socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP), "EACCES"),
         ((socket.AF_INET6, socket.SOCK_DGRAM, socket.IPPROTO_ICMP), "EPROTONOSUPPORT"),
+        ((socket.AF_NETLINK, socket.SOCK_STREAM), "ESOCKTNOSUPPORT"),
+        ((socket.AF_NETLINK, socket.SOCK_RAW, 99), "EPROTONOSUPPORT"),
+        ((socket.AF_VSOCK, socket.SOCK_STREAM, 1), "EPROTONOSUPPORT"),
+        ((socket.AF_VSOCK, socket.SOCK_RAW, 0), "ESOCKTNOSUPPORT"),
+        ((44, socket.SOCK_RAW), "EPERM"),  # AF_XDP
     ],
 )
 def test_k130_what_socket_refuses_to_make(world: World, arguments: Any, error: str) -> None:
@@ -607,6 +612,8 @@ def test_k130_what_socket_refuses_to_make(world: World, arguments: Any, error: s
 def test_k130_a_pair_is_refused_as_a_socket_is(world: World) -> None:
     world.gives("EINVAL", socket.socketpair, 99, 99)  # the flags of a type come before the family
     world.gives("EAFNOSUPPORT", socket.socketpair, 99, 1)
+    for family, kind, proto in ((socket.AF_NETLINK, socket.SOCK_RAW, 0), (socket.AF_VSOCK, socket.SOCK_STREAM, 0)):
+        world.gives("ENOTSUP", socket.socketpair, family, kind, proto)
 
 
 def test_k130_a_number_that_is_no_socket(world: World) -> None:

@@ -16,6 +16,8 @@ import pytest
 from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
+SO_PEERGROUPS = 59
+
 
 def listener(world: World, backlog: int = 5, name: str = "l") -> Any:
     sock = world.socket(socket.AF_UNIX)
@@ -395,6 +397,17 @@ def test_k106_the_peers_credentials(world: World) -> None:
     pid, uid, gid = struct.unpack("3i", one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     assert (uid, gid) == (os.getuid(), os.getgid())
     assert pid > 0  # a simulated process is no process of the machine, and has a number of its own
+
+
+def test_k106_the_peers_groups(world: World) -> None:
+    one, _ = pair(world)
+    groups = os.getgroups()
+    packed = struct.pack(f"{len(groups)}I", *groups)
+    assert one.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 1000) == packed
+    if groups:
+        world.gives("ERANGE", one.getsockopt, socket.SOL_SOCKET, SO_PEERGROUPS, len(packed) - 1)
+    fresh = world.socket(socket.AF_UNIX)
+    world.gives("ENODATA", fresh.getsockopt, socket.SOL_SOCKET, SO_PEERGROUPS, 1000)
 
 
 def test_k106_who_asks_for_credentials_gets_a_name(world: World) -> None:
