@@ -1,9 +1,13 @@
-"""Descriptors that travel through a Unix socket: numbers of one process here, open files in the kernel, numbers again there."""
+"""Descriptors that travel through a Unix socket: numbers of one process here, open files in the kernel, numbers again there.
+
+So do the numbers of processes: within a network, and in its trace, who runs is 1 on every machine, and os.getpid to a program.
+"""
 
 from __future__ import annotations
 
 import array
 import os
+import struct
 from collections.abc import Iterable
 from operator import index
 from typing import Any
@@ -12,10 +16,13 @@ from simnet import real
 from simnet.kernel.descriptors import Descriptors, File
 from simnet.kernel.messages import MSG_CMSG_CLOEXEC, MSG_CTRUNC
 from simnet.kernel.options import SOL_SOCKET
-from simnet.kernel.unix_messages import SCM_RIGHTS
+from simnet.kernel.unix_messages import SCM_CREDENTIALS, SCM_RIGHTS
 from simnet.wait import running
 
-__all__ = ["from_kernel", "to_kernel"]
+__all__ = ["from_kernel", "shown_pid", "to_kernel"]
+
+PID = struct.Struct("=i")
+WHO_RUNS = PID.pack(1)
 
 
 class RealFile(File):
@@ -72,9 +79,20 @@ def to_kernel(descriptors: Descriptors, ancillary: Iterable[Any]) -> list[tuple[
             numbers = array.array("i")
             numbers.frombytes(bytes(memoryview(data))[: len(memoryview(data).cast("B")) // 4 * 4])
             messages.append((SOL_SOCKET, SCM_RIGHTS, [_file_of(descriptors, number) for number in numbers]))
-        else:
-            messages.append((index(level), index(kind), data))
+            continue
+        if (index(level), index(kind)) == (SOL_SOCKET, SCM_CREDENTIALS):
+            data = bytes(memoryview(data))
+            if data[:4] == PID.pack(real.getpid()):
+                data = WHO_RUNS + data[4:]
+        messages.append((index(level), index(kind), data))
     return messages
+
+
+def shown_pid(credentials: bytes) -> bytes:
+    """*credentials*, which may be cut, with the number that the process has outside."""
+    if credentials[:4] != WHO_RUNS[: len(credentials)]:
+        return credentials
+    return PID.pack(real.getpid())[: len(credentials)] + credentials[4:]
 
 
 def from_kernel(
@@ -105,5 +123,7 @@ def from_kernel(
                     if not asked & MSG_CMSG_CLOEXEC:
                         descriptors.inheritable.add(number)
             value = numbers.tobytes()
+        elif (level, kind) == (SOL_SOCKET, SCM_CREDENTIALS):
+            value = shown_pid(value)
         told.append((level, kind, value))
     return data, told, flags, address

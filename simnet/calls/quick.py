@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from operator import index
 from typing import Any
 
@@ -17,12 +18,13 @@ from simnet.arguments import (
     taken,
     whole,
 )
+from simnet.calls.ancillary import PID, shown_pid
 from simnet.calls.straight import StraightCalls
 from simnet.faults.inject import Tag
 from simnet.faults.paths import spelt
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM
-from simnet.kernel.options import INT_MAX, NoBuffer
+from simnet.kernel.options import INT_MAX, SO_PEERCRED, SOL_SOCKET, NoBuffer
 from simnet.resolver.addresses import kernel_address
 from simnet.unixplaces import listener_tag
 
@@ -117,7 +119,10 @@ class QuickCalls(StraightCalls):
         elif buflen:
             look_over("getsockopt", level, optname, buflen)  # its range is told before the socket is asked
         file = self._file()
-        return self._quick(file, "getsockopt", (level, optname), file.getsockopt, level, optname, buflen)
+        answer = self._quick(file, "getsockopt", (level, optname), file.getsockopt, level, optname, buflen)
+        if optname == SO_PEERCRED and level == SOL_SOCKET:
+            return shown_pid(answer) if buflen else int.from_bytes(shown_pid(PID.pack(answer)), sys.byteorder)
+        return answer
 
     def setsockopt(self, level: Any = MISSING, optname: Any = MISSING, /, *value: Any, **named: Any) -> None:
         if named:

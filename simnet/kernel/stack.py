@@ -10,7 +10,6 @@ from errno import (
     ECONNREFUSED,
     EINVAL,
     ENETUNREACH,
-    ENODEV,
     EOPNOTSUPP,
     EPERM,
     EPROTONOSUPPORT,
@@ -23,6 +22,7 @@ from simnet.kernel.control import ControlBlock
 from simnet.kernel.datagram import UdpSocket
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import NotModelled, socket_error
+from simnet.kernel.families import OTHER_FAMILIES, refuse_other
 from simnet.kernel.groups import EVERYBODY, ToGroup, hears_group
 from simnet.kernel.guard import send_again_for_nobody
 from simnet.kernel.listener import abandon, arrive_syn
@@ -58,9 +58,6 @@ from simnet.kernel.unix_stream import UnixStream
 AF_MAX: Final = 46  # Linux 6.18
 SOCK_MAX: Final = 11
 AF_PACKET: Final = 17
-AF_NETLINK, AF_VSOCK, AF_XDP = 16, 40, 44
-OTHER_FAMILIES: Final = (AF_NETLINK, AF_VSOCK, AF_XDP)  # that every Linux has
-NETLINKS: Final = (0, 2, 4, 6, 7, 9, 10, 11, 12, 15, 16)  # protocols of netlink that somebody answers to
 IPPROTO_MAX: Final = 263  # Linux 6.18
 IPPROTO_MPTCP: Final = 262
 IPPROTO_ICMP: Final = 1
@@ -199,7 +196,7 @@ class Stack:
             if family == AF_PACKET:
                 self._refuse_raw()
             if family in OTHER_FAMILIES:
-                self._other(family, kind, proto)
+                refuse_other(family, kind, proto)
             raise socket_error(EAFNOSUPPORT)  # a kernel without the module
         if family == AF_UNIX:
             return self._unix(kind, proto)
@@ -224,20 +221,6 @@ class Stack:
     def _refuse_raw(self) -> NoReturn:
         """A raw or packet socket, which Linux refuses a process without CAP_NET_RAW."""
         raise socket_error(EPERM)
-
-    def _other(self, family: int, kind: int, proto: int) -> NoReturn:
-        """A socket of a family that every Linux has and that is not modelled; what Linux refuses is refused alike."""
-        if family == AF_XDP:
-            self._refuse_raw()
-        if family == AF_NETLINK and kind not in (SOCK_DGRAM, SOCK_RAW):
-            raise socket_error(ESOCKTNOSUPPORT)
-        if proto not in (NETLINKS if family == AF_NETLINK else (0, AF_VSOCK)):
-            raise socket_error(EPROTONOSUPPORT)
-        if family == AF_VSOCK and kind == SOCK_DGRAM:
-            raise socket_error(ENODEV)  # there is no machine around this one
-        if family == AF_VSOCK and kind not in (SOCK_STREAM, SOCK_SEQPACKET):
-            raise socket_error(ESOCKTNOSUPPORT)
-        raise NotModelled(f"socket(family {family})")
 
     def _unix(self, kind: int, proto: int) -> UnixStream | UnixDatagram:
         if proto not in (0, AF_UNIX):

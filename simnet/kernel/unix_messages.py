@@ -162,7 +162,7 @@ def received_ancillary(
         ancillary += more
         flags |= cut
     if files:
-        fitting = max(0, (room - CMSG_HEADER) // 4)
+        fitting = min(max(0, (room - CMSG_HEADER) // 4), len(files))
         if fitting < len(files):
             flags |= MSG_CTRUNC
             for file in files[fitting:]:

@@ -76,7 +76,6 @@ DIFFERENT = """
 | Ephemeral ports are the next free even one for connect, odd one for bind | Linux draws within the parity at random |
 | SO_REUSEPORT distributes connections to listeners by a fixed rule | Linux hashes addresses with a secret of its own |
 | `localhost` is ::1 and 127.0.0.1, and services have the names and protocols of Debian's list | `/etc/hosts` and `/etc/services` are not read: a run is the same on every machine |
-| The pid in SO_PEERCRED and in SCM_CREDENTIALS is 1 on every host, while `os.getpid()` returns the real one | a run is the same on every machine |
 | What fits into a connection of which one end has sent its FIN, and whose buffers nobody has set, is not counted: 3,919,872 bytes, 128,000 of them with the receiver | Linux takes 3,910,656, and 113,152 get there; counting begins only where both ends may still write |
 | What `MSG_MORE` has collected for an IPv6 address goes there, whatever the socket is connected to meanwhile | after a connect to a mapped IPv4 address Linux sends it to an address that is half the one and half the other, where nobody is |
 | `socket.sendfile` with a time-out waits for room before each 64 KiB | Linux takes what there is any room for in one call |

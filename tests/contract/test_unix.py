@@ -395,8 +395,9 @@ def test_k105_to_be_connected_anew_is_an_edge(world: World) -> None:
 def test_k106_the_peers_credentials(world: World) -> None:
     one, _ = pair(world)
     pid, uid, gid = struct.unpack("3i", one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    assert (uid, gid) == (os.getuid(), os.getgid())
-    assert pid > 0  # a simulated process is no process of the machine, and has a number of its own
+    assert (pid, uid, gid) == (os.getpid(), os.getuid(), os.getgid())
+    assert one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED) == pid
+    assert one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3) == struct.pack("i", pid)[:3]
 
 
 def test_k106_the_peers_groups(world: World) -> None:

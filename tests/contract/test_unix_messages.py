@@ -14,6 +14,7 @@ import pytest
 from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
+SO_INQ = 84
 SOL, SCM_CREDENTIALS, SCM_RIGHTS = socket.SOL_SOCKET, 2, socket.SCM_RIGHTS
 OOB, PEEK, TRUNC, CTRUNC = int(socket.MSG_OOB), int(socket.MSG_PEEK), int(socket.MSG_TRUNC), int(socket.MSG_CTRUNC)
 
@@ -204,6 +205,29 @@ def test_k106_credentials_name_a_process_that_there_is(world: World) -> None:
         own = (SOL, SCM_CREDENTIALS, struct.pack("iii", os.getpid(), os.getuid(), os.getgid()))
         assert one.sendmsg([b"x"], [own]) == 1
         assert two.recvmsg(9, 100)[:3] == (b"x", [own], 0)
+
+
+def test_k106_what_is_sent_without_a_word_is_from_the_same_process(world: World) -> None:
+    one, two = pair(world)
+    two.setsockopt(SOL, socket.SO_PASSCRED, 1)
+    own = (SOL, SCM_CREDENTIALS, struct.pack("iii", os.getpid(), os.getuid(), os.getgid()))
+    one.sendmsg([b"a"], [own])
+    one.send(b"b")
+    assert two.recvmsg(9, 100)[:3] == (b"ab", [own], 0)
+
+
+def test_k105_what_is_left_is_told_behind_descriptors(world: World) -> None:
+    one, two = pair(world)
+    try:
+        two.setsockopt(SOL, SO_INQ, 1)
+    except OSError:
+        pytest.skip("Linux 6.17")
+    for room, left in ((100, struct.pack("i", 1)), (socket.CMSG_SPACE(4) + 16, b"")):
+        socket.send_fds(one, [b"xy"], [one.fileno()])
+        data, messages, flags, _ = two.recvmsg(1, room)
+        os.close(struct.unpack("i", messages[0][2])[0])
+        assert (data, messages[1:], flags) == (b"x", [(SOL, SO_INQ, left)], 0 if left else CTRUNC)
+        assert two.recv(9) == b"y"
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM])
