@@ -34,7 +34,7 @@ from simnet.kernel.options import (
     Key,
     Option,
 )
-from simnet.kernel.rare_options import RARE_EVERYWHERE, RARE_TCP, RARE_UDP, SO_INQ, refused
+from simnet.kernel.rare_options import IPV6_MINHOPCOUNT, RARE_EVERYWHERE, RARE_TCP, RARE_UDP, SO_INQ, refused
 
 SO_DEBUG: Final = 1
 SO_NO_CHECK: Final = 11
@@ -180,6 +180,8 @@ ALL_UDP_OPTIONS: Final[dict[Key, Option]] = {
     (IPPROTO_UDP, UDPLITE_SEND_CSCOV): refused(0, ENOPROTOOPT),
     (IPPROTO_UDP, UDPLITE_RECV_CSCOV): refused(0, ENOPROTOOPT),
     **UDP_OPTIONS,
+    (IPPROTO_IP, IP_MINTTL): Option(0, 0, 255, shortest=1),  # which only TCP looks at
+    (IPPROTO_IPV6, IPV6_MINHOPCOUNT): Option(0, 0, 255),
 }
 
 ALL_UNIX_OPTIONS: Final[dict[Key, Option]] = {

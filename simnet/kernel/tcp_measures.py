@@ -55,7 +55,12 @@ def _numbers(socket: TcpSocket, mss: int, agreed: bool) -> tuple[dict[int, int],
         return numbers | {_UNACKED: int(socket.state == SYN_SENT)}, large | {_PACING: _UNLIMITED}
     client = socket.origin == "client"
     waiting = in_flight(socket) + (socket.state == FIN_WAIT1)
-    numbers |= {_RTO: 200_000 if six else 204_000, _RCV_MSS: 536, _UNACKED: int(waiting > 0), _NOTSENT: socket.unsent}
+    numbers |= {
+        _RTO: 200_000 if six else 204_000,
+        _RCV_MSS: max(min(mss, 536), 88),
+        _UNACKED: int(waiting > 0),
+        _NOTSENT: socket.unsent,
+    }
     trip = max(socket.trip_ns // 1000, 1)  # of the handshake, whose first sample makes half of it the variance
     numbers |= {_RTT: trip, _RTTVAR: max(trip // 2, 1), _MIN_RTT: trip, _ATO: 40_000 if socket.received else 0}
     if within:

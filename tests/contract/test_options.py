@@ -365,6 +365,13 @@ def test_k131_tcp_info_tells_what_was_agreed_on_and_counts_bytes(world: World) -
         assert congestion_window >= 10
 
 
+@pytest.mark.parametrize(("limit", "told"), [(88, 88), (500, 488), (1460, 536)])
+def test_k131_tcp_info_expects_segments_as_small_as_were_agreed_on(world: World, limit: int, told: int) -> None:
+    listener = world.listener(options={(TCP, socket.TCP_MAXSEG): limit})
+    client = world.client(listener)
+    assert [_told(sock)["rcv_mss"] for sock in (client, world.accept(listener))] == [told, told]
+
+
 def test_k131_a_congestion_control_is_a_name(world: World) -> None:
     sock = world.socket()
     assert len(sock.getsockopt(TCP, socket.TCP_CONGESTION, 20)) == 16

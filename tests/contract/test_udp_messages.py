@@ -461,6 +461,18 @@ def test_k131_without_a_checksum_nothing_arrives_over_ipv6_unless_it_is_wanted_s
     world.ready(there, "OUT|ERR")
 
 
+@pytest.mark.parametrize(("family", "option"), [(4, (IP, 21)), (6, (IPV6, 73))])
+def test_k131_no_datagram_has_come_too_far(world: World, family: int, option: tuple[int, int]) -> None:
+    """IP_MINTTL and IPV6_MINHOPCOUNT are TCP's."""
+    here, there = bound(world, family), bound(world, family)
+    for hops in (65, 255):
+        here.setsockopt(*option, hops)
+        assert here.getsockopt(*option) == hops
+    there.sendto(b"x", here.getsockname())
+    world.gives(b"x", here.recv, 9)
+    world.gives("EINVAL", here.setsockopt, *option, 256)
+
+
 def test_k131_nobody_there_is_told_once_of_all_of_it(world: World) -> None:
     sock, dead = bound(world, 4, [(IP, IP_RECVERR)]), bound(world)
     sock.connect(dead.getsockname())
