@@ -26,7 +26,7 @@ from simnet.kernel.options import (
     TCP_WINDOW_CLAMP,
 )
 from simnet.kernel.packed_options import IP_HEADER
-from simnet.kernel.states import SHUT_SEND
+from simnet.kernel.states import FIN_WAIT2, SHUT_SEND
 
 MANY: Final = 40  # writes: more of them are not played again
 _NODELAY: Final = (IPPROTO_TCP, TCP_NODELAY)
@@ -49,9 +49,12 @@ class Writes(NamedTuple):
     heard: int  # bytes of all that, which the other had heard of when it wrote last
 
 
-def look_back(sender: ControlBlock, peer: Any) -> tuple[Account, Account] | None:
-    """The accounts of *sender* and its *peer*, on one host; None if what was sent cannot be told from what lies there."""
-    if _is_beside(sender) or _is_beside(peer):
+def look_back(sender: ControlBlock, peer: Any, ended: bool = False) -> tuple[Account, Account] | None:
+    """The accounts of *sender* and its *peer*, on one host; None if what was sent cannot be told from what lies there.
+
+    They leave out the FIN of the one that has *ended*.
+    """
+    if _is_beside(sender, ended) or _is_beside(peer, ended):
         return None
     writes, answers = _writes(sender, peer), _writes(peer, sender)
     many, more = (len(each.read) + len(each.there) for each in (writes, answers))
@@ -68,7 +71,7 @@ def look_back(sender: ControlBlock, peer: Any) -> tuple[Account, Account] | None
         if account.unread > end.unread:
             account.read(account.unread - end.unread)
     for end, account in ((sender, mine), (peer, other)):
-        if account.snd_nxt != end.sent or account.waiting or account.lost:
+        if account.snd_nxt != end.sent - (end.state == FIN_WAIT2) or account.waiting or account.lost:
             return None  # they would not have sent all of it yet
     return mine, other
 
@@ -76,7 +79,7 @@ def look_back(sender: ControlBlock, peer: Any) -> tuple[Account, Account] | None
 def _writes(sender: Any, peer: Any) -> Writes:
     inbox = peer.inbox
     there = [] if inbox is None or not inbox.size else [len(each) for each in (inbox.head, *(inbox.rest or ()))]
-    read = sender.sent - sum(there)
+    read = sender.sent - sum(there) - (sender.state == FIN_WAIT2)
     heard = max(peer.rcv_wup - ISN - 1, 0)
     before = min(heard, read) if peer.sent else 0
     return Writes([size for size in (before, read - before) if size], there, heard)
@@ -103,13 +106,13 @@ def _write(other: Account, size: int, account: Account, answers: Writes) -> None
         account.read(size)
 
 
-def _is_beside(end: Any) -> bool:
+def _is_beside(end: Any, ended: bool = False) -> bool:
     """Is anything about that the accounts know nothing of, or that is counted elsewhere?"""
-    unusual = (end.guard, end.window, end.tampering, end.ledger, end.cork, end.later)
+    unusual = (end.guard, None if ended else end.window, end.tampering, end.ledger, end.cork, end.later)
     changed = end.options is not None and not _CHANGES.isdisjoint(end.options)
     return (
         any(each is not None for each in unusual)
         or changed
-        or bool(end.urg_seq or end.unsent or end.shut & SHUT_SEND)
+        or bool(end.urg_seq or end.unsent or (end.shut & SHUT_SEND and not ended))
         or end.low_water != 1
     )

@@ -32,7 +32,16 @@ from simnet.kernel.options import (
     TICK_NS,
 )  # fmt: skip
 from simnet.kernel.receiving_account import SMALL
-from simnet.kernel.states import CLOSED, ESTABLISHED, RECEIVING, SHUT_BOTH, SHUT_RECEIVE
+from simnet.kernel.states import (
+    CLOSE_WAIT,
+    CLOSED,
+    ESTABLISHED,
+    FIN_WAIT1,
+    FIN_WAIT2,
+    RECEIVING,
+    SHUT_BOTH,
+    SHUT_RECEIVE,
+)
 from simnet.kernel.tcp_info import CONGESTION_CONTROLS
 from simnet.kernel.window import (
     DELAYED_NS,
@@ -68,6 +77,10 @@ LONG_STREAM: Final = 8 * STREAM
 MANY_WRITES: Final = 400
 MOST_WRITES: Final = 5000  # that fill a send buffer which nobody has set, some 800 bytes each
 CALM_WRITES: Final = 40
+ENDED: Final = (FIN_WAIT1, FIN_WAIT2)
+# In which state the peer is then, if neither has ended, or one.
+PEERS_OF_OPEN: Final = {ESTABLISHED: (ESTABLISHED,)}
+PEERS: Final = {**PEERS_OF_OPEN, CLOSE_WAIT: ENDED, **dict.fromkeys(ENDED, (CLOSE_WAIT,))}
 
 
 class Ledger:
@@ -396,7 +409,7 @@ def begin_in_hindsight(sender: Sender, for_long: bool = True) -> Ledger | None:
 
 def mss_in_hindsight(sender: Sender) -> int:
     """The size of segments that *sender* goes by, half of the largest window it was told; 0 if its past cannot be told."""
-    found = _look_back(sender)
+    found = _look_back(sender, for_mss=True)
     return 0 if found is None else found[0].mss
 
 
@@ -409,16 +422,18 @@ def begin_to_hold(sender: Sender) -> None:
             _open(sender, account, peer, other, for_long=False)
 
 
-def _look_back(sender: Sender) -> tuple[Account, Any, Account] | None:
+def _look_back(sender: Sender, for_mss: bool = False) -> tuple[Account, Any, Account] | None:
+    """The accounts of *sender* and its peer, and that; *for_mss* if a FIN of one of them does not matter."""
     clock = sender.stack.clock
-    if sender.state != ESTABLISHED:
+    expected = (PEERS if for_mss else PEERS_OF_OPEN).get(sender.state)
+    if expected is None:
         return None
     if clock.now_ns - sender.since_ns >= DELAYED_NS and not sender.snd_nxt == sender.rcv_nxt == ISN + 1:
         return None  # who knows when it was
     peer: Any = sender.stack.connections.get((sender.peer, sender.local))
-    if peer is None or peer is sender or peer.state != ESTABLISHED or sender.stack.out:
+    if peer is None or peer is sender or peer.state not in expected or sender.stack.out:
         return None
-    accounts = look_back(sender, peer)
+    accounts = look_back(sender, peer, sender.state != ESTABLISHED)
     return None if accounts is None else (accounts[0], peer, accounts[1])
 
 

@@ -26,7 +26,7 @@ from simnet.kernel.idle_options import (
     TCP_FASTOPEN_NO_COOKIE,
     TCP_SAVE_SYN,
 )
-from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, mss_in_hindsight, set_size
+from simnet.kernel.ledger import BY_HAND, NOT_COUNTED, begin_in_hindsight, mss_in_hindsight, set_size
 from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import ANSWERS_SINCE, FULL, FULL_V6, acknowledge_at_once, answers
@@ -44,7 +44,7 @@ from simnet.kernel.stream_messages import set_stream_stamps
 from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
 from simnet.kernel.tcp_measures import measures
 from simnet.kernel.timestamps import STAMPS
-from simnet.kernel.window import hurry, owes_acknowledgement, widen
+from simnet.kernel.window import FIRST_WINDOW, FIRST_WINDOW_V6, STREAM, hurry, owes_acknowledgement, widen
 
 if TYPE_CHECKING:
     from simnet.kernel.tcp import TcpSocket
@@ -432,14 +432,24 @@ def _agreed_mss(socket: TcpSocket, asked: int | None) -> int:
     agreed = min((each for each in (asked, socket.peer_mss) if each), default=0)
     if agreed and agreed - TIMESTAMPS < mss:
         return agreed - TIMESTAMPS
-    if mss in (FULL, FULL_V6) and socket.snd_nxt > ISN + 1 and (found := mss_in_hindsight(socket)):
-        return found
+    if mss in (FULL, FULL_V6) and socket.snd_nxt > ISN + 1:
+        if socket.sent > STREAM and _is_open_wide(socket):
+            return FIRST_WINDOW if mss == FULL else FIRST_WINDOW_V6  # the window has grown with what was read
+        if found := mss_in_hindsight(socket):
+            return found
     # A FIN that nobody has acknowledged yet has had no larger window told.
     sent = socket.snd_nxt - (socket.state == FIN_WAIT1)
     later = max(sent, socket.rcv_nxt) > ISN + 1
     if mss in (FULL, FULL_V6) and (later or socket.origin == "server" or socket.peer == socket.local):
         return _LOOPBACK_MSS_LATER
     return mss
+
+
+def _is_open_wide(socket: TcpSocket) -> bool:
+    """Has nobody limited the buffers of either end, which are on one host, or were?"""
+    peer: Any = socket.stack.connections.get((socket.peer, socket.local))
+    options = (socket.options, getattr(peer, "options", None))
+    return peer is not None and not any(each and not BY_HAND.isdisjoint(each) for each in options)
 
 
 def forget_mss(socket: TcpSocket) -> None:

@@ -275,6 +275,37 @@ def test_k131_the_limit_of_the_window_shrinks_with_the_answer_and_is_unset_on_th
         assert sock.getsockopt(*clamp) == 0
 
 
+@pytest.mark.parametrize(("ip", "largest"), [(None, 65483), ("::1", 65464)])
+def test_k131_segments_are_largest_after_a_megabyte_was_read(world: World, ip: str | None, largest: int) -> None:
+    client, server = world.pair(ip)
+    read = 0
+    while read < 1_200_000:
+        client.send(bytes(30_000))
+        world.readable(server)
+        read += len(server.recv(100_000))
+    assert client.getsockopt(TCP, socket.TCP_MAXSEG) == largest
+    assert server.getsockopt(TCP, socket.TCP_MAXSEG) == 32768
+    server.close()
+    assert client.getsockopt(TCP, socket.TCP_MAXSEG) == largest
+
+
+@pytest.mark.parametrize("who", ["writer", "reader"])
+@pytest.mark.parametrize(("size", "told"), [(3000, 50176), (40_000, 47616)])
+def test_k131_an_end_of_either_side_leaves_segments_as_they_were(world: World, size: int, told: int, who: str) -> None:
+    client, server = world.pair()
+    client.send(bytes(size))
+    world.readable(server)
+    world.pause()
+    assert client.getsockopt(TCP, socket.TCP_MAXSEG) == told
+    client, server = world.pair()
+    client.send(bytes(size))
+    world.readable(server)
+    world.pause()
+    (client if who == "writer" else server).shutdown(socket.SHUT_WR)
+    world.pause()
+    assert [end.getsockopt(TCP, socket.TCP_MAXSEG) for end in (client, server)] == [told, 32768]
+
+
 @pytest.mark.parametrize(("ip", "first"), [("127.0.0.1", 524), ("::1", 1208)])
 def test_k131_the_segment_size_of_the_last_attempt_stays_until_the_next(world: World, ip: str, first: int) -> None:
     maxseg = (TCP, socket.TCP_MAXSEG)
