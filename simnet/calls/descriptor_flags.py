@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from functools import partial
 from operator import index
@@ -29,7 +30,13 @@ LOCKS = {5: True, 6: False, 7: False, 36: True, 37: False, 38: False}  # F_GETLK
 REFUSED = {1031: errno.EBADF, 1032: errno.EBADF, 1024: errno.EINVAL, 1026: errno.ENOTDIR}  # of pipes, leases, folders
 F_GETLEASE, F_UNLCK, F_NOTIFY = 1025, 2, 1026
 SEALS = (1033, 1034)  # F_ADD_SEALS, F_GET_SEALS
-COMMANDS = frozenset({*range(17), *range(1024, 1044)})  # of Linux; what is none is EINVAL
+F_DUPFD_QUERY, F_CREATED_QUERY = 1027, 1028
+AT_AN_ADDRESS = frozenset(
+    {15, 16, 17, 1035, 1036}
+)  # F_SETOWN_EX, F_GETOWN_EX, F_GETOWNER_UIDS, F_GET_RW_HINT, F_SET_RW_HINT
+COMMANDS = frozenset(
+    {*range(12), 15, 16, 17, *range(1024, 1029), *range(1030, 1037)}
+)  # of Linux; what is none is EINVAL
 FD_CLOEXEC = 1
 STANDARD = 3  # numbers of a program's own: standard input, output and error
 O_RDWR, O_NONBLOCK = 2, 0o4000
@@ -93,8 +100,12 @@ def fcntl(process: Process, fd: int, command: Any, argument: Any = 0) -> Any:
         return F_UNLCK
     if command == F_NOTIFY:
         return 0
-    if command in LOCKS:
-        raise socket_error(errno.EFAULT)  # a number where a lock should be
+    if command in LOCKS or command in AT_AN_ADDRESS:
+        raise socket_error(errno.EFAULT)  # a number where a structure should be
+    if command == F_DUPFD_QUERY:
+        return int(_same(process, file, number))
+    if command == F_CREATED_QUERY:
+        return 0
     if command not in COMMANDS or command in SEALS:
         raise socket_error(errno.EINVAL)
     raise refused(process, f"fcntl(command {command})")
@@ -143,6 +154,14 @@ def kept(file: Any) -> dict[str, int]:
     return known
 
 
+def _same(process: Process, file: Any, number: int) -> bool:
+    """Is *number* another one of *file*? EBADF if it is none."""
+    other = process.descriptors.open.get(number)
+    if other is None:
+        os.fstat(number)  # of the machine's own
+    return other is file
+
+
 def _told(file: Any, what: str) -> int:
     kept: dict[str, int] = getattr(file, "kept", {})
     return kept.get(what, 0)
@@ -167,11 +186,11 @@ def owner(file: Any) -> int:
 
 def set_owner(process: Process, file: Any, number: int) -> None:
     """F_SETOWN, and its like among the calls of ioctl."""
-    if number not in (0, real.getpid()):
+    if number and number not in process.machine.stack.pids:
         raise socket_error(errno.ESRCH)
     if number or owner(file):
         kept(file)["owner"] = number
-        file.kept["urge"] = partial(send, process.owner or process, SIGURG) if number else None
+        file.kept["urge"] = partial(send, process.owner or process, SIGURG) if number == real.getpid() else None
     _refuse_signals(process, file)
 
 

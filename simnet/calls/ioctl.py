@@ -26,6 +26,19 @@ SET_OWNER, GET_OWNER = (0x8901, 0x8902), (0x8903, 0x8904)  # FIOSETOWN, SIOCSPGR
 STAMPS = (0x8906, 0x8907)  # SIOCGSTAMP, SIOCGSTAMPNS: when the last packet came, which no stream is told
 FIGETBSZ, BLOCK_SIZE = 2, 4096
 FS_IOC_FIEMAP = 0xC020660B
+PRIVILEGED = frozenset(
+    {0x891E, 0x8922, 0x8923, 0x8924, *range(0x8930, 0x8933), 0x8937, 0x8943, *range(0x8947, 0x894A), 0x8971}
+)
+# Numbers of sockets' requests that mean nothing, from the first of each pair to before the second.
+NOBODYS = frozenset(
+    number
+    for first, after in (
+        (0x8900, 0x8901), (0x8908, 0x890B), (0x890E, 0x8910), (0x8911, 0x8912), (0x891F, 0x8921), (0x8925, 0x8927),
+        (0x8928, 0x8929), (0x892A, 0x8930), (0x8938, 0x8940), (0x8944, 0x8946), (0x894D, 0x8953), (0x8956, 0x8970),
+        (0x8972, 0x8982), (0x8984, 0x8990), (0x8996, 0x89A0), (0x89A4, 0x89B0), (0x89B2, 0x89E0), (0x89E1, 0x89F0),
+    )
+    for number in range(first, after)
+)  # fmt: skip
 SOCKETS_OWN = 0x89  # the type of requests that are for sockets and links
 
 
@@ -81,6 +94,10 @@ def _answer(process: Process, number: int, file: Any, request: int, argument: An
         raise socket_error(errno.ENOTTY)
     if request in GET_OWNER:
         return INT.pack(owner(file))
+    if (request in NOBODYS or request in PRIVILEGED or request in LINK_REQUESTS) and hasattr(argument, "__index__"):
+        raise socket_error(errno.EFAULT)
+    if request in NOBODYS or request in PRIVILEGED:
+        raise socket_error(errno.EPERM if request in PRIVILEGED else errno.ENOTTY)
     if request == LINK_LIST:
         if hasattr(argument, "__index__"):
             raise socket_error(errno.EFAULT)

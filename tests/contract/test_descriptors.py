@@ -353,6 +353,42 @@ def test_k133_the_status_flags_are_kept_and_all_dups_have_them(world: World) -> 
     os.close(twin)
 
 
+@pytest.mark.parametrize("kind", ["stream", "datagram", "unix"])
+def test_k133_requests_of_sockets_that_mean_nothing_or_take_a_privilege(world: World, kind: str) -> None:
+    family = socket.AF_UNIX if kind == "unix" else socket.AF_INET
+    sock = world.socket(family, socket.SOCK_DGRAM if kind == "datagram" else socket.SOCK_STREAM)
+    for request in (0x8900, 0x8908, 0x890F, 0x8911, 0x8926, 0x893F, 0x8950, 0x8960, 0x897F, 0x8990 - 1, 0x89EF):
+        world.gives("ENOTTY", fcntl.ioctl, sock, request, b"lo".ljust(40, b"\0"))
+        world.gives("EFAULT", fcntl.ioctl, sock, request, 0)
+    for request in (0x8922, 0x8924, 0x8931, 0x8937, 0x8943, 0x8948, 0x8971):  # SIOCSIFMTU, SIOCSIFHWADDR ...
+        world.gives("EFAULT", fcntl.ioctl, sock, request, 0)
+    world.gives("EPERM", fcntl.ioctl, sock, 0x8948, b"nothing".ljust(40, b"\0"))  # SIOCGMIIREG, to read a register
+    world.gives("EFAULT", fcntl.ioctl, sock, 0x8933, 0)  # SIOCGIFINDEX
+
+
+def test_k133_questions_about_a_number_by_fcntl(world: World) -> None:
+    sock, other = world.socket(), world.socket()
+    twin = world.keep(sock.dup())
+    same = 1027  # F_DUPFD_QUERY
+    try:
+        assert fcntl.fcntl(sock, same, twin.fileno()) == 1
+    except OSError:
+        pytest.skip("Linux 6.10")
+    assert fcntl.fcntl(sock, same, other.fileno()) == 0
+    twin.close()
+    number = 2**20 + 1000
+    world.gives("EBADF", fcntl.fcntl, sock, same, number)
+    for command, answer in (
+        (12, "EINVAL"),
+        (14, "EINVAL"),
+        (1029, "EINVAL"),
+        (1038, "EINVAL"),
+        (16, "EFAULT"),
+        (1035, "EFAULT"),
+    ):
+        world.gives(answer, fcntl.fcntl, sock, command, 0)
+
+
 def test_k133_who_is_to_get_the_signals_of_a_socket(world: World) -> None:
     number = world.socket().fileno()
     mine = os.getpid()
