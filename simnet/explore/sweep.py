@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import watchdog
 from simnet.explore.baseline import NotRepeatable, begun
+from simnet.explore.gone import unasked
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
 from simnet.explore.outcomes import difference_of_outcomes
@@ -126,12 +127,19 @@ def _only(plan: FaultPlan, result: SweepResult) -> list[FaultPlan]:
 
 
 def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[FaultPlan]:
-    found = families(baseline.points, baseline.targets, options.kinds)
+    if options.kinds is None:
+        found = unasked(baseline.points, baseline.targets, options.survives)
+    else:
+        found = families(baseline.points, baseline.targets, options.kinds)
     selection = select(found, options.runs)
     result.planned, result.budget_line = selection.planned, selection.line
     if not selection.faults:
         raise NothingToTest(nothing(baseline, options))
-    rows = {name: KindRow(name) for name in KINDS if (drawn(name) if options.kinds is None else name in options.kinds)}
+    tried = {family.kind for family in found}
+    wanted = (
+        name for name in KINDS if name in tried or (drawn(name) if options.kinds is None else name in options.kinds)
+    )
+    rows = {name: KindRow(name) for name in wanted}
     for family in found:
         row = rows[family.kind]
         row.points += family.points

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from simnet.blame import exception_text
+from simnet.explore.gone import unasked
 from simnet.explore.ladder import ladder
 from simnet.explore.looks import many
-from simnet.explore.points import families
 from simnet.explore.quiet import quiet
 from simnet.explore.verdict import judge
 from simnet.faces.naming import named_test
@@ -122,7 +122,7 @@ def show_baseline(screen: Screen, baseline: Run) -> None:
 def _points_table(screen: Screen, baseline: Run) -> None:
     """Each kind of fault with the points where it could act and one example."""
     rows: dict[str, tuple[int, int, str]] = {}
-    for family in families(baseline.points, baseline.targets):
+    for family in unasked(baseline.points, baseline.targets):
         points, variants, example = rows.get(family.kind, (0, 0, ""))
         rows[family.kind] = (points + family.points, variants + family.size, example or str(family.make(0)))
     if not rows:
@@ -144,6 +144,6 @@ def _baseline_object(test_id: str, baseline: Run) -> dict[str, Any]:
         "events": len(baseline.trace),
         "points": [
             {"kind": family.kind, "points": family.points, "variants": family.size}
-            for family in families(baseline.points, baseline.targets)
+            for family in unasked(baseline.points, baseline.targets)
         ],
     }

@@ -1,0 +1,63 @@
+"""What a sweep tries once for each server that a target connects to: the server has gone.
+
+Each single fault leaves the rest of the network whole, so who tries again succeeds at the second attempt, and who waits is woken sooner or
+later. Two mistakes of clients show only when that does not happen: to connect again and again without a pause, and to wait without
+a time-out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from simnet.explore.points import CALLS, Family, families
+from simnet.faults import kinds as k
+from simnet.faults.place import Place
+
+if TYPE_CHECKING:
+    from simnet.points import Points
+
+__all__ = ["gone", "unasked"]
+
+ANSWERED = (
+    1  # byte: with the first one of its answer a server has acknowledged the question, so that no kernel asks it again
+)
+
+
+def unasked(points: Points, targets: Collection[str], survives: Collection[str] = ()) -> list[Family]:
+    """All that a sweep tries whose kinds nobody has named."""
+    return [*families(points, targets), *gone(points, targets, survives)]
+
+
+def gone(points: Points, targets: Collection[str], survives: Collection[str] = ()) -> list[Family]:
+    """The faults of *points* that take away a server for good; those of a kind that the test *survives* would ask too much of it."""
+    faults = [*_refused(points, targets), *_silent(points, targets)]
+    return [
+        Family(fault.kind, CALLS, 1, 1, [fault].__getitem__)
+        for fault in dict.fromkeys(faults)
+        if fault.kind not in survives
+    ]
+
+
+def _refused(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:
+    """Nobody listens there, however often it is tried."""
+    for connect in points.connects:
+        if connect.answered and connect.client in targets:
+            yield k.Refuse(on=_each(connect.place))
+
+
+def _silent(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:
+    """The first connection to each of them: it answers, and then falls silent."""
+    seen: set[str] = set()
+    for stream in points.streams:
+        place = Place.parse(stream.place)
+        if stream.end != "client" or stream.length <= ANSWERED or place.unix or place.source not in targets:
+            continue
+        if (server := _each(stream.place)) not in seen:
+            seen.add(server)
+            yield k.Blackhole(on=stream.place, end="client", byte=ANSWERED)
+
+
+def _each(place: str) -> str:
+    """All connections to where *place* leads."""
+    return f"{place.rpartition('#')[0]}#*"

@@ -1,0 +1,126 @@
+"""A plain sweep takes each server away for good, once: who tries without a pause, and who waits without a time-out, is found."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from simnet import play
+from simnet.explore.gone import gone
+from simnet.explore.options import SweepOptions
+from simnet.explore.result import SweepResult
+from simnet.explore.sweep import run_sweep
+from tests.quality.found import only
+
+
+def answer(port: int) -> None:
+    """A server that answers each of its clients once, one after the other."""
+    with socket.create_server(("", port)) as listener:
+        while True:
+            try:
+                with listener.accept()[0] as connection, connection.makefile("rb") as lines:
+                    connection.sendall(lines.readline().upper())
+            except OSError:
+                continue
+
+
+def ask(connect: Callable[[], socket.socket]) -> bytes:
+    with connect() as sock:
+        sock.sendall(b"hello\n")
+        return sock.makefile("rb").read()
+
+
+def once() -> bytes:
+    return ask(lambda: socket.create_connection(("server", 7), timeout=3))
+
+
+def patiently() -> bytes:
+    return ask(lambda: socket.create_connection(("server", 7)))
+
+
+def kept_alive() -> bytes:
+    def connect() -> socket.socket:
+        sock = socket.create_connection(("server", 7))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return sock
+
+    return ask(connect)
+
+
+def until_it_works(pause: float | None) -> Callable[[], bytes]:
+    def connect() -> socket.socket:
+        while True:
+            try:
+                return socket.create_connection(("server", 7), timeout=3)
+            except OSError:
+                if pause is not None:
+                    time.sleep(pause)
+
+    return lambda: ask(connect)
+
+
+def sweep(client: Callable[[], bytes], **options: Any) -> SweepResult:
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(answer, 7)
+        got: bytes = net.host("client").run(client)
+        return got
+
+    return run_sweep(test, SweepOptions.of(target="client", **options))
+
+
+def test_who_connects_again_without_a_pause_is_found_when_nobody_listens_any_more() -> None:
+    failure = only(sweep(until_it_works(None)))
+    assert (failure.reason, str(failure.plan)) == ("no-spin", "refuse client->server:7#*")
+
+
+@pytest.mark.parametrize("client", [once, until_it_works(1.0), kept_alive], ids=["gives up", "pauses", "kept alive"])
+def test_who_gives_up_or_pauses_or_lets_its_kernel_look_passes_without_a_word(client: Callable[[], bytes]) -> None:
+    result = sweep(client)
+    assert result.ok, [report.text() for report in result.reports()]
+    assert not result.warnings
+
+
+def test_who_waits_without_a_time_out_is_told_where() -> None:
+    result = sweep(patiently)
+    assert result.ok
+    (warned,) = result.warnings
+    assert warned.name == "waits-for-ever"
+    assert "recv on client->server:7#1 at test_gone.py:" in warned.text
+    assert str(warned.plan) == "blackhole client->server:7#1 end=client byte=1"
+
+
+def test_it_is_a_failure_for_who_says_so() -> None:
+    failure = only(sweep(patiently, invariants={"waits-for-ever": "failure"}))
+    assert (failure.reason, failure.kinds) == ("waits-for-ever", {"blackhole": 1})
+
+
+def test_a_test_that_survives_one_refusal_need_not_survive_all_of_them() -> None:
+    def twice() -> bytes:
+        try:
+            return once()
+        except ConnectionRefusedError:
+            return once()
+
+    assert sweep(twice, survives=["refuse"]).ok
+
+
+def test_a_server_is_taken_away_once_however_often_it_is_asked_and_the_bodys_own_never() -> None:
+    def test(net: Any) -> None:
+        for port in (7, 8):
+            net.host("server").spawn(answer, port)
+        net.host("client").run(lambda: [once(), once(), ask(lambda: socket.create_connection(("server", 8)))])
+        once()
+
+    run = play(test, target=["client"])
+    tried = [str(family.make(0)) for family in gone(run.points, run.targets)]
+    assert tried == [
+        "refuse client->server:7#*",
+        "refuse client->server:8#*",
+        "blackhole client->server:7#1 end=client byte=1",
+        "blackhole client->server:8#1 end=client byte=1",
+    ]
+    assert not gone(run.points, ("server",))
