@@ -15,6 +15,7 @@ from simnet.points import Points
 from simnet.process import refuse_coroutines
 from simnet.trace import Trace
 from simnet.verdicts import HandlerError, ProcessEnded, Verdict, in_full
+from simnet.wait import CALLS_MAX_HURRIED
 from simnet.world import Network
 
 __all__ = ["Outcome", "ProcessFailure", "Run", "Waiting", "known_of", "play", "run_of", "unless_left"]
@@ -123,11 +124,13 @@ def play(
     may_raise: tuple[type[BaseException], ...] = (),
     per_process: Sequence[str] = (),
     baseline: Run | None = None,
+    hurried: bool = False,
 ) -> Run:
     """Run *test* once, on a fresh network, under *plan*. What the run did is returned, never raised.
 
     It may last much longer than *baseline*, the run without faults, but not for ever: a client that looks for an answer twice
-    a second, while its heart beats on another connection, never lets the network become quiet.
+    a second, while its heart beats on another connection, never lets the network become quiet. *hurried* gives up on calls in a row
+    that have no effect far sooner: for a run of which nobody looks at more than where it hangs.
 
     Raises:
         KeyboardInterrupt: Ctrl-C, or a debugger in the run was quit.
@@ -148,6 +151,8 @@ def play(
     network.begin("by a sweep or a simnet.play, which gives it to the test's first parameter")
     if baseline is not None:
         network._running().longest_ns = TIMES_AS_LONG * baseline.time_ns + LONGER_NS
+    if hurried:
+        network._running().calls_max = CALLS_MAX_HURRIED
     try:
         returned = test(network)
     except KeyboardInterrupt:

@@ -52,6 +52,7 @@ ALONE_MAX = 250_000  # of them, where the body is one of those that wake: some s
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
 HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, is a heart that beats
 CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop that will not end by itself
+CALLS_MAX_HURRIED = 1_000  # where many runs like this one have made so many
 SWITCHES_MAX = 5_000_000  # process switches in one run; the longest sensible runs make a few hundred thousand
 SETTLE_MAX_NS = 300 * 1_000_000_000  # virtual time a network may go on after its body has ended
 WAITS_WHEN_ENDED_MAX = 100  # waits and calls in `finally` code of a process that is being ended
@@ -85,7 +86,7 @@ class Scheduler:
 
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
-        "entered", "ticks", "calls", "effects", "seen", "activity", "looks_end", "forced", "entries_max",
+        "entered", "ticks", "calls", "calls_max", "effects", "seen", "activity", "looks_end", "forced", "entries_max",
         "entries_at_ns", "entries_then", "in_vain", "interrupted", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
         "_arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
@@ -119,6 +120,7 @@ class Scheduler:
         self.entries_at_ns = self.entries_then = 0  # when somebody looked last, and from which line on it was then
         self.in_vain = 0  # looks in a row that found nothing but attempts to connect
         self.calls = 0  # calls without effect since the last wait, or the last call with one
+        self.calls_max = CALLS_MAX
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
         self.switches, self.longest_ns = 0, 2**63  # after that time a test that waits is said to wait for ever
         self.runnable: deque[Process] = deque()
@@ -279,10 +281,10 @@ class Scheduler:
             self.account()
         self.calls += 1
         self.activity += 1
-        if self.calls > CALLS_MAX:  # a loop that will not end by itself
+        if self.calls > self.calls_max:  # a loop that will not end by itself
             self.calls = 0
             me = self.current
-            self._blame(stuck.called_for_nothing(me, self.clock.now_ns, CALLS_MAX, op, place), me)
+            self._blame(stuck.called_for_nothing(me, self.clock.now_ns, self.calls_max, op, place), me)
 
     def told_again(self, waits: bool) -> bool:
         """A poll tells the current process once more that something is ready, and it has done nothing since the last one

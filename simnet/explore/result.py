@@ -179,12 +179,16 @@ class SweepResult:
     def __repr__(self) -> str:
         return f"<SweepResult {self.name or 'of a test'} [{self.summary()}]>"
 
+    def known(self, judgement: Judgement) -> Failure | None:
+        """The distinct failure that *judgement* is of, if some run has shown it already."""
+        return self._failure_by_key.get(judgement.key) if judgement.key is not None else None
+
     def failure_of(self, run: Run, judgement: Judgement, plan: FaultPlan) -> tuple[Failure | None, bool]:
         """The distinct failure that *run* shows, kept if it is new, and whether it is; ``None`` where nothing failed."""
         key = judgement.key
         if key is None:
             return None, False
-        known = self._failure_by_key.get(key)
+        known = self.known(judgement)
         if known is not None:
             return known, False
         failure = self._failure_by_key[key] = Failure(run, judgement, plan, plan)

@@ -35,11 +35,16 @@ class Shrunk:
 
 
 def judged(
-    test: Callable[[Any], object], plan: FaultPlan, baseline: Run, options: SweepOptions
+    test: Callable[[Any], object],
+    plan: FaultPlan,
+    baseline: Run,
+    options: SweepOptions,
+    *,
+    hurried: bool = False,
 ) -> tuple[Run, Judgement]:
     """One run of *test* under *plan*, and the verdict on it."""
     # The run is no local of this frame, which its exception's traceback refers to: it goes with its last reference.
-    return with_verdict(play(test, plan, baseline=baseline, **options.playing), baseline, options)
+    return with_verdict(play(test, plan, baseline=baseline, hurried=hurried, **options.playing), baseline, options)
 
 
 def with_verdict(run: Run, baseline: Run, options: SweepOptions) -> tuple[Run, Judgement]:

@@ -52,8 +52,12 @@ __all__ = [
 ]
 
 RUNS_A_COLLECTION = 64  # a run's garbage is that of the program under test: some hundred objects
+HANGS_IN_FULL = (
+    3  # runs that make their calls for nothing to the end; whoever does so at the same line is stopped sooner
+)
 FROZEN_BY_PYTHON = 2_000  # objects: 3.12 begins with some 400 of its own frozen, a program that was loaded has 30,000
 
+HANG = "Hang"  # the name of a verdict
 STATE_STAYS = "state-stays"  # the name of a warning
 
 
@@ -212,7 +216,10 @@ def _run_all(
     rows = {row.kind: row for row in result.kinds}
     harmless: list[Fault] = []
     for plan in plans:
-        run, judgement = judged(test, plan, result.baseline, options)
+        hurried = any(each.reason == HANG and each.count >= HANGS_IN_FULL for each in result.failures)
+        run, judgement = judged(test, plan, result.baseline, options, hurried=hurried)
+        if hurried and _hangs_otherwise(run, judgement, plan, result):
+            run, judgement = judged(test, plan, result.baseline, options)
         result.runs += 1
         if result.runs % RUNS_A_COLLECTION == 0:
             gc.collect(0)
@@ -237,6 +244,14 @@ def _run_all(
             result.stopped = FIRST_FAILURE
             break
     return harmless
+
+
+def _hangs_otherwise(run: Run, judgement: Judgement, plan: FaultPlan, result: SweepResult) -> bool:
+    """Has *run* been stopped though it might have gone on: not where others hang, or is it one to be shown?"""
+    if all(verdict.name != HANG for verdict in run.verdicts):
+        return False
+    known = result.known(judgement)
+    return known is None or known.reason != HANG or _better_witness(run, judgement, plan, known)
 
 
 def _better_witness(run: Run, judgement: Judgement, plan: FaultPlan, failure: Failure) -> bool:

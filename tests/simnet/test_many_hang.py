@@ -1,0 +1,84 @@
+"""Where many runs of a sweep read the end of their input for ever, each but the first few is stopped soon: they tell nothing new."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+import simnet.explore.sweep
+import simnet.run
+from simnet.explore.options import SweepOptions
+from simnet.explore.result import SweepResult
+from simnet.explore.sweep import HANGS_IN_FULL, run_sweep
+from simnet.wait import CALLS_MAX, CALLS_MAX_HURRIED
+
+
+def exactly(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        data += sock.recv(size - len(data))
+    return data
+
+
+def head(sock: socket.socket) -> int:
+    data = b""
+    while len(data) < 2:
+        data += sock.recv(2 - len(data))
+    return int(data)
+
+
+def serve(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        while True:
+            try:
+                with listener.accept()[0] as connection:
+                    connection.sendall(exactly(connection, head(connection)))
+            except OSError:
+                continue
+
+
+def test(net: Any) -> bytes:
+    net.host("server").spawn(serve, 7)
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"08abcdefgh")
+        return sock.makefile("rb").read()
+
+
+test.__test__ = False  # type: ignore[attr-defined]  # swept, not collected
+
+
+def calls_of(result: SweepResult) -> list[int]:
+    return [sum(event.op == "recv" for event in failure.run.trace) for failure in result.failures]
+
+
+@pytest.mark.slow
+def test_each_hang_has_been_seen_in_full_and_those_like_it_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = SweepOptions.of(target="server", kinds="eof", shrink=False)
+    result = run_sweep(test, options)
+    assert [(each.reason, each.count) for each in result.failures] == [("Hang", 2), ("Hang", 8)]
+    assert min(calls_of(result)) > CALLS_MAX > CALLS_MAX_HURRIED
+    monkeypatch.setattr(simnet.run, "CALLS_MAX_HURRIED", CALLS_MAX)  # nobody is in a hurry
+    patient = run_sweep(test, options)
+    assert [(each.key, each.count, each.plan) for each in patient.failures] == [
+        (each.key, each.count, each.plan) for each in result.failures
+    ]
+    assert [each.run.digest for each in patient.failures] == [each.run.digest for each in result.failures]
+
+
+@pytest.mark.slow
+def test_the_first_few_are_played_in_full_and_the_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    judged = simnet.explore.sweep.judged
+
+    def counted(*args: Any, **options: Any) -> Any:
+        run, judgement = judged(*args, **options)
+        if judgement.key is not None:
+            lengths.append(len(run.trace))
+        return run, judgement
+
+    monkeypatch.setattr(simnet.explore.sweep, "judged", counted)
+    run_sweep(test, SweepOptions.of(target="server", kinds="eof", shrink=False))
+    in_full = [length > CALLS_MAX for length in lengths]
+    assert in_full == [True] * (2 + HANGS_IN_FULL) + [False] * (8 - HANGS_IN_FULL)
