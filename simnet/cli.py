@@ -140,7 +140,7 @@ def replay(file: Path, real: bool, seconds: float | None, trace: bool, as_json: 
     """Play a scenario file, and say if the failure it holds is still there.
 
     The word is "exact" (the very same run), "same failure on another path", or "fixed". The exit code is 0 if it went as
-    the file expects.
+    the file expects, 1 if not, and 2 if the run says nothing, since the fault was never reached.
     """
     from simnet.faces.replaying import replay_file
 

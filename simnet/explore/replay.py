@@ -67,6 +67,7 @@ class Replayed:
     unreached: list[str] = field(default_factory=list)
     report: FailureReport | None = None
     kernel: str = ""  # on real sockets: what the kernel had to do with it
+    says_nothing: bool = False  # its faults were never reached, or nothing was under test: neither good nor bad
 
     @property
     def digest(self) -> str:
@@ -139,9 +140,10 @@ def weigh(baseline: Run, run: Run, judgement: Judgement, record: OnRecord) -> Re
     word = _word(run, judgement, expect, record.found)
     expected, why = as_expected(expect, judgement)
     slips = [each.message for each in run.verdicts if each.name == NO_SUCH_HOST]
+    absent = [each for each in slips if each.startswith("target=")]
     if word == NOT_REACHED:
         expected, why = False, _not_reached([*unreached, *slips], file)
-    elif absent := [each for each in slips if each.startswith("target=")]:
+    elif absent:
         expected, why = False, f"{absent[0]}. So nothing was under test, and this run says nothing."
     elif not expected and expect.known:
         why = f"{why} Edit {file.name if file else 'the scenario'}: {_remedy(word, expect)}."
@@ -150,7 +152,10 @@ def weigh(baseline: Run, run: Run, judgement: Judgement, record: OnRecord) -> Re
         if judgement.findings
         else None
     )
-    return Replayed(run.plan, baseline, run, judgement, word, expect, expected, why, unreached, shown)
+    nothing = word == NOT_REACHED or bool(absent)
+    return Replayed(
+        run.plan, baseline, run, judgement, word, expect, expected, why, unreached, shown, says_nothing=nothing
+    )
 
 
 def _word(run: Run, judgement: Judgement, expect: Expect, found: Found | None) -> str:

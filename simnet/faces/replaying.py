@@ -23,7 +23,7 @@ __all__ = ["replay_file"]
 def replay_file(
     path: Path, *, real: bool = False, seconds: float | None = None, trace: bool = False, as_json: bool = False
 ) -> int:
-    """Play the file; 0 if it went as it expects, else 1.
+    """Play the file; 0 if it went as it expects, 2 if the run says nothing, else 1.
 
     Raises:
         Refused: *seconds* for a run that takes none.
@@ -42,7 +42,7 @@ def replay_file(
         click.echo(json.dumps(as_object(scenario, path, played), indent=2))
     else:
         _tell(Screen(), scenario, played, trace, seconds)
-    return 0 if played.expected else 1
+    return 2 if played.says_nothing else 0 if played.expected else 1
 
 
 def _tell(screen: Screen, scenario: Scenario, played: Replayed, trace: bool, seconds: float | None) -> None:
