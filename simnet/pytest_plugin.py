@@ -209,6 +209,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
                     from simnet.faces.pytest_keywords import tell_what_was_meant
 
                     tell_what_was_meant(error)
+                if isinstance(error, OSError) and type(error).__name__ == "gaierror" and before is None:
+                    from simnet.faces.pytest_network import tell_that_none_runs
+
+                    tell_that_none_runs(item, error)
                 if "simnet.process" in sys.modules:
                     _leave_simnet_out(error)  # a network in a fixture of the user's own does not see how the test ends
                 _look_for_forgotten(item, before, error)

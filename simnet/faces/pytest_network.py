@@ -172,6 +172,24 @@ def tell_what_gives_one(report: pytest.TestReport, item: pytest.Item, error: Any
         report.sections.append(("simnet", GIVEN))
 
 
+NONE_RUNS = (
+    "no simulated network runs in this test, so the name was looked up on the real one: the fixture simnet_network runs one, and so does "
+    "@simnet.sweep(...) above the test"
+)
+
+
+def tell_that_none_runs(item: pytest.Item, error: Exception) -> None:
+    """Note on *error*, a look-up by the real resolver, that a network may have been forgotten, if the test's file has one elsewhere."""
+    test: Any = getattr(item, "obj", None)
+    if not inspect.isroutine(test) or hasattr(test, "simnet_options"):
+        return
+    module = sys.modules.get(test.__module__)
+    known = module is not None and any(_is_of_simnet(each) for each in vars(module).values())
+    beside = (each for each in item.session.items if each.path == item.path)
+    if known or any("simnet_network" in getattr(each, "fixturenames", ()) for each in beside):
+        error.add_note(NONE_RUNS)
+
+
 def _is_of_simnet(held: object) -> bool:
     name = held.__name__ if isinstance(held, ModuleType) else getattr(held, "__module__", "")
     return isinstance(name, str) and name.partition(".")[0] == "simnet"

@@ -81,10 +81,10 @@ class WouldBlock(Fault, frozen=True, kw_only=True):
     def sentence(self) -> str:
         if self.seconds is not None:
             return f"{self.anchor} said EAGAIN, and for {self.seconds:g} s there was no room: the peer did not read"
+        if self.op == "send":  # mostly nobody has asked before
+            return f"{self.anchor} said EAGAIN, as where there is no room, whatever a poll may have reported"
         what = "the listener" if self.op == "accept" else "the connection"
-        return (
-            f"{self.anchor} said EAGAIN, though {what} was reported {'writable' if self.op == 'send' else 'readable'}"
-        )
+        return f"{self.anchor} said EAGAIN, though {what} was reported readable"
 
 
 class Split(Fault, frozen=True, kw_only=True):

@@ -126,7 +126,7 @@ def test_a_fault_is_frozen() -> None:
         ),
         (
             faults.WouldBlock(ON, op="send", end="client", call=2),
-            f"the 2nd send by client on {ON} said EAGAIN, though the connection was reported writable",
+            f"the 2nd send by client on {ON} said EAGAIN, as where there is no room, whatever a poll may have reported",
         ),
         (
             faults.ShortRecv(ON, end="server", call=1, bytes=1),

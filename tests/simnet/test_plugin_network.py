@@ -506,3 +506,27 @@ def test_a_test_whose_decorator_was_forgotten_is_told_what_gives_it_a_network(py
         ]
     )
     assert str(result.stdout).count("gives a network to") == 1  # the other has its decorator
+
+
+@pytest.mark.slow
+def test_who_forgets_the_fixture_is_told_why_the_name_is_unknown(suite: pytest.Pytester) -> None:
+    told = "*no simulated network runs in this test*the fixture simnet_network runs one*"
+    forgotten = """
+import socket
+
+def test_without():
+    socket.gethostbyname("server.invalid")
+"""
+    beside = """
+def test_with(simnet_network):
+    simnet_network.host("server")
+    assert socket.gethostbyname("server")
+"""
+    (suite.path / "test_forgotten.py").write_text(forgotten + beside)
+    ran = suite.runpytest_inprocess("-p", "no:cacheprovider", "test_forgotten.py")
+    ran.assert_outcomes(passed=1, failed=1)
+    ran.stdout.fnmatch_lines(["E*gaierror:*", told])
+    (suite.path / "test_elsewhere.py").write_text(forgotten)
+    alone = suite.runpytest_inprocess("-p", "no:cacheprovider", "test_elsewhere.py")
+    alone.assert_outcomes(failed=1)
+    alone.stdout.no_fnmatch_line(told)
