@@ -17,6 +17,7 @@ from simnet.kernel.tcp import TcpSocket
 from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_tampering import TamperableUnix
 from simnet.verdicts import BLOCKS_THE_LOOP, BOUNDED_BUFFERS, Verdict
+from simnet.whereabouts import told_of
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -108,7 +109,7 @@ def at_quiet(processes: Iterable[Process]) -> list[Verdict]:
         verdicts += [
             Verdict(
                 NOTHING_LEFT,
-                still_holds(process.name, file.tag, _state(file), _lent(process, file))
+                still_holds(process.name, file.tag, _state(file), _lent(process, file), _accepted(file))
                 + _locked_out(process, processes),
                 process.host_name,
             )
@@ -118,12 +119,19 @@ def at_quiet(processes: Iterable[Process]) -> list[Verdict]:
     return verdicts
 
 
-def still_holds(process: str, what: object, state: str, lent: bool) -> str:
-    """The text of *nothing-left*; *lent* if the socket itself has been closed, and a file of it has not."""
+def still_holds(process: str, what: object, state: str, lent: bool, accepted: str = "") -> str:
+    """The text of *nothing-left*; *lent* if the socket itself has been closed, and a file of it has not; where it was *accepted*, if known."""
     remedy = "Close it when it has ended."
     if lent:
         remedy = "Its close() waits for a file that makefile() has made of it: close that, too, as `with sock.makefile(...) as f` does."
-    return f"{process} still holds {what} ({state}), whose peer is gone: nothing will ever come of it but a lost descriptor. {remedy}"
+    return f"{process} still holds {what} ({state}){accepted}, whose peer is gone: nothing will ever come of it but a lost descriptor. {remedy}"
+
+
+def _accepted(file: Any) -> str:
+    """At which line of the program's own, if it was there."""
+    stood = getattr(file.tag, "accepted_by", None)
+    place = told_of(stood) if stood is not None else ""
+    return f", accepted at {place}" if place else ""
 
 
 def _locked_out(process: Process, processes: Iterable[Process]) -> str:

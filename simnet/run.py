@@ -15,11 +15,11 @@ from simnet.points import Points
 from simnet.process import refuse_coroutines
 from simnet.trace import Trace
 from simnet.verdicts import HandlerError, ProcessEnded, Verdict, in_full
-from simnet.wait import CALLS_MAX_HURRIED
 from simnet.world import Network
 
 __all__ = ["Outcome", "ProcessFailure", "Run", "Waiting", "known_of", "play", "run_of", "unless_left"]
 
+CALLS_MAX_HURRIED = 1_000  # of 20,000 calls for nothing in a row, where many runs like this one have made them all
 TIMES_AS_LONG = 10  # as the run without faults, and
 LONGER_NS = (
     4 * 3600 * 1_000_000_000

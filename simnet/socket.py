@@ -44,7 +44,7 @@ from simnet.resolver.addresses import kernel_address
 from simnet.trace import CALL, Failed
 from simnet.verdicts import NotModelled
 from simnet.wait import running
-from simnet.whereabouts import caller_outside
+from simnet.whereabouts import caller_outside, stand
 
 if TYPE_CHECKING:
     from simnet.machine import Machine
@@ -276,6 +276,8 @@ class Socket(UnixCalls):
             if isinstance(fault, ResetBeforeAccept):
                 file.sever()
                 host.flush()
+        if process.target:
+            file.tag.accepted_by = stand(sys._getframe(1))
         return socket_of(process, host, file, (self._net_family, self._kind, self._protocol)), address
 
     # --- bytes in --------------------------------------------------------------------------------------------------

@@ -52,7 +52,6 @@ ALONE_MAX = 250_000  # of them, where the body is one of those that wake: some s
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
 HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, is a heart that beats
 CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop that will not end by itself
-CALLS_MAX_HURRIED = 1_000  # where many runs like this one have made so many
 SWITCHES_MAX = 5_000_000  # process switches in one run; the longest sensible runs make a few hundred thousand
 SETTLE_MAX_NS = 300 * 1_000_000_000  # virtual time a network may go on after its body has ended
 WAITS_WHEN_ENDED_MAX = 100  # waits and calls in `finally` code of a process that is being ended
@@ -283,8 +282,8 @@ class Scheduler:
         self.activity += 1
         if self.calls > self.calls_max:  # a loop that will not end by itself
             self.calls = 0
-            me = self.current
-            self._blame(stuck.called_for_nothing(me, self.clock.now_ns, self.calls_max, op, place), me)
+            error = stuck.called_for_nothing(self.current, self.clock.now_ns, self.calls_max, op, place)
+            self._blame(error, self.current)
 
     def told_again(self, waits: bool) -> bool:
         """A poll tells the current process once more that something is ready, and it has done nothing since the last one

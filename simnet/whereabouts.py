@@ -8,6 +8,8 @@ from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
+from simnet.blame import users_own
+
 __all__ = [
     "OURS",
     "asked_by_a_library",
@@ -17,8 +19,10 @@ __all__ = [
     "is_ours",
     "leads_out",
     "placed",
+    "stand",
     "task_places",
     "tasks_at_once",
+    "told_of",
 ]
 
 OURS = (
@@ -128,6 +132,20 @@ def _module(frame: FrameType) -> str:
 
 def _told(frame: FrameType) -> str:
     return placed(frame.f_code, frame.f_lineno)
+
+
+def stand(frame: FrameType) -> tuple[CodeType, int]:
+    """The instruction at *frame*, to be told later, or never: the number of its line takes longer."""
+    return frame.f_code, frame.f_lasti
+
+
+def told_of(stood: tuple[CodeType, int]) -> str:
+    """Where one `stand` was, if that is the user's own code, as in ``file.py:12 in function``; else nothing."""
+    code, instruction = stood
+    if not users_own(code.co_filename):
+        return ""
+    lines = (line for begin, end, line in code.co_lines() if begin <= instruction < end)
+    return placed(code, next(lines, None) or code.co_firstlineno)
 
 
 def placed(code: CodeType, line: int) -> str:

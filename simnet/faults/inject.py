@@ -47,7 +47,7 @@ class Tag:
     """What the upper rooms keep with a kernel socket: its name in traces and plans, its calls, its faults."""
 
     __slots__ = (
-        "place", "text", "end", "host_name", "counts", "faults", "dice", "plain", "asked_bytes",
+        "place", "text", "end", "host_name", "counts", "faults", "dice", "plain", "asked_bytes", "accepted_by",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,7 @@ class Tag:
         self.faults: dict[tuple[str, int], list[Fault]] | None = None
         self.dice: Dice | None = None
         self.plain = False  # it is a TCP connection's, and no fault may touch its calls
+        self.accepted_by: Any = None  # the instruction that did, see `whereabouts.stand`
         self.asked_bytes = 0  # dice have been thrown for the offsets before this one
 
     @property

@@ -12,7 +12,8 @@ import simnet.run
 from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import HANGS_IN_FULL, run_sweep
-from simnet.wait import CALLS_MAX, CALLS_MAX_HURRIED
+from simnet.run import CALLS_MAX_HURRIED
+from simnet.wait import CALLS_MAX
 
 
 def exactly(sock: socket.socket, size: int) -> bytes:

@@ -113,7 +113,9 @@ def test_an_invariant_that_is_set_to_a_warning_warns() -> None:
             listener.accept()
             del held
 
-    told = pytest.warns(RuntimeWarning, match=r"\[nothing-left\] server/holds_on still holds test->server:7#1")
+    line = holds_on.__code__.co_firstlineno + 2
+    where = rf"test->server:7#1 \(CLOSE_WAIT\), accepted at test_slips\.py:{line} in holds_on, whose peer is gone"
+    told = pytest.warns(RuntimeWarning, match=rf"\[nothing-left\] server/holds_on still holds {where}")
     with told, simnet.Network(target="server", invariants={"nothing-left": "warning: a pool"}) as net:
         net.host("server").spawn(holds_on, 7)
         socket.create_connection(("server", 7)).close()
