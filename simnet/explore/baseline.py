@@ -18,6 +18,7 @@ from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.phrases import call_phrase, segment_phrase
 from simnet.explore.progress import Stopwatch
 from simnet.explore.result import Failure, SweepResult, Warned
+from simnet.explore.stays import what_stays
 from simnet.explore.verdict import judge
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
@@ -70,13 +71,13 @@ def begun(test: Callable[[Any], object], options: SweepOptions, name: str, watch
     if again.outcome != baseline.outcome:
         difference = difference_of_outcomes(baseline.outcome, again.outcome)
         difference = difference.replace("without the fault", "the other time")
-        raise _not_repeatable(difference, baseline, again, slip)
+        raise _not_repeatable(difference, baseline, again, slip, what_stays(lambda: play(test, **options.playing)))
     if again.digest != baseline.digest:
         third = play(test, **options.playing)
         result.simulations = 3
         if third.outcome != again.outcome or third.digest != again.digest:
             difference = f"the outcome is the same, what happened on the way is not{_tls(baseline, again)}"
-            raise _not_repeatable(difference, baseline, again, slip)
+            raise _not_repeatable(difference, baseline, again, slip, what_stays(lambda: play(test, **options.playing)))
         result.baseline = again
         _fails(result, watch)
     return result
@@ -93,9 +94,11 @@ def _fails(result: SweepResult, watch: Stopwatch) -> bool:
     return sound.status == "failure"
 
 
-def _not_repeatable(difference: str, first: Run, second: Run, slip: str) -> NotRepeatable:
-    """*slip* is what was meant to be new each time, and is nothing."""
+def _not_repeatable(difference: str, first: Run, second: Run, slip: str, stays: list[str]) -> NotRepeatable:
+    """*slip* is what was meant to be new each time, and is nothing; *stays* is what was seen to change from run to run."""
     where = [f"slip      {slip}"] if slip else []
+    if stays:
+        where.append("\n".join(f"{'stays' * (not n):<10}{each}" for n, each in enumerate(stays)))
     return NotRepeatable(difference + _ended(first, second), "\n\n".join(filter(None, [*where, _where(first, second)])))
 
 

@@ -1,0 +1,79 @@
+"""What stays from run to run: the globals of a user's modules, and what their classes and objects hold, that a run has changed.
+
+Looked for only when two runs differ already: the test is played once more, and what it finds is compared with what it leaves. Numbers,
+how many things a container holds, and where dice stand are all that is compared: a counter, a cache, a registry, a back-off.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sys
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from simnet.blame import users_own
+
+__all__ = ["what_stays"]
+
+CONTAINERS = (dict, list, set, deque, defaultdict, OrderedDict)
+NUMBERS = (int, float)
+SHOWN = 4  # names; what counts each call of a large program may be one of hundreds
+
+
+class _Value(NamedTuple):
+    """What can be told of one value, and what else it is compared by."""
+
+    text: str
+    stand: object = None
+
+
+def what_stays(play: Callable[[], object]) -> list[str]:
+    """``servers:Pool.made was 3, then 4``: each name that another run by *play* changes, the first few of them."""
+    before = dict(_state())
+    play()
+    after = dict(_state())
+    changed = [name for name, value in after.items() if name in before and before[name] != value]
+    return [_told(name, before[name].text, after[name].text) for name in changed[:SHOWN]]
+
+
+def _told(name: str, before: str, after: str) -> str:
+    return f"{name} was {before}, then {after}" if before != after else f"{name}, {after}, has gone on"
+
+
+def _state() -> Iterator[tuple[str, _Value]]:
+    """Each name of a user's modules whose value can be told in short, and that value."""
+    modules: list[tuple[str, Any]] = list(sys.modules.items())
+    for module, held in modules:  # programs put other things there, too
+        if isinstance(held, ModuleType) and users_own(getattr(held, "__file__", None) or ""):
+            for name, value in list(vars(held).items()):
+                if not name.startswith("__"):
+                    yield from _of(f"{module}:{name}", value, module)
+
+
+def _of(name: str, value: Any, module: str) -> Iterator[tuple[str, _Value]]:
+    """*value*, or where it is a class of that *module*, or an object of such a class, what it holds."""
+    known = _value(value)
+    if known is not None:
+        yield name, known
+        return
+    owner = value if isinstance(value, type) else type(value)
+    if owner.__module__ != module:
+        return
+    for key, each in list(getattr(value, "__dict__", {}).items()):
+        known = None if key.startswith("__") else _value(each)
+        if known is not None:
+            yield f"{name}.{key}", known
+
+
+def _value(value: Any) -> _Value | None:
+    kind = type(value)
+    if kind in NUMBERS or kind is itertools.count:
+        return _Value(repr(value))
+    if kind is random.Random:
+        return _Value("a random.Random", value.getstate())
+    if kind in CONTAINERS:
+        return _Value(f"a {kind.__name__} of {len(value)}")
+    return None

@@ -1,0 +1,118 @@
+"""Two runs differ: the report names the globals, class attributes and objects of the user's modules that each run changes."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from simnet.explore.baseline import NotRepeatable
+from simnet.explore.options import SweepOptions
+from simnet.explore.sweep import run_sweep
+
+PROGRAM = """
+import itertools, random
+
+IDS = itertools.count(1)
+SEEN = {}
+RETRY = random.Random(1)
+LIMIT = 10
+
+class Pool:
+    made = 0
+
+class Registry:
+    def __init__(self):
+        self.last = 0
+
+REGISTRY = Registry()
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Any) -> Iterator[Any]:
+    """A module of the user's, loaded from a file."""
+    file = tmp_path / "ids_of_mine.py"
+    file.write_text(PROGRAM)
+    module = ModuleType("ids_of_mine")
+    module.__file__ = str(file)
+    exec(compile(PROGRAM, str(file), "exec"), vars(module))  # as importlib does
+    sys.modules["ids_of_mine"] = module
+    yield module
+    del sys.modules["ids_of_mine"]
+
+
+def number(program: Any) -> int:
+    return next(program.IDS)
+
+
+def entry(program: Any) -> int:
+    program.SEEN[len(program.SEEN)] = True
+    return len(program.SEEN)
+
+
+def dice(program: Any) -> float:
+    drawn: float = program.RETRY.random()
+    return drawn
+
+
+def attribute(program: Any) -> int:
+    program.Pool.made += 1
+    made: int = program.Pool.made
+    return made
+
+
+def of_an_object(program: Any) -> int:
+    program.REGISTRY.last += 1
+    last: int = program.REGISTRY.last
+    return last
+
+
+@pytest.mark.parametrize(
+    ("draw", "told"),
+    [
+        (number, "ids_of_mine:IDS was count(3), then count(4)"),
+        (entry, "ids_of_mine:SEEN was a dict of 2, then a dict of 3"),
+        (dice, "ids_of_mine:RETRY, a random.Random, has gone on"),
+        (attribute, "ids_of_mine:Pool.made was 2, then 3"),
+        (of_an_object, "ids_of_mine:REGISTRY.last was 2, then 3"),
+    ],
+    ids=lambda each: each.__name__ if callable(each) else "",
+)
+def test_what_each_run_changes_is_named(program: Any, draw: Callable[[Any], object], told: str) -> None:
+    def counts(net: Any) -> object:
+        with net.host("server").listen(7), socket.create_connection(("server", 7)):
+            return draw(program)
+
+    with pytest.raises(NotRepeatable) as caught:
+        run_sweep(counts)
+    assert str(caught.value).endswith(f"\n\nstays     {told}")
+
+
+@pytest.mark.parametrize(
+    ("name", "draw"), [("SEEN", entry), ("RETRY", dice), ("Pool.made", attribute), ("REGISTRY.last", of_an_object)]
+)
+def test_by_the_name_that_is_told_it_can_be_made_new_in_each_process(program: Any, name: str, draw: Any) -> None:
+    def counts(net: Any) -> object:
+        with net.host("server").listen(7), socket.create_connection(("server", 7)):
+            return net.host("client").run(draw, program)
+
+    assert run_sweep(counts, SweepOptions.of(runs=1, target="server", per_process=[f"ids_of_mine:{name}"])).runs == 1
+
+
+def test_where_nothing_of_the_users_changes_nothing_is_named() -> None:
+    count = itertools.count()  # of a closure: nobody could name it
+
+    def counts(net: Any) -> object:
+        with net.host("server").listen(7), socket.create_connection(("server", 7)):
+            return next(count), random.random()
+
+    with pytest.raises(NotRepeatable) as caught:
+        run_sweep(counts)
+    assert "\nstays " not in str(caught.value)
