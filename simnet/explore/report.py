@@ -9,13 +9,14 @@ import json
 import linecache
 import re
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from simnet.aftermath import why_by_itself
-from simnet.blame import exception_text, first_of, stands_nowhere, stopping_place, user_place, users_own
+from simnet.blame import exception_text, first_of, installed, stands_nowhere, stopping_place, user_place, users_own
 from simnet.expect import IN_WORDS
 from simnet.explore.akin import akin_to
 from simnet.explore.excuses import excused
@@ -290,14 +291,32 @@ def _wrapped(main: Finding, broken: Sequence[Fault]) -> str:
     inner = main.error.__cause__ or main.error.__context__
     while inner is not None and not excused(inner, broken):
         inner = inner.__cause__ or inner.__context__
-    name = type(main.error).__name__
+    kind = type(main.error)
+    name, typed = kind.__name__, _typed(kind)
     if inner is None:
-        own = isinstance(main.error, EOFError) or type(main.error).__module__ not in ("builtins", "simnet.verdicts")
-        told = f"if {name} is this program's word for what the network did, may_raise=({name},) says that it may end with it"
-        return told if own and broken and isinstance(main.error, Exception) else ""
-    return (
-        f"{name} is what became of {exception_text(inner)}, which the fault made; may_raise=({name},) says that it may"
+        own = isinstance(main.error, EOFError) or kind.__module__ not in ("builtins", "simnet.verdicts")
+        told = f"if {name} is this program's word for what the network did, may_raise=({typed},) says that it may end with it"
+        return told + _whole_family(kind) if own and broken and isinstance(main.error, Exception) else ""
+    told = (
+        f"{name} is what became of {exception_text(inner)}, which the fault made; may_raise=({typed},) says that it may"
     )
+    return told + _whole_family(kind)
+
+
+def _whole_family(kind: type[BaseException]) -> str:
+    """The base of all that a library raises, if *kind* has one: who puts one error in a word of its own does so with others, too."""
+    package = kind.__module__.partition(".")[0]
+    family = [each for each in kind.__mro__[1:] if each.__module__.partition(".")[0] == package != "builtins"]
+    return f"; ({_typed(family[-1])},) stands for any error of {package}" if family else ""
+
+
+def _typed(kind: type[BaseException]) -> str:
+    """How a test types the name of *kind*: a library's with the library, for many have a ``ConnectionError`` of their own."""
+    package = kind.__module__.partition(".")[0]
+    if not installed(getattr(sys.modules.get(package), "__file__", None) or ""):
+        return kind.__name__
+    at_the_face = getattr(sys.modules[package], kind.__name__, None) is kind
+    return f"{package if at_the_face else kind.__module__}.{kind.__name__}"
 
 
 def _one_read(trace: Trace, before: Trace) -> str:

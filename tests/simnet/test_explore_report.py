@@ -8,8 +8,10 @@ import os
 import re
 import shlex
 import socket
+import sys
 import sysconfig
 import traceback
+import types
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -427,6 +429,35 @@ def test_a_programs_word_for_a_time_out_that_a_stall_made_elapse_is_told_too() -
         == "Gone is what became of TimeoutError: timed out, which the fault made; may_raise=(Gone,) says that it may"
     )
     assert run_sweep(body, SweepOptions.of(target="client", kinds="stall", may_raise=(Gone,))).ok
+
+
+def test_an_error_of_a_library_is_named_as_a_test_types_it_and_with_what_stands_for_all_of_them() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            try:
+                conn.recv(100)
+            except OSError as error:
+                raise errors.ConnectionError from error
+
+    def body(net: Any) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+
+    library = types.ModuleType("library")
+    base = type("LibraryError", (Exception,), {"__module__": "library.errors"})
+    errors = types.SimpleNamespace(ConnectionError=type("ConnectionError", (base,), {"__module__": "library.errors"}))
+    library.__file__ = f"{sysconfig.get_path('purelib')}/library/__init__.py"
+    vars(library)["LibraryError"] = base  # at the package's face, where the other is not
+    sys.modules["library"] = library
+    try:
+        result = run_sweep(body, SweepOptions.of(target="server", kinds="reset"))
+        why = report(result.failures[0], result).why
+    finally:
+        del sys.modules["library"]
+    assert why.endswith(
+        "may_raise=(library.errors.ConnectionError,) says that it may; (library.LibraryError,) stands for any error of library"
+    )
 
 
 @pytest.mark.parametrize(("error", "told"), [(Gone, True), (EOFError, True), (IndexError, False)])
