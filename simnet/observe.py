@@ -7,12 +7,14 @@ dispatch reports through ``dispatch.loop.observers``; for the interpreter's own 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from simnet import tellers
 from simnet.eventloops import IN_HANDLER
 from simnet.trace import HANDLER
+from simnet.unsent import MARK, Counted
 from simnet.verdicts import BOUNDED_BUFFERS, HandlerError, ProcessEnded, Verdict
 from simnet.wait import HEARTBEATS
 from simnet.whereabouts import caller_outside
@@ -28,8 +30,11 @@ TURNS_MAX = (
 )
 GROWTH = 4  # times the high-water mark; less is what the tasks and handlers add that had begun already
 
-#: What would keep a buffer from growing: in asyncio, and in a Stream.
+#: What would keep a buffer from growing: in asyncio, in asyncore, and in a Stream.
 WAIT_FOR_DRAIN = "`await writer.drain()` after each write, or stop between `pause_writing` and `resume_writing`."
+LOOK_BEFORE = (
+    "Look at what waits before each push, and leave out, or close, who does not read; `dispatch.Chat` tells when."
+)
 WAIT_FOR_DRAINED = "Stop when `write` gives False, or at `handle_full`, and go on at `handle_drained`."
 
 
@@ -66,13 +71,14 @@ class _Backlog:
 class Watcher:
     """An observer of every loop of a run. Keeps no channel alive: a finalizer runs when the program lets go."""
 
-    __slots__ = ("_scheduler", "_channels", "_backlogs", "_errors")
+    __slots__ = ("_scheduler", "_channels", "_backlogs", "_counted", "_errors")
 
     def __init__(self, scheduler: Scheduler, errors: list[HandlerError]) -> None:
         self._scheduler = scheduler
         self._errors = errors  # where they go; whose run it is keeps them
         self._channels: dict[int, _Channel] = {}
         self._backlogs: dict[int, _Backlog] = {}
+        self._counted: dict[int, Counted] = {}
 
     # --- being there -----------------------------------------------------------------------------------------------
 
@@ -208,6 +214,15 @@ class Watcher:
         """*queued* bytes wait in *transport*, whose protocol has been told to pause; *first*, by this write."""
         label = self._name_of(transport.get_extra_info("socket")) or "a pipe"
         self._grows(transport, label, queued, high_water, first, WAIT_FOR_DRAIN)
+
+    def pushed(self, channel: Any, queued: int | Sequence[Any], size: int) -> None:
+        """Of what is *queued* in *channel* of asyncore's, bytes or pieces, it has been given *size* bytes just now."""
+        if not isinstance(queued, int):
+            queued = self._counted.setdefault(id(channel), Counted()).bytes_in(queued)
+        if queued <= max(MARK, size):  # it has drained since
+            self._backlogs.pop(id(channel), None)
+        else:
+            self._grows(channel, self._know(channel).label, queued, MARK, False, LOOK_BEFORE)
 
     def uncaught(self, error: BaseException, where: str, sock: Any, otherwise: str) -> None:
         """*error* left the program's code at *where*, of what *sock* is connected to, if that is known."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
+
+from simnet.unsent import over_appdata, over_push, over_send
 
 __all__ = ["tell", "tell_no_more", "unplace"]
 
@@ -24,6 +26,7 @@ class Hearer(Protocol):
     def handled(self, channel: Any, name: str, /) -> None: ...
     def raised(self, channel: Any, name: str, exception: BaseException, /) -> None: ...
     def waits(self, transport: Any, queued: int, high_water: int, first: bool, /) -> None: ...
+    def pushed(self, channel: Any, queued: int | Sequence[Any], size: int, /) -> None: ...
     def left(self, channel: Any, /) -> None: ...
     def uncaught(self, error: BaseException, where: str, sock: Any, otherwise: str, /) -> None: ...
 
@@ -34,7 +37,7 @@ _seen: dict[str, Any] = {}  # the modules, as they were when all that were loade
 _placing = threading.Lock()
 
 #: Whose tellers go with the last one who hears: the traceback of a handler, which asyncore puts into one line, names them.
-PASSING = frozenset({"asyncore"})
+PASSING = frozenset({"asyncore", "asynchat", "dispatch.asyncore", "dispatch.asynchat"})
 
 
 class Teller:
@@ -244,8 +247,11 @@ PLACES: dict[tuple[str, str, str], Callable[[Teller], Any]] = {
     ("asyncore", "", "readwrite"): partial(_over_event, "readwrite"),
     ("asyncore", "dispatcher", "add_channel"): _over_add_channel,
     ("asyncore", "dispatcher", "del_channel"): _over_del_channel,
+    **{(f"{package}asyncore", "dispatcher_with_send", "send"): over_send for package in ("", "dispatch.")},
+    **{(f"{package}asynchat", "async_chat", "push"): over_push for package in ("", "dispatch.")},
     ("asyncio.base_events", "BaseEventLoop", "call_exception_handler"): _over_asyncio,
     ("asyncio.transports", "_FlowControlMixin", "_maybe_pause_protocol"): _over_backlog,
+    ("asyncio.sslproto", "SSLProtocol", "_write_appdata"): over_appdata,
     ("socketserver", "BaseServer", "handle_error"): _over_socketserver,
 }
 MODULES = tuple(dict.fromkeys(module for module, _, _ in PLACES))

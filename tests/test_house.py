@@ -52,7 +52,7 @@ STEPS = {
             "simnet.poll",
             "simnet.epoll",
         ],
-        ["simnet.standins", "simnet.tellers"],
+        ["simnet.standins", "simnet.unsent", "simnet.tellers"],
         ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe", "simnet.aftermath"],
         ["simnet.power", "simnet.standstill", "simnet.strokes"],
         ["simnet.host"],

@@ -120,9 +120,11 @@ INVARIANTS: Mapping[str, Invariant] = {
         "`await asyncio.sleep(...)`, streams, `await asyncio.to_thread(...)`; a timer, or a channel of the loop's own",
     ),
     "bounded-buffers": Invariant(
-        "what waits for a peer that does not read stays bounded: nobody goes on writing, in sixteen turns and more, to a transport of asyncio "
-        "or a `dispatch.Stream` that is over its high-water mark, until it has grown by four times as much",
-        "`await writer.drain()`, `pause_writing`; stop at `handle_full`, go on at `handle_drained`",
+        "what waits for a peer that does not read stays bounded: nobody goes on writing, in sixteen turns and more, to a transport of asyncio, "
+        "a `dispatch.Stream`, or a channel of asyncore's with a buffer, that is over its high-water mark (asyncore's have none: 65,536 bytes), "
+        "until it has grown by four times as much",
+        "`await writer.drain()`, `pause_writing`; stop at `handle_full`, go on at `handle_drained`; look at `out_buffer` or `producer_fifo` "
+        "before the next push",
     ),
     WAITS_FOR_EVER: Invariant(
         "no target waits for ever without a deadline, when it would not without the fault, nor a task of its asyncio loop (a warning under "

@@ -11,6 +11,7 @@ import pytest
 
 import dispatch
 import simnet
+from tests.certificates import contexts
 
 PIECE = b"x" * 8192
 
@@ -135,6 +136,99 @@ def meets_in(kind: type[Relay], **options: Any) -> None:
 def test_a_stream_that_others_write_to_may_be_too_full_too() -> None:
     with pytest.raises(AssertionError, match=r"bounded-buffers.* in handle_data.*`handle_drained`"):
         meets_in(Relay)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drains", [True, False])
+def test_so_is_who_writes_on_over_tls(drains: bool) -> None:
+    inside, outside = contexts("server")
+
+    async def feed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(1000):
+            writer.write(PIECE)
+            await (writer.drain() if drains else asyncio.sleep(0.01))
+        writer.close()
+
+    async def serve() -> None:
+        async with await asyncio.start_server(feed, port=7, ssl=inside) as server:
+            await server.serve_forever()
+
+    telling = contextlib.nullcontext() if drains else pytest.raises(AssertionError, match="bounded-buffers")
+    with telling as broken, simnet.Network(target="server") as net:
+        net.host("server").spawn(lambda: asyncio.run(serve()))
+        with socket.create_connection(("server", 7)) as sock, outside.wrap_socket(sock, server_hostname="server"):
+            net.run(20)
+    if broken is not None:
+        assert "goes on writing to test->server:7#1 (server), at test_bounded_buffers.py:" in str(broken.value)
+        assert "524,288 are the high-water mark. `await writer.drain()`" in str(broken.value)
+
+
+def hall(asyncore: Any, asynchat: Any, kind: str, patient: bool) -> None:
+    """A room of asyncore's: each says to all others what it hears."""
+    everybody: list[Any] = []
+
+    class Chatter(asynchat.async_chat):  # type: ignore[misc]
+        def __init__(self, sock: Any) -> None:
+            super().__init__(sock)
+            self.set_terminator(1024)
+            everybody.append(self)
+
+        def collect_incoming_data(self, data: bytes) -> None:
+            for each in everybody:
+                if each is not self and not (patient and len(each.producer_fifo) > 10):
+                    each.push(data)
+
+        def found_terminator(self) -> None:
+            """It has been passed on."""
+
+        def handle_close(self) -> None:
+            everybody.remove(self)
+            self.close()
+
+    class Sender(asyncore.dispatcher_with_send):  # type: ignore[misc]
+        def __init__(self, sock: Any) -> None:
+            super().__init__(sock)
+            everybody.append(self)
+
+        def handle_read(self) -> None:
+            data = self.recv(8192)
+            for each in everybody:
+                if each is not self and not (patient and len(each.out_buffer) > 20_000):
+                    each.send(data)
+
+        def handle_close(self) -> None:
+            everybody.remove(self)
+            self.close()
+
+    class Server(asyncore.dispatcher):  # type: ignore[misc]
+        def handle_accepted(self, sock: socket.socket, address: Any) -> None:
+            {"chat": Chatter, "with_send": Sender}[kind](sock)
+
+    server = Server()
+    server.create_socket()
+    server.bind(("", 7))
+    server.listen(5)
+    asyncore.loop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patient", [False, True])
+@pytest.mark.parametrize("kind", ["chat", "with_send"])
+@pytest.mark.parametrize("package", ["dispatch.", ""])
+def test_so_are_asyncores_channels_which_have_no_mark(package: str, kind: str, patient: bool) -> None:
+    asyncore = pytest.importorskip(f"{package}asyncore")
+    asynchat = pytest.importorskip(f"{package}asynchat")
+    telling = contextlib.nullcontext() if patient else pytest.raises(AssertionError, match="bounded-buffers")
+    with telling as broken, simnet.Network(target="server") as net:
+        net.host("server").spawn(hall, asyncore, asynchat, kind, patient)
+        net.run(0.01)
+        with socket.create_connection(("server", 7)):
+            sends_without_reading(net, 1000).close()
+    if broken is not None:
+        where = "collect_incoming_data" if kind == "chat" else "handle_read"
+        assert "goes on writing to test->server:7#1 (server), at test_bounded_buffers.py:" in str(broken.value)
+        assert f" in {where}, though its peer does not read" in str(broken.value)
+        assert "65,536 are the high-water mark. Look at what waits before each push" in str(broken.value)
 
 
 def test_one_that_leaves_out_who_does_not_read_is_all_right() -> None:

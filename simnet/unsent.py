@@ -1,0 +1,73 @@
+"""What is told of output that waits where no mark says that it is too much: in asyncore's channels; and in TLS of asyncio's, which has its own.
+
+A dispatcher_with_send has one buffer, an async_chat a queue of pieces and of producers, whose bytes nobody knows beforehand. That of a
+thousand short lines is counted at each of them, so what was counted last is added to as long as nothing of it has been sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["MARK", "Counted", "over_appdata", "over_push", "over_send"]
+
+MARK = 65_536  # bytes: the high-water mark of asyncio's transports, and of a dispatch.Stream
+
+
+class Counted:
+    """The bytes in a queue of pieces, when they were counted last."""
+
+    __slots__ = ("first", "length", "size")
+
+    def __init__(self) -> None:
+        self.first: Any = None
+        self.length = self.size = 0
+
+    def bytes_in(self, pieces: Sequence[Any]) -> int:
+        """How many bytes wait in *pieces*; a producer, and the None that ends them, are none."""
+        length = len(pieces)
+        begin = self.length
+        if not length or pieces[0] is not self.first or begin > length:
+            self.first, self.size, begin = pieces[0] if length else None, 0, 0
+        for n in range(begin, length):
+            piece = pieces[n - length]  # from behind: a deque goes there from its nearer end
+            self.size += len(piece) if isinstance(piece, (bytes, bytearray, memoryview)) else 0
+        self.length = length
+        return self.size
+
+
+def over_push(teller: Any) -> Any:
+    """Hear of what an async_chat is given while it has not sent all that it was given before."""
+
+    def push(channel: Any, data: Any) -> None:
+        teller.original(channel, data)
+        for hearer in teller.hearers():
+            hearer.pushed(channel, getattr(channel, "producer_fifo", None) or (), len(data))
+
+    return push
+
+
+def over_send(teller: Any) -> Any:
+    """Hear of the same of a dispatcher_with_send."""
+
+    def send(channel: Any, data: Any) -> None:
+        teller.original(channel, data)
+        for hearer in teller.hearers():
+            out = vars(channel).get("_dispatch_out")  # to ask for out_buffer makes bytes of all that waits
+            hearer.pushed(channel, len(channel.out_buffer if out is None else out), len(data))
+
+    return send
+
+
+def over_appdata(teller: Any) -> Any:
+    """Hear of what is written over TLS in which too much waits already: behind a transport that is full nothing goes on."""
+
+    def _write_appdata(protocol: Any, pieces: Any) -> None:
+        first = not protocol._app_writing_paused
+        teller.original(protocol, pieces)
+        if protocol._app_writing_paused:
+            for hearer in teller.hearers():
+                queued = protocol._get_write_buffer_size()
+                hearer.waits(protocol._app_transport, queued, protocol._outgoing_high_water, first)
+
+    return _write_appdata
