@@ -315,6 +315,8 @@ class Network(Holding):
         self._failed = failed
         try:
             if settle and scheduler.interrupted is None:
+                if body.crew:  # its threads go on, with its descriptors
+                    scheduler.settle()
                 body.close_descriptors()
                 scheduler.settle()
                 self._look_at_what_must_hold()

@@ -690,3 +690,27 @@ def test_what_a_server_asks_in_a_thread_without_a_time_out_is_found_by_a_sweep()
     """Its store hangs up: it has no answer for its client, and lets it wait."""
     result = run_sweep(ask_two, SweepOptions.of(target="server", kinds="eof"))
     assert "others-answered" in [each.reason for each in result.failures]
+
+
+def test_a_thread_that_the_test_does_not_wait_for_keeps_its_sockets_until_it_has_ended() -> None:
+    heard: list[bytes] = []
+
+    def ask() -> None:
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            while data := sock.recv(100):
+                heard.append(data)
+
+    def answer() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            connection.recv(100)
+            for each in (b"not", b"yet"):
+                time.sleep(5)
+                connection.sendall(each)
+
+    with simnet.Network() as net:
+        net.host("server").spawn(answer)
+        threading.Thread(target=ask).start()
+        kept = socket.create_connection(("server", 7))
+    assert heard == [b"not", b"yet"], "EBADF, or a reset, when the test had ended"
+    assert kept.fileno() != -1, "what nobody closes is closed with the network, after them"
