@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from simnet.ownpairs import pairs_of_tcp
 from simnet.sealed import OTHER
 from simnet.trace import CALL, SEGMENT, TIMED, Event, Failed, Trace
 
@@ -81,7 +82,7 @@ class Moment(NamedTuple):
 class Points:
     """All of a run, each list in the order in which the run came to them."""
 
-    __slots__ = ("calls", "connects", "datagrams", "moments", "polls", "streams")
+    __slots__ = ("calls", "connects", "datagrams", "moments", "pairs", "polls", "streams")
 
     def __init__(self) -> None:
         self.calls: list[CallPoint] = []
@@ -90,11 +91,13 @@ class Points:
         self.polls: list[PollPoint] = []
         self.moments: list[Moment] = []
         self.datagrams: list[DatagramPoint] = []
+        self.pairs: frozenset[str] = frozenset()  # connections that a program has made with itself, and their listeners
 
     @classmethod
     def of(cls, trace: Trace, targets: Iterable[str]) -> Points:
         """The points of the run that left *trace*."""
         points = cls()
+        points.pairs = pairs_of_tcp(trace)
         under_test = frozenset(targets)
         waited = _deadlines(trace, under_test)
         streams: dict[tuple[str, str], _Stream] = {}  # by connection and direction

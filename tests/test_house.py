@@ -21,7 +21,15 @@ STEPS = {
     "simnet": [
         ["simnet.kernel", "simnet.real", "simnet.extra", "simnet.blame", "simnet.whereabouts"],
         ["simnet.clock", "simnet.ended", "simnet.verdicts", "simnet.folders"],
-        ["simnet.link", "simnet.decrypted", "simnet.sealed", "simnet.trace", "simnet.netstat", "simnet.points"],
+        [
+            "simnet.link",
+            "simnet.decrypted",
+            "simnet.sealed",
+            "simnet.trace",
+            "simnet.netstat",
+            "simnet.ownpairs",
+            "simnet.points",
+        ],
         ["simnet.faults"],
         [
             "simnet.flows",

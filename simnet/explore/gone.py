@@ -42,7 +42,7 @@ def gone(points: Points, targets: Collection[str], survives: Collection[str] = (
 def _refused(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:
     """Nobody listens there, however often it is tried."""
     for connect in points.connects:
-        if connect.answered and connect.client in targets:
+        if connect.answered and connect.client in targets and connect.place not in points.pairs:
             yield k.Refuse(on=_each(connect.place))
 
 
@@ -52,6 +52,8 @@ def _silent(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:
     for stream in points.streams:
         place = Place.parse(stream.place)
         if stream.end != "client" or stream.length <= ANSWERED or place.unix or place.source not in targets:
+            continue
+        if stream.place in points.pairs:
             continue
         if (server := _each(stream.place)) not in seen:
             seen.add(server)

@@ -70,7 +70,7 @@ def families(points: Points, targets: Collection[str], kinds: Iterable[str] | No
     found: list[Family] = []
     at_calls: dict[str, tuple[list[Fault], set[object]]] = {name: ([], set()) for name in wanted}
     for fault in _at_calls(points, targets, unasked=kinds is None):
-        if fault.kind in at_calls and (kinds is not None or _unasked(fault)):
+        if fault.kind in at_calls and (kinds is not None or _unasked(fault, points)):
             faults, places = at_calls[fault.kind]
             faults.append(fault)
             places.add(fault.anchor)
@@ -79,24 +79,24 @@ def families(points: Points, targets: Collection[str], kinds: Iterable[str] | No
         if faults:
             found.append(Family(name, CALLS, len(faults), len(places), faults.__getitem__))
         for stream in points.streams:
-            if stream.target and (kinds is not None or KINDS[name].transparent or not _is_pair(stream.place)):
+            if stream.target and (kinds is not None or KINDS[name].transparent or not _is_pair(stream.place, points)):
                 found.extend(_in_stream(name, stream))
     return found
 
 
-def _unasked(fault: Fault) -> bool:
+def _unasked(fault: Fault, points: Points) -> bool:
     """Whether a sweep that names no kinds tries it: not what breaks a program's own pair, nor what no kernel does to a Unix datagram."""
     if fault.anchor.form == "datagram":
         return fault.kind == "delay" or not _unix(fault.on)
     harmless = fault.transparent and not (
         isinstance(fault, k.WouldBlock) and fault.op == "send"
     )  # which tells of a full pair
-    return harmless or not _is_pair(fault.on)
+    return harmless or not _is_pair(fault.on, points)
 
 
-def _is_pair(on: str) -> bool:
+def _is_pair(on: str, points: Points) -> bool:
     """Whether both ends are the program's own, so that nobody else can break it."""
-    return Place.parse(on).port == PAIR
+    return on in points.pairs or Place.parse(on).port == PAIR
 
 
 def select(found: Sequence[Family], budget: int) -> Selection:

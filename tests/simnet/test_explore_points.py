@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import dispatch
 from simnet import FaultPlan, Network, check, faults, play
+from simnet.explore.gone import gone
 from simnet.explore.points import BYTES_ALL_MAX, EDGES, families, select
 from simnet.points import CallPoint, ConnectPoint, Points, PollPoint, StreamPoint
 
@@ -203,6 +204,57 @@ def test_what_breaks_a_pair_is_tried_by_who_asks_for_it() -> None:
     points = Points.of(net.trace, ["server"])
     assert {family.kind for family in families(points, ["server"])} == {"short-recv", "split", "stall"}
     assert {family.kind for family in families(points, ["server"], ["eof", "reset"])} == {"eof", "reset"}
+
+
+def made_by_hand() -> tuple[socket.socket, socket.socket]:
+    """As the standard library's own ``socketpair`` does it where there are no Unix sockets, and paho-mqtt everywhere."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        one = socket.socket()
+        one.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            one.connect(listener.getsockname())
+        return one, listener.accept()[0]
+
+
+def test_a_pair_that_a_program_makes_of_tcp_is_broken_by_who_asks_for_it_only() -> None:
+    def talk() -> None:
+        one, other = made_by_hand()
+        with one, other:
+            one.setblocking(True)
+            one.sendall(b"wake up")
+            assert other.recv(100) == b"wake up"
+
+    def test(net: Network) -> None:
+        net.host("client").run(talk)
+
+    run = play(test, target=["client"])
+    assert run.points.pairs == {"client->client:32769#1", "client:32769"}
+    unasked = {family.kind for family in [*families(run.points, run.targets), *gone(run.points, run.targets)]}
+    assert unasked == {"short-recv", "split", "stall"}
+    asked = {family.kind for family in families(run.points, run.targets, ["refuse", "reset-before-accept", "eof"])}
+    assert asked == {"refuse", "reset-before-accept", "eof"}
+
+
+@pytest.mark.parametrize("port", [0, 7])
+def test_a_server_of_the_same_host_is_no_pair(port: int) -> None:
+    bound: list[Any] = []
+
+    def serve() -> None:
+        with socket.create_server(("127.0.0.1", port)) as listener:
+            bound.append(listener.getsockname())
+            listener.accept()[0].close()
+
+    def ask() -> None:
+        with socket.create_connection(bound.pop()) as sock:
+            sock.recv(1)
+
+    def test(net: Network) -> None:
+        net.host("client").spawn(serve)
+        net.host("client").run(ask)
+
+    run = play(test, target=["client"])
+    assert not run.points.pairs
+    assert "refuse" in {family.kind for family in families(run.points, run.targets)}
 
 
 def test_a_pair_with_room_for_what_wakes_a_loop_is_not_said_to_be_full_unless_somebody_asks() -> None:
