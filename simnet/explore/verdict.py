@@ -45,6 +45,7 @@ class Judgement:
 
 
 _EQUAL = Judgement(EQUAL)
+LOSES_NOTHING = frozenset({"duplicate", "reorder"})  # a datagram that is late may come behind somebody's deadline
 
 
 def judge(
@@ -75,6 +76,8 @@ def judge(
     findings = list(case.findings())
     if not same_outcome and (run.body_error is None or survived):
         findings.append(case.outcome(survived))
+    if not (same_outcome or survived) and _loses_nothing(disruptive):
+        findings.append(replace(case.outcome(survived), level=WARNING, message=_twice(disruptive)))
     if strict:
         findings = [replace(each, level=FAILURE) if each.level == INTERRUPTED else each for each in findings]
     warnings = tuple(each for each in findings if each.level == WARNING)
@@ -90,6 +93,22 @@ def _disruptive(fault: Fault, baseline: Run, run: Run) -> bool:
     if not fault.transparent:
         return True
     return fault.late and _deadline_fired(baseline, run)
+
+
+def _loses_nothing(disruptive: tuple[Fault, ...]) -> bool:
+    """Did datagrams only come twice, or out of order, and none to or from the test itself, which may be as simple as it likes?"""
+    return bool(disruptive) and all(
+        fault.kind in LOSES_NOTHING and BODY not in (fault.anchor.place.source, fault.anchor.place.target)
+        for fault in disruptive
+    )
+
+
+def _twice(disruptive: tuple[Fault, ...]) -> str:
+    kinds = list(dict.fromkeys(fault.kind for fault in disruptive))
+    return (
+        f"the outcome is another under {' and '.join(kinds)}, though nothing is lost by it: is a second answer to one question taken for the "
+        f"answer to the next? survives={kinds!r} makes a failure of that"
+    )
 
 
 def _deadline_fired(baseline: Run, run: Run) -> bool:

@@ -132,6 +132,48 @@ def test_a_sweep_tries_each_at_each_and_finds_who_takes_the_first_answer_for_the
     }  # fmt: skip
 
 
+def questions(match: bool) -> list[bytes]:
+    """Two questions and their answers; *match* says whether it looks which answer is to which."""
+    answers = []
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.settimeout(1)
+        for question in (b"one", b"two"):
+            for _ in range(3):
+                sock.sendto(question, ("server", 53))
+                try:
+                    while (answer := sock.recv(100)) != question and match:
+                        pass
+                except TimeoutError:
+                    continue
+                answers.append(answer)
+                break
+    return answers
+
+
+@pytest.mark.parametrize("match", [False, True])
+def test_a_plain_sweep_warns_of_another_outcome_under_what_loses_nothing(match: bool) -> None:
+    def by_a_client(net: Any) -> None:
+        net.host("server").spawn(echo, 53)
+        assert net.host("client").run(questions, match) == [b"one", b"two"]
+
+    def by_itself(net: Any) -> list[bytes]:
+        net.host("server").spawn(echo, 53)
+        return questions(match)
+
+    result = simnet.check(by_a_client, target="client")
+    told = [(each.name, str(each.plan)) for each in result.warnings]
+    assert told == ([] if match else [("outcome", "duplicate client->server:53 datagram=1")])
+    assert match or "survives=['duplicate'] makes a failure of that" in result.warnings[0].text
+    assert not simnet.check(by_itself, target="server").warnings, "a test may be as simple as it likes"
+
+
+def echo(port: int) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.bind(("", port))
+        while True:
+            sock.sendto(*sock.recvfrom(100))
+
+
 def test_dice_are_thrown_for_datagrams_and_the_plan_that_happened_plays_again() -> None:
     kinds = set()
     for seed in range(12):
