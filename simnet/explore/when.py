@@ -40,7 +40,7 @@ _WHEN: Mapping[str, Callable[[Any], str]] = {
         else f"the connection is reset before byte {fault.byte:,}"
     ),
     "blackhole": lambda fault: f"nothing arrives from byte {fault.byte:,} on",
-    "refuse": lambda fault: "the connection is refused",
+    "refuse": lambda fault: "the connection is refused" if fault.place.concrete else "each connection is refused",
     "unreachable": lambda fault: "the host is unreachable",
     "connect-timeout": lambda fault: "a connect is never answered",
     "reset-before-accept": lambda fault: "the peer resets before it is accepted",

@@ -256,7 +256,7 @@ class Anchor(NamedTuple):
         if self.form == "byte":
             return f"byte {self.number} towards {_end_name(self.place, self.end)} on {place}"
         if self.form == "connect":
-            return f"the connect {place}"
+            return f"{'the' if self.place.concrete else 'each'} connect {self.place}"
         if self.form == "datagram":
             return f"the {ordinal(self.number)} datagram {self.place}"  # its star may be the port that a kernel chose
         if self.form == "lookup":

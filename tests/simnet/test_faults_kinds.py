@@ -120,6 +120,8 @@ def test_a_fault_is_frozen() -> None:
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
+        (faults.Refuse("client->server:7#1"), "the connect client->server:7#1 was refused (ECONNREFUSED)"),
+        (faults.Refuse("client->server:7#*"), "each connect client->server:7#* was refused (ECONNREFUSED)"),
         (
             faults.WouldBlock("server:7", op="accept", call=1),
             "the 1st accept on server:7 said EAGAIN, though the listener was reported readable",
