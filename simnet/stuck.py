@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 READ_ON = "Read a TLS socket until SSLWantReadError, or ask its pending() before a poller."
+CALLS = ("recv", "send", "accept")  # in which somebody waits with the socket itself at hand
 CALLED = "A server's loop, called in the test? Hand the function to spawn, with its arguments behind it."
 
 
@@ -182,6 +183,8 @@ def _remedy_of_threads(processes: Sequence[Process], in_line: Sequence[str]) -> 
         return "Work that waits for other work needs a pool of its own, or more threads in the one it has."
     if any(holder is not None and holder.done for holder in holders.values()):
         return "A lock stays taken when its thread ends: take it in a with statement, which lets it go."
+    if any(what in CALLS and thing not in each.descriptors.files() for each, (what, thing) in waits.items()):
+        return "To close a socket wakes nobody who waits in a call on it, on Linux as here: its shutdown(socket.SHUT_RDWR), before, does."
     for each, holder in holders.items():
         seen: list[Process] = []
         while holder is not None and holder not in seen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -63,6 +64,24 @@ def test_two_locks_taken_in_different_orders() -> None:
     assert "  a/first waits for a lock that a/second holds at test_threads_stuck.py:" in lines[3]
     assert "  a/second waits for a lock that a/first holds at test_threads_stuck.py:" in lines[4]
     assert lines[-1] == "Each holds what another waits for: take locks in the same order everywhere."
+
+
+@pytest.mark.parametrize("call", ["recv", "accept"])
+def test_a_thread_that_waits_in_a_call_of_a_socket_that_another_has_closed(call: str) -> None:
+    def main() -> None:
+        with socket.create_server(("", 7)) as listener, socket.create_connection(("localhost", 7)) as connection:
+            accepted = listener.accept()[0]
+            waiting = {"recv": lambda: connection.recv(1), "accept": listener.accept}[call]
+            thread = threading.Thread(target=waiting)
+            thread.start()
+            {"recv": connection, "accept": listener}[call].close()
+            thread.join()
+            accepted.close()
+
+    *_, remedy = told(main)
+    assert remedy.startswith(
+        "To close a socket wakes nobody who waits in a call on it, on Linux as here: its shutdown("
+    )
 
 
 def test_a_thread_that_is_joined_and_never_told_to_end() -> None:
