@@ -19,7 +19,7 @@ from simnet.explore.elapsed import time_was_up
 from simnet.explore.excuses import excused
 from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
-from simnet.explore.unanswered import unanswered
+from simnet.explore.unanswered import SILENT, unanswered
 from simnet.faults.hosts import BODY, Crash, Restart
 from simnet.invariants import NOTHING_LEFT, OTHERS_ANSWERED, OTHERS_SURVIVE, WAITS_FOR_EVER
 from simnet.resolver.lookups import ADDRESS_OF
@@ -83,6 +83,7 @@ class Case:
         ]
         if invariants.get("loop-survives") == OFF:
             self.ended_early = []
+        self.silenced = any(fault.kind in SILENT for fault in disruptive)
         # The plan itself took all that ran there.
         self.dead_hosts = [fault.on for fault in run.happened if isinstance(fault, (Crash, Restart))]
         self.ended_early = [name for name in self.ended_early if name.partition("/")[0] not in self.dead_hosts]
@@ -117,8 +118,13 @@ class Case:
             if verdict.level != FAILURE and before[verdict.name, verdict.host] > 0:
                 before[verdict.name, verdict.host] -= 1  # the baseline warns of it too
                 continue
-            level = FAILURE if verdict.level == FAILURE else WARNING
-            yield self.found(verdict.name, verdict.message, verdict.host, verdict.error, level)
+            level, message = FAILURE if verdict.level == FAILURE else WARNING, verdict.message
+            if verdict.name == NOTHING_LEFT and self.silenced and NOTHING_LEFT not in self.invariants:
+                level, message = (
+                    WARNING,
+                    f"{message} It waits for one that has fallen silent: a time-out would tell it.",
+                )
+            yield self.found(verdict.name, message, verdict.host, verdict.error, level)
 
     def raised(self) -> Iterator[Finding]:
         seen: list[BaseException] = [

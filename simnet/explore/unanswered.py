@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from simnet.run import Run
     from simnet.trace import Entry
 
-__all__ = ["Unanswered", "unanswered"]
+__all__ = ["SILENT", "Unanswered", "unanswered"]
 
 SILENT = frozenset({"blackhole"})  # nobody can tell the target that its other side has gone
 RECEIVES, POLLS = "recv on ", "readiness of "

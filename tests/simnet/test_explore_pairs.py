@@ -89,9 +89,9 @@ def listened_to(monkeypatch: pytest.MonkeyPatch) -> list[simnet.FaultPlan]:
     plans: list[simnet.FaultPlan] = []
     judged = sweep.judged
 
-    def noted(test: Any, plan: simnet.FaultPlan, *rest: Any) -> Any:
+    def noted(test: Any, plan: simnet.FaultPlan, *rest: Any, **options: Any) -> Any:
         plans.append(plan)
-        return judged(test, plan, *rest)
+        return judged(test, plan, *rest, **options)
 
     monkeypatch.setattr(sweep, "judged", noted)
     return plans

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -96,6 +98,46 @@ def test_who_waits_without_a_time_out_is_told_where() -> None:
 def test_it_is_a_failure_for_who_says_so() -> None:
     failure = only(sweep(patiently, invariants={"waits-for-ever": "failure"}))
     assert (failure.reason, failure.kinds) == ("waits-for-ever", {"blackhole": 1})
+
+
+def forward(port: int) -> None:
+    """A proxy of one thread for each client, which asks behind itself and waits without a time-out."""
+
+    def serve(client: socket.socket) -> None:
+        with client, socket.create_connection(("server", 7)) as behind, client.makefile("rb") as lines:
+            question = lines.readline()
+            if not question.endswith(b"\n"):
+                return
+            behind.sendall(question)
+            while data := behind.recv(100):
+                client.sendall(data)
+
+    def served(client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            serve(client)
+
+    with socket.create_server(("", port)) as listener:
+        while True:
+            with contextlib.suppress(OSError):
+                threading.Thread(target=served, args=(listener.accept()[0],), daemon=True).start()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [None, "failure"])
+def test_a_proxy_that_keeps_a_client_since_its_server_is_silent_is_warned(level: str | None) -> None:
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(answer, 7)
+        net.host("proxy").spawn(forward, 8)
+        with socket.create_connection(("proxy", 8), timeout=30) as sock:
+            sock.sendall(b"hello\n")
+            return sock.makefile("rb").read()
+
+    options = {} if level is None else {"invariants": {"nothing-left": level}}
+    result = run_sweep(test, SweepOptions.of(target="proxy", **options))
+    held = [(each.reason, each.kinds) for each in result.failures]
+    assert held == ([] if level is None else [("nothing-left", {"blackhole": 1})])
+    names = [each.name for each in result.warnings]
+    assert names == (["nothing-left", "waits-for-ever"] if level is None else ["waits-for-ever"])
 
 
 def test_a_test_that_survives_one_refusal_need_not_survive_all_of_them() -> None:
