@@ -6,11 +6,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from simnet.blame import installed, users_own
 from simnet.decrypted import unread
 from simnet.trace import Failed
 from simnet.verdicts import Deadlock, Escape, Hang, Spin
-from simnet.whereabouts import caller, caller_outside, is_ours, placed, tasks_at_once
+from simnet.whereabouts import called_at, caller, caller_outside, placed, tasks_at_once
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
@@ -214,27 +213,12 @@ def remedy(processes: int, waiting: tuple[str, Any] | None = None) -> str:
     return "Give the test's socket a time-out to go on, or look at whom it waits for."
 
 
-def _is_a_persons(frame: FrameType) -> bool:
-    path = frame.f_code.co_filename
-    return users_own(path) and not installed(path)
-
-
-def _called(frame: FrameType) -> str:
-    """If it is a package that was installed, or the library's, whose code stands at *frame*: where that was called from outside of any."""
-    step: FrameType | None = frame
-    packages = False
-    while step is not None and (is_ours(step) or not _is_a_persons(step)):
-        packages = packages or not is_ours(step)
-        step = step.f_back
-    return f", called at {placed(step.f_code, step.f_lineno)}" if packages and step is not None else ""
-
-
 OTHERWISE = "Spawn a process on a host instead, or run this test on RealNetwork."
 
 
 def reached_out(process: Process, what: str, frame: FrameType, remedy: str) -> Escape:
     """*process* has called *what*, which is no part of a simulation, at *frame*; what was itself spawned has no line."""
-    where = f" at {caller_outside(frame)}{_called(frame)}" if caller(frame) is not None else ""
+    where = f" at {caller_outside(frame)}{called_at(frame)}" if caller(frame) is not None else ""
     return Escape(
         f"{process.name} reached for {what}{where}: a simulated process has no subprocesses, no real sockets and "
         f"no real threads. {remedy}"

@@ -8,11 +8,12 @@ from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
-from simnet.blame import users_own
+from simnet.blame import installed, users_own
 
 __all__ = [
     "OURS",
     "asked_by_a_library",
+    "called_at",
     "caller",
     "caller_outside",
     "in_short",
@@ -35,17 +36,40 @@ TASKS_SHOWN = 4  # lines; a server with a hundred clients has a hundred tasks at
 
 
 def caller_outside(frame: FrameType) -> str:
-    """The nearest frame that is the user's own code, as in ``file.py:12 in function``.
+    """The nearest frame that is the user's own code, as in ``file.py:12 in function``; it may be a package's that was installed.
 
     An event loop between two callbacks has none: then the nearest that is not simnet's, where the loop asks its poller.
     """
-    step: FrameType | None = frame
-    library: FrameType | None = None
-    while step is not None and _is_ours(name := _module(step)):
-        if library is None and name.partition(".")[0] != "simnet":
-            library = step
+    return _told(_outside(frame) or _library(frame) or frame)
+
+
+def called_at(frame: FrameType) -> str:
+    """If that is the code of a package that was installed: where it was called from outside of any; else nothing."""
+    step = _outside(frame)
+    if step is None or not installed(step.f_code.co_filename):
+        return ""
+    while step is not None and (installed(step.f_code.co_filename) or not _is_outside(step)):
         step = step.f_back
-    return _told(step or library or frame)
+    return f", called at {_told(step)}" if step is not None else ""
+
+
+def _outside(frame: FrameType) -> FrameType | None:
+    step: FrameType | None = frame
+    while step is not None and not _is_outside(step):
+        step = step.f_back
+    return step
+
+
+def _is_outside(frame: FrameType) -> bool:
+    """Is it neither simnet's, nor the standard library's, nor any other's between a program and its network?"""
+    return not _is_ours(_module(frame)) and users_own(frame.f_code.co_filename)
+
+
+def _library(frame: FrameType) -> FrameType | None:
+    step: FrameType | None = frame
+    while step is not None and _module(step).partition(".")[0] == "simnet":
+        step = step.f_back
+    return step
 
 
 def caller(frame: FrameType) -> FrameType | None:
