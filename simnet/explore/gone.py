@@ -8,20 +8,25 @@ a time-out.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from simnet.explore.points import CALLS, Family, families
+from simnet.explore.table import BOUNDS, INTERRUPTED
 from simnet.faults import kinds as k
 from simnet.faults.place import Place
 
 if TYPE_CHECKING:
+    from simnet.explore.verdict import Judgement
+    from simnet.faults.plan import FaultPlan
     from simnet.points import Points
 
-__all__ = ["gone", "unasked"]
+__all__ = ["gone", "storms_alone", "unasked"]
 
 ANSWERED = (
-    1  # byte: with the first one of its answer a server has acknowledged the question, so that no kernel asks it again
+    1  # byte: with the first one of its answer a server has acknowledged the question, and no kernel asks it again
 )
+STORMS = ("no-spin", *BOUNDS)  # the reasons of failures that others do not show
 
 
 def unasked(points: Points, targets: Collection[str], survives: Collection[str] = ()) -> list[Family]:
@@ -37,6 +42,19 @@ def gone(points: Points, targets: Collection[str], survives: Collection[str] = (
         for fault in dict.fromkeys(faults)
         if fault.kind not in survives
     ]
+
+
+def storms_alone(plan: FaultPlan, judgement: Judgement) -> Judgement:
+    """The *judgement* on a *plan* that a sweep has chosen unasked: of who is refused for good no more is asked than that it does not storm.
+
+    Nobody delivers to a server that is not there; what a program makes of a refusal the single ones show.
+    """
+    failure = judgement.failure
+    refused = len(plan) == 1 and isinstance(plan[0], k.Refuse) and not plan[0].place.concrete
+    if failure is None or not refused or failure.reason in STORMS:
+        return judgement
+    excused = tuple(replace(each, level=INTERRUPTED) for each in judgement.findings)
+    return replace(judgement, status=INTERRUPTED, findings=excused)
 
 
 def _refused(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:

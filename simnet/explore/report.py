@@ -30,7 +30,7 @@ from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
 from simnet.invariants import OTHERS_ANSWERED, OTHERS_SURVIVE
 from simnet.nodeid import project_root
-from simnet.trace import CALL
+from simnet.trace import CALL, FAULT, WAKE
 from simnet.typed import named_from_here, pytest_command, quoted_from_here
 from simnet.verdicts import Deadlock
 
@@ -46,6 +46,7 @@ __all__ = ["FailureReport", "report", "report_run", "what_broke"]
 _PYTESTS = re.compile(r"::test[^:\[]*(?:\[.*)?$", re.DOTALL)
 _WHERE = re.compile(r" \+ +(?:where|and) ")  # of pytest's explanation: what the parts of an assertion came from
 
+TIME = "time to pass"  # what who sleeps waits for
 NO_FAULT = ("no fault at all: the test fails like this by itself", "")
 
 
@@ -266,7 +267,9 @@ def _why(run: Run, baseline: Run, main: Finding, judgement: Judgement, plan: Fau
             "of it. per_process=['module:Class.name'] makes it new in each run"
         )
     if plan and plan.transparent and (main.host == BODY or not judgement.disruptive):
-        return _one_read(run.trace, baseline.trace) if main.host == BODY else ""
+        if main.host != BODY:
+            return ""
+        return _one_read(run.trace, baseline.trace) or _looked_early(run.trace, plan)
     if main.reason == OTHERS_SURVIVE:
         return (
             "catch an error where a message is written to each of many, so that it ends its own connection alone; where the two "
@@ -330,6 +333,18 @@ def _one_read(trace: Trace, before: Trace) -> str:
         return ""
     number = many(len(got), "byte")
     return f"the test's last recv brought {number} of {len(whole):,}: it returns what has arrived. Read on until all is there"
+
+
+def _looked_early(trace: Trace, plan: FaultPlan) -> str:
+    """What to say of a test that sleeps until all must have come, where something is late; empty if it does not."""
+    begins = [each.time_ns for each in trace.of(FAULT)]
+    slept = [each.time_ns for each in trace.of(WAKE) if each.host == BODY and each.op == TIME and not each.detail]
+    if not all(fault.late for fault in plan) or not begins or not slept or slept[-1] < begins[0]:
+        return ""
+    return (
+        f"the test slept until {slept[-1] / 1e9:g} s, and then looked: what is late had not come. Time is virtual, and a long sleep costs "
+        "nothing: let it be longer than the longest stall, of 61 s, as by net.sleep(100)"
+    )
 
 
 def _consequence(judgement: Judgement) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import watchdog
 from simnet.explore.baseline import NotRepeatable, begun
-from simnet.explore.gone import unasked
+from simnet.explore.gone import storms_alone, unasked
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
 from simnet.explore.outcomes import difference_of_outcomes
@@ -95,7 +95,8 @@ def run_sweep(
         plans = _choose(baseline, options, result) if plan is None else _only(plan, result)
         try:
             try:
-                harmless = _run_all(test, plans, options, result, progress, len(plans))
+                chosen = plan is None and options.kinds is None
+                harmless = _run_all(test, plans, options, result, progress, len(plans), chosen=chosen)
                 if options.depth != 1 and plan is None and not result.stopped:
                     _run_pairs(test, harmless, options, result, progress)
             finally:
@@ -211,8 +212,10 @@ def _run_all(
     result: SweepResult,
     progress: Progress | None,
     total: int = 0,
+    *,
+    chosen: bool = False,
 ) -> list[Fault]:
-    """Play each of *plans*; the first faults of those that did no harm."""
+    """Play each of *plans*, which the sweep has *chosen* if nobody named its kinds; the first faults of those that did no harm."""
     rows = {row.kind: row for row in result.kinds}
     harmless: list[Fault] = []
     for plan in plans:
@@ -220,6 +223,8 @@ def _run_all(
         run, judgement = judged(test, plan, result.baseline, options, hurried=hurried)
         if hurried and _hangs_otherwise(run, judgement, plan, result):
             run, judgement = judged(test, plan, result.baseline, options)
+        if chosen:
+            judgement = storms_alone(plan, judgement)
         result.runs += 1
         if result.runs % RUNS_A_COLLECTION == 0:
             gc.collect(0)

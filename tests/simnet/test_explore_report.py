@@ -460,6 +460,28 @@ def test_an_error_of_a_library_is_named_as_a_test_types_it_and_with_what_stands_
     )
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(2, True), (100, False)])
+def test_a_test_that_sleeps_and_then_looks_is_told_to_sleep_longer(seconds: int, told: bool) -> None:
+    def body(net: Any) -> None:
+        got: list[bytes] = []
+
+        def keep() -> None:
+            with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+                while data := conn.recv(100):
+                    got.append(data)
+
+        net.host("server").spawn(keep)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+        net.sleep(seconds)
+        net.observe("got", b"".join(got))
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds="stall"))
+    whys = [report(each, result).why for each in result.failures]
+    assert len(whys) == told
+    assert all("the test slept until 2.002 s, and then looked: what is late had not come." in why for why in whys)
+
+
 @pytest.mark.parametrize(("error", "told"), [(Gone, True), (EOFError, True), (IndexError, False)])
 def test_what_may_be_a_programs_word_for_an_early_end_is_told_with_what_lets_it_pass(
     error: type[Exception], told: bool

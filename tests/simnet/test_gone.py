@@ -16,6 +16,7 @@ from simnet.explore.gone import gone
 from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
+from simnet.faults.plan import FaultPlan
 from tests.quality.found import only
 
 
@@ -166,3 +167,30 @@ def test_a_server_is_taken_away_once_however_often_it_is_asked_and_the_bodys_own
         "blackhole client->server:8#1 end=client byte=1",
     ]
     assert not gone(run.points, ("server",))
+
+
+def test_of_who_is_refused_for_good_no_more_is_asked_than_that_it_does_not_storm() -> None:
+    def thrice() -> bytes:
+        for _ in range(2):
+            try:
+                return once()
+            except OSError:
+                time.sleep(1)
+        return once()
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(answer, 7)
+        got = b""
+        try:
+            got = net.host("client").run(thrice)
+        finally:
+            with net.always():
+                assert got == b"HELLO\n", "no refusal keeps it from its answer"
+
+    result = run_sweep(test, SweepOptions.of(target="client"))
+    assert [row.runs for row in result.kinds if row.kind == "refuse"] == [2]
+    assert not any("refuse" in each.kinds for each in result.failures)
+    (asked,) = run_sweep(
+        test, SweepOptions.of(target="client"), plan=FaultPlan.parse("refuse client->server:7#*")
+    ).failures
+    assert asked.reason == "always", "who asks for it hears it"
