@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from simnet.faults.plan import FaultPlan
     from simnet.points import Points
 
-__all__ = ["gone", "storms_alone", "unasked"]
+__all__ = ["for_good", "gone", "storms_alone", "unasked"]
 
 ANSWERED = (
     1  # byte: with the first one of its answer a server has acknowledged the question, and no kernel asks it again
@@ -44,14 +44,18 @@ def gone(points: Points, targets: Collection[str], survives: Collection[str] = (
     ]
 
 
+def for_good(fault: k.Fault) -> bool:
+    """Is *fault*, which a sweep has chosen unasked, one of these? A second one beside it would tell nothing of its own."""
+    return isinstance(fault, k.Blackhole) or not fault.place.concrete
+
+
 def storms_alone(plan: FaultPlan, judgement: Judgement) -> Judgement:
     """The *judgement* on a *plan* that a sweep has chosen unasked: of who is refused for good no more is asked than that it does not storm.
 
     Nobody delivers to a server that is not there; what a program makes of a refusal the single ones show.
     """
     failure = judgement.failure
-    refused = len(plan) == 1 and isinstance(plan[0], k.Refuse) and not plan[0].place.concrete
-    if failure is None or not refused or failure.reason in STORMS:
+    if failure is None or failure.reason in STORMS or not (isinstance(plan[0], k.Refuse) and for_good(plan[0])):
         return judgement
     excused = tuple(replace(each, level=INTERRUPTED) for each in judgement.findings)
     return replace(judgement, status=INTERRUPTED, findings=excused)

@@ -46,6 +46,7 @@ __all__ = ["FailureReport", "report", "report_run", "what_broke"]
 _PYTESTS = re.compile(r"::test[^:\[]*(?:\[.*)?$", re.DOTALL)
 _WHERE = re.compile(r" \+ +(?:where|and) ")  # of pytest's explanation: what the parts of an assertion came from
 
+A_LITTLE_NS = 100_000_000  # for the way, and for an answer
 TIME = "time to pass"  # what who sleeps waits for
 NO_FAULT = ("no fault at all: the test fails like this by itself", "")
 
@@ -339,7 +340,10 @@ def _looked_early(trace: Trace, plan: FaultPlan) -> str:
     """What to say of a test that sleeps until all must have come, where something is late; empty if it does not."""
     begins = [each.time_ns for each in trace.of(FAULT)]
     slept = [each.time_ns for each in trace.of(WAKE) if each.host == BODY and each.op == TIME and not each.detail]
-    if not all(fault.late for fault in plan) or not begins or not slept or slept[-1] < begins[0]:
+    if not all(fault.late for fault in plan) or not begins or not slept:
+        return ""
+    late = 1e9 * sum(getattr(fault, "seconds", None) or 0 for fault in plan) + A_LITTLE_NS
+    if not begins[0] <= slept[-1] <= begins[0] + late:
         return ""
     return (
         f"the test slept until {slept[-1] / 1e9:g} s, and then looked: what is late had not come. Time is virtual, and a long sleep costs "

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import watchdog
 from simnet.explore.baseline import NotRepeatable, begun
-from simnet.explore.gone import storms_alone, unasked
+from simnet.explore.gone import for_good, storms_alone, unasked
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
 from simnet.explore.outcomes import difference_of_outcomes
@@ -241,7 +241,7 @@ def _run_all(
                 failure.run, failure.judgement, failure.plan, failure.found = run, judgement, plan, plan
             failure.count += 1
             failure.kinds[row.kind] = failure.kinds.get(row.kind, 0) + 1
-        elif plan and not run.unreached:
+        elif plan and not run.unreached and not (chosen and for_good(plan[0])):
             harmless.append(plan[0])
         if progress is not None:
             progress(result.runs, max(total, result.runs), len(result.failures))

@@ -14,6 +14,7 @@ import pytest
 from simnet import play
 from simnet.explore.gone import gone
 from simnet.explore.options import SweepOptions
+from simnet.explore.pairs import PAIRS
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
 from simnet.faults.plan import FaultPlan
@@ -167,6 +168,13 @@ def test_a_server_is_taken_away_once_however_often_it_is_asked_and_the_bodys_own
         "blackhole client->server:8#1 end=client byte=1",
     ]
     assert not gone(run.points, ("server",))
+
+
+def test_no_pair_begins_with_a_server_that_has_gone() -> None:
+    first, second = (sweep(once, runs=300, depth=depth) for depth in (1, 2))
+    assert second.ok
+    pairs = next(row for row in second.kinds if row.kind == PAIRS)
+    assert pairs.points == first.runs - 2, "after each single fault but those two"
 
 
 def test_of_who_is_refused_for_good_no_more_is_asked_than_that_it_does_not_storm() -> None:
