@@ -118,8 +118,7 @@ class Scheduler:
         self.entries_max = ENTRIES_A_LOOK  # in so long a trace it is seen whether this leads anywhere: see `storms`
         self.entries_at_ns = self.entries_then = 0  # when somebody looked last, and from which line on it was then
         self.in_vain = 0  # looks in a row that found nothing but attempts to connect
-        self.calls = 0  # calls without effect since the last wait, or the last call with one
-        self.calls_max = CALLS_MAX
+        self.calls, self.calls_max = 0, CALLS_MAX  # calls without effect since the last wait, or the last with one
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
         self.switches, self.longest_ns = 0, 2**63  # after that time a test that waits is said to wait for ever
         self.runnable: deque[Process] = deque()
