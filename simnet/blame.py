@@ -94,6 +94,7 @@ def users_own(path: str) -> bool:
     return _rank(path) == 2
 
 
+@lru_cache(maxsize=1024)
 def installed(path: str) -> bool:
     """Whether the file at *path* is of a package that was installed; it may be the user's own all the same."""
     return any(_below(path, site) for site in _SITE)

@@ -20,7 +20,7 @@ from simnet.ended import OVER
 from simnet.kernel.descriptors import Descriptors, File
 from simnet.trace import PROCESS
 from simnet.verdicts import VERDICTS, ProcessEnded, in_full
-from simnet.whereabouts import called_at, caller_outside, in_short, task_places
+from simnet.whereabouts import in_short, stands_at, task_places
 
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
@@ -321,20 +321,19 @@ class Process:
         if thing is not None:
             text += f" on {describe(thing)}" if isinstance(thing, File) else f" {describe(thing)}"
         if where is None and (frame := self._frame()) is not None:
-            where = in_short(task_places(frame)) or caller_outside(frame) + called_at(frame)
+            where = in_short(task_places(frame)) or stands_at(frame)[1]
         if where:
             text += f" at {where}"
         return f"{text}, since {self.since_ns / 1e9:.6f} s"
 
     def where(self) -> str:
         """Where it waits, in the user's own code: ``server.py:12 in serve``."""
-        frame = self._frame()
-        return caller_outside(frame) if frame is not None else ""
+        return self.stands()[0]
 
-    def called_at(self) -> str:
-        """If that is the code of a package that was installed: where it was called, as in ``, called at server.py:12 in serve``."""
+    def stands(self) -> tuple[str, str]:
+        """The same, and once more with where a package that waits there was called."""
         frame = self._frame()
-        return called_at(frame) if frame is not None else ""
+        return stands_at(frame) if frame is not None else ("", "")
 
     def tasks(self) -> tuple[str, ...]:
         """Where each task of the asyncio loop stands that it waits in; none of another loop."""

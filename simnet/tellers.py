@@ -37,7 +37,7 @@ _seen: dict[str, Any] = {}  # the modules, as they were when all that were loade
 _placing = threading.Lock()
 
 #: Whose tellers go with the last one who hears: the traceback of a handler, which asyncore puts into one line, names them.
-PASSING = frozenset({"asyncore", "asynchat", "dispatch.asyncore", "dispatch.asynchat"})
+PASSING = frozenset({"asyncore", "asynchat"})
 
 
 class Teller:

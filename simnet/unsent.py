@@ -6,6 +6,7 @@ thousand short lines is counted at each of them, so what was counted last is add
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +45,7 @@ def over_push(teller: Any) -> Any:
         for hearer in teller.hearers():
             hearer.pushed(channel, getattr(channel, "producer_fifo", None) or (), len(data))
 
-    return push
+    return _unnamed(push)
 
 
 def over_send(teller: Any) -> Any:
@@ -56,7 +57,15 @@ def over_send(teller: Any) -> Any:
             out = vars(channel).get("_dispatch_out")  # to ask for out_buffer makes bytes of all that waits
             hearer.pushed(channel, len(channel.out_buffer if out is None else out), len(data))
 
-    return send
+    return _unnamed(send)
+
+
+def _unnamed(function: Any) -> Any:
+    """*function*, which stays in its place, and is left out where dispatch puts a traceback into one line."""
+    events: Any = sys.modules.get("dispatch.events")
+    if events is not None:
+        events.UNNAMED.add(function.__code__)
+    return function
 
 
 def over_appdata(teller: Any) -> Any:

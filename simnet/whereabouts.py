@@ -21,6 +21,7 @@ __all__ = [
     "leads_out",
     "placed",
     "stand",
+    "stands_at",
     "task_places",
     "tasks_at_once",
     "told_of",
@@ -45,7 +46,17 @@ def caller_outside(frame: FrameType) -> str:
 
 def called_at(frame: FrameType) -> str:
     """If that is the code of a package that was installed: where it was called from outside of any; else nothing."""
-    step = _outside(frame)
+    return _called(_outside(frame))
+
+
+def stands_at(frame: FrameType) -> tuple[str, str]:
+    """Both: `caller_outside`, and the same with `called_at` behind it."""
+    outside = _outside(frame)
+    where = _told(outside or _library(frame) or frame)
+    return where, where + _called(outside)
+
+
+def _called(step: FrameType | None) -> str:
     if step is None or not installed(step.f_code.co_filename):
         return ""
     while step is not None and (installed(step.f_code.co_filename) or not _is_outside(step)):

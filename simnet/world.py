@@ -345,8 +345,8 @@ class Network(Holding):
                 files = process.descriptors.files()
                 listening += [str(file.tag) for file in files if getattr(file, "state", None) == LISTEN]
             if not process.has_deadline:
-                where, tasks = process.where(), process.tasks()
-                told = process.describe_wait(in_short(tasks) or where + process.called_at())
+                (where, in_whole), tasks = process.stands(), process.tasks()
+                told = process.describe_wait(in_short(tasks) or in_whole)
                 self.waiting.append((process, told, where, tasks, bool(tasks) and checks.is_alone(process)))
                 if process.target and self.invariants.get(checks.WAITS_FOR_EVER, "off") != "off":
                     verdict = checks.still_waiting(process, told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import socket
 from typing import Any
 
@@ -259,3 +260,20 @@ def test_one_long_answer_is_nobodys_fault() -> None:
         with socket.create_connection(("server", 7)) as sock:
             sock.sendall(b"?")
             net.run(40)
+
+
+def test_what_stays_in_the_place_of_send_is_not_named_in_a_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    asyncore = importlib.import_module("dispatch.asyncore")
+
+    class Sends(asyncore.dispatcher_with_send):  # type: ignore[misc]
+        def handle_write(self) -> None:
+            self.send(None)
+
+    with simnet.Network() as net, net.host("server").listen(7):
+        channel = Sends()
+        channel.create_socket()
+        channel.connect(("server", 7))
+        asyncore.loop(timeout=1, count=3)
+    told = capsys.readouterr().out
+    assert "dispatch/asyncore.py|send|" in told
+    assert "unsent.py" not in told
