@@ -185,6 +185,7 @@ def relay():
 
     class Half(dispatch.Stream):
         other = None
+        idle_timeout = 100  # seconds: the backend may fall silent
 
         def handle_data(self, data):
             self.other.write(data)
