@@ -12,7 +12,7 @@ from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
 from simnet.points import Points
-from simnet.process import refuse_coroutines
+from simnet.process import Process, refuse_coroutines
 from simnet.trace import Trace
 from simnet.verdicts import HandlerError, ProcessEnded, Verdict, in_full
 from simnet.world import Network
@@ -69,6 +69,7 @@ class Waiting:
     since_ns: int
     tasks: tuple[str, ...] = ()  # the lines at which those of its asyncio loop stand, each as often as one does
     alone: bool = False  # it has no connection, nor a socket for datagrams, by which one of them could be woken
+    left: bool = False  # it is a thread of the test's own, and no daemon: an interpreter would wait for it when it ends
 
 
 @dataclass(slots=True, repr=False)
@@ -189,11 +190,26 @@ def run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
     return Run(
         **known_of(network, returned, error),
         waiting=[
-            Waiting(process.name, process.host_name, process.target, what, where, process.since_ns, tasks, alone)
+            Waiting(
+                process.name,
+                process.host_name,
+                process.target,
+                what,
+                where,
+                process.since_ns,
+                tasks,
+                alone,
+                _is_left(process),
+            )
             for process, what, where, tasks, alone in network.waiting
         ],
         time_ns=network._clock.now_ns,
     )
+
+
+def _is_left(process: Process) -> bool:
+    """Is it a thread of the test's own, and no daemon?"""
+    return process.owner is not None and process.owner.name == BODY and not process.daemon
 
 
 def known_of(network: Any, returned: Any, error: BaseException | None) -> dict[str, Any]:

@@ -188,7 +188,15 @@ def _beyond() -> str:
         BEYOND,
         (
             *(verdict.__name__ for verdict in VERDICTS),
-            *("NotRepeatable", "NothingToTest", "abandoned", "no-such-global", "no-such-host", "state-stays"),
+            *(
+                "NotRepeatable",
+                "NothingToTest",
+                "abandoned",
+                "no-such-global",
+                "no-such-host",
+                "state-stays",
+                "thread-left",
+            ),
         ),
     )
     rows = [(f"`simnet.{verdict.__name__}`", *BEYOND[verdict.__name__]) for verdict in VERDICTS]

@@ -177,4 +177,8 @@ BEYOND: Mapping[str, Beyond] = {
         "what a failing run left behind changes the next one (a warning)",
         "`per_process=['module:name']` makes a global new in each run; files the test clears away when it begins",
     ),
+    "thread-left": Beyond(
+        "a thread that the test has begun waits for ever when the test has ended, also without faults (a warning)",
+        "tell it to end, and join it; or make it a daemon, if nothing depends on its end",
+    ),
 }

@@ -58,6 +58,8 @@ HANGS_IN_FULL = (
 FROZEN_BY_PYTHON = 2_000  # objects: 3.12 begins with some 400 of its own frozen, a program that was loaded has 30,000
 
 HANG = "Hang"  # the name of a verdict
+THREAD_LEFT = "thread-left"  # the name of a warning
+LEFT = "the test has ended, and nobody will wake this thread of its own. An interpreter that ends waits for it, unless it is a daemon"
 STATE_STAYS = "state-stays"  # the name of a warning
 
 
@@ -163,6 +165,8 @@ def look_for_targets(result: SweepResult) -> None:
     slips = [each for each in baseline.verdicts if each.name == NO_SUCH_HOST and each.host not in named]
     slips += [each for each in baseline.verdicts if each.name == BLOCKS_THE_LOOP]
     result.warnings += [Warned(each.name, each.message, 1, FaultPlan()) for each in slips]
+    left = [each for each in baseline.waiting if each.left]
+    result.warnings += [Warned(THREAD_LEFT, f"{each.what}: {LEFT}", 1, FaultPlan(), each.where) for each in left]
     absent = [name for name in named if name not in baseline.targets]
     if not absent:
         return

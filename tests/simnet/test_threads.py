@@ -714,3 +714,14 @@ def test_a_thread_that_the_test_does_not_wait_for_keeps_its_sockets_until_it_has
         kept = socket.create_connection(("server", 7))
     assert heard == [b"not", b"yet"], "EBADF, or a reset, when the test had ended"
     assert kept.fileno() != -1, "what nobody closes is closed with the network, after them"
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_a_sweep_warns_of_a_thread_that_the_test_has_left_waiting(daemon: bool) -> None:
+    def test(net: Any) -> None:
+        net.host("server").spawn(serve_pages)
+        threading.Thread(target=threading.Event().wait, daemon=daemon).start()
+        assert fetch("/1")
+
+    told = [(each.name, each.at) for each in simnet.check(test, target="server", runs=2).warnings]
+    assert [name for name, _ in told] == ([] if daemon else ["thread-left"])
