@@ -40,10 +40,10 @@ class Counted:
 def over_push(teller: Any) -> Any:
     """Hear of what an async_chat is given while it has not sent all that it was given before."""
 
-    def push(channel: Any, data: Any) -> None:
-        teller.original(channel, data)
+    def push(self: Any, data: Any) -> None:
+        teller.original(self, data)
         for hearer in teller.hearers():
-            hearer.pushed(channel, getattr(channel, "producer_fifo", None) or (), len(data))
+            hearer.pushed(self, getattr(self, "producer_fifo", None) or (), len(data))
 
     return _unnamed(push)
 
@@ -51,11 +51,11 @@ def over_push(teller: Any) -> Any:
 def over_send(teller: Any) -> Any:
     """Hear of the same of a dispatcher_with_send."""
 
-    def send(channel: Any, data: Any) -> None:
-        teller.original(channel, data)
+    def send(self: Any, data: Any) -> None:
+        teller.original(self, data)
         for hearer in teller.hearers():
-            out = vars(channel).get("_dispatch_out")  # to ask for out_buffer makes bytes of all that waits
-            hearer.pushed(channel, len(channel.out_buffer if out is None else out), len(data))
+            out = vars(self).get("_dispatch_out")  # to ask for out_buffer makes bytes of all that waits
+            hearer.pushed(self, len(self.out_buffer if out is None else out), len(data))
 
     return _unnamed(send)
 
