@@ -203,11 +203,11 @@ def _swap_namespace(namespace: dict[str, Any], name: str, table: dict[int, Any],
             namespace[key] = other
             changes.append(_Change(namespace, key, value, other))
         elif type(value) is FunctionType:
-            _swap_kept(value, name, namespace, table, changes)
+            _swap_kept(value, name, table, changes)
         elif issubclass(type(value), type):  # not isinstance(): it would ask a proxy for its __class__
             members = _members(value)
             if members.get("__module__") == name:
-                _swap_class(value, members, name, namespace, table, changes)
+                _swap_class(value, members, name, table, changes)
 
 
 _class_dict = type.__dict__["__dict__"].__get__
@@ -218,14 +218,7 @@ def _members(cls: type) -> dict[str, Any]:
     return dict(_class_dict(cls) or {})
 
 
-def _swap_class(
-    cls: type,
-    members: dict[str, Any],
-    module: str,
-    namespace: dict[str, Any],
-    table: dict[int, Any],
-    changes: list[_Change],
-) -> None:
+def _swap_class(cls: type, members: dict[str, Any], module: str, table: dict[int, Any], changes: list[_Change]) -> None:
     for key, value in members.items():
         other = table.get(id(value))
         if other is None and type(value) is staticmethod:
@@ -238,15 +231,17 @@ def _swap_class(
                 continue
             changes.append(_Change(cls, key, value, other))
         elif type(value) is FunctionType:
-            _swap_kept(value, module, namespace, table, changes)
+            _swap_kept(value, module, table, changes)
 
 
-def _swap_kept(
-    function: FunctionType, module: str, namespace: dict[str, Any], table: dict[int, Any], changes: list[_Change]
-) -> None:
-    """In what *function* keeps: its defaults and, if it is made in that *module*, what was made for it alone, as a factory
-    of attrs' or of dataclasses'.
+def _swap_kept(function: FunctionType, module: str, table: dict[int, Any], changes: list[_Change]) -> None:
+    """In what *function* keeps: its defaults and, if it says that it is of that *module*, what was made for it alone, as a
+    factory of attrs' or of dataclasses'. What a decorator of a spared module has put around a function keeps what it has.
     """
+    its_globals = function.__globals__
+    maker = str(its_globals.get("__name__"))
+    if _spared(maker):
+        return
     _swap_defaults(function, table, changes)
     if function.__module__ != module:
         return
@@ -259,13 +254,13 @@ def _swap_kept(
         if other is not None:
             cell.cell_contents = other
             changes.append(_Change(cell, "cell_contents", value, other))
-    made_for_it = function.__globals__
-    if made_for_it is not namespace:
-        for key, value in made_for_it.items():
-            other = table.get(id(value))
-            if other is not None:
-                made_for_it[key] = other
-                changes.append(_Change(made_for_it, key, value, other))
+    if getattr(sys.modules.get(maker), "__dict__", None) is its_globals:
+        return  # a module's, which is looked at by itself
+    for key, value in its_globals.items():
+        other = table.get(id(value))
+        if other is not None:
+            its_globals[key] = other
+            changes.append(_Change(its_globals, key, value, other))
 
 
 def _swap_defaults(function: FunctionType, table: dict[int, Any], changes: list[_Change]) -> None:

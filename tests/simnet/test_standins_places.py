@@ -57,6 +57,19 @@ class Generated:
     stamp = own.pop("stamp")
 """
 
+MEASURING = """
+from functools import wraps
+from time import monotonic
+
+def measured(function, clock=monotonic):
+    now = clock
+
+    @wraps(function)
+    def inner(*, begin=clock):
+        return monotonic(), now()
+    return inner
+"""
+
 
 def nobody() -> None:
     return None
@@ -131,6 +144,25 @@ def test_what_was_made_for_a_function_alone_gets_the_stand_in_too(originals: Non
         assert factories() == [real.time, real.time]
     finally:
         del sys.modules[module.__name__]
+
+
+@pytest.mark.slow
+def test_what_pytest_or_hypothesis_puts_around_a_function_goes_on_measuring_real_time(originals: None) -> None:
+    theirs, program = types.ModuleType("hypothesis.measuring"), types.ModuleType("program_that_is_measured")
+    for module in (theirs, program):
+        sys.modules[module.__name__] = module
+    exec(MEASURING, vars(theirs))
+    vars(program)["measured"] = theirs.measured
+    exec("@measured\ndef function(): pass", vars(program))
+    try:
+        modules.install(nobody)
+        (cell,) = program.function.__closure__
+        kept = [theirs.monotonic, cell.cell_contents, program.function.__kwdefaults__["begin"]]
+        assert kept == [real.monotonic] * 3
+    finally:
+        modules.remove(nobody)
+        for module in (theirs, program):
+            del sys.modules[module.__name__]
 
 
 def test_a_module_loaded_while_stand_ins_are_in_place_gets_originals_back_too(originals: None) -> None:
