@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from simnet.explore.points import CALLS, Family, families
-from simnet.explore.table import BOUNDS, INTERRUPTED
+from simnet.explore.table import BOUNDS, FAILURE, INTERRUPTED
 from simnet.faults import kinds as k
 from simnet.faults.place import Place
 
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["for_good", "gone", "storms_alone", "unasked"]
 
-ANSWERED = (
-    1  # byte: with the first one of its answer a server has acknowledged the question, and no kernel asks it again
-)
+# Byte: with the first one of its answer a server has acknowledged the question, and no kernel asks it again.
+ANSWERED = 1
 STORMS = ("no-spin", *BOUNDS)  # the reasons of failures that others do not show
 
 
@@ -54,11 +53,11 @@ def storms_alone(plan: FaultPlan, judgement: Judgement) -> Judgement:
 
     Nobody delivers to a server that is not there; what a program makes of a refusal the single ones show.
     """
-    failure = judgement.failure
-    if failure is None or failure.reason in STORMS or not (isinstance(plan[0], k.Refuse) and for_good(plan[0])):
+    if judgement.failure is None or not (isinstance(plan[0], k.Refuse) and for_good(plan[0])):
         return judgement
-    excused = tuple(replace(each, level=INTERRUPTED) for each in judgement.findings)
-    return replace(judgement, status=INTERRUPTED, findings=excused)
+    storms = [each for each in judgement.findings if each.level == FAILURE and each.reason in STORMS]
+    excused = [replace(each, level=INTERRUPTED) for each in judgement.findings if each not in storms]
+    return replace(judgement, status=FAILURE if storms else INTERRUPTED, findings=(*storms, *excused))
 
 
 def _refused(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:

@@ -202,3 +202,23 @@ def test_of_who_is_refused_for_good_no_more_is_asked_than_that_it_does_not_storm
         test, SweepOptions.of(target="client"), plan=FaultPlan.parse("refuse client->server:7#*")
     ).failures
     assert asked.reason == "always", "who asks for it hears it"
+
+
+def test_a_storm_is_found_beside_what_is_not_asked_of_who_is_refused_for_good() -> None:
+    def test(net: Any) -> bytes:
+        def connect() -> socket.socket:
+            refused = 0
+            while True:
+                try:
+                    return socket.create_connection(("server", 7), timeout=3)
+                except OSError:
+                    refused += 1
+                    with contextlib.suppress(AssertionError), net.always():
+                        assert refused < 2, "it delivers at the second attempt"
+
+        net.host("server").spawn(answer, 7)
+        got: bytes = net.host("client").run(ask, connect)
+        return got
+
+    failure = only(run_sweep(test, SweepOptions.of(target="client")))
+    assert (failure.reason, str(failure.plan)) == ("no-spin", "refuse client->server:7#*")
