@@ -19,9 +19,8 @@ _SHORT = _protocol is not None and "_accept" in _MEMBERS  # as CPython has them;
 def kind(sock: Any) -> Any:
     """``sock.type``, as a number; None for what has none."""
     if _kind is not None and isinstance(sock, _socket.socket):
-        plain = getattr(
-            socket.socket, "type", None
-        )  # None of what stands there in place of the class, as eventlet's does
+        # What stands there in place of the class, as eventlet's does, need not have one.
+        plain = getattr(socket.socket, "type", None)
         if plain is not None and type(sock).type is plain:
             return _kind(sock)
     return getattr(sock, "type", None)

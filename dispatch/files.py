@@ -19,9 +19,7 @@ from dispatch.stream import Stream
 PIECE = 65536  # bytes read at once where sendfile cannot be had
 AT_ONCE = 1 << 20  # bytes offered to sendfile in one call
 OFFSET_MAX = (1 << 63) - 1  # off_t of <sys/types.h>, signed
-
-
-# Of a path. Without blocking: what turns out to be a FIFO would wait for its writer.
+# How a path is opened. Without blocking: what turns out to be a FIFO would wait for its writer.
 READ_ONLY = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 

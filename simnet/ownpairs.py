@@ -5,11 +5,10 @@ Libraries wake their loops by one. Both ends are one program's, on the loopback,
 
 from __future__ import annotations
 
+from simnet.kernel.ports import FIRST_EPHEMERAL
 from simnet.trace import CALL, WAKE, Trace
 
 __all__ = ["pairs_of_tcp"]
-
-CHOSEN_BY_KERNEL = 32_768  # net.ipv4.ip_local_port_range begins here: the listener was bound to port 0
 
 
 def pairs_of_tcp(trace: Trace) -> frozenset[str]:
@@ -37,4 +36,4 @@ def _is_within(place: str) -> bool:
     """Is it a connection of a host to itself, and to a port that its kernel chose?"""
     client, _, rest = place.partition("->")
     server, _, port = rest.partition("#")[0].rpartition(":")
-    return client == server and port.isdecimal() and int(port) >= CHOSEN_BY_KERNEL
+    return client == server and port.isdecimal() and int(port) >= FIRST_EPHEMERAL

@@ -31,12 +31,10 @@ REFUSED = {1031: errno.EBADF, 1032: errno.EBADF, 1024: errno.EINVAL, 1026: errno
 F_GETLEASE, F_UNLCK, F_NOTIFY = 1025, 2, 1026
 SEALS = (1033, 1034)  # F_ADD_SEALS, F_GET_SEALS
 F_DUPFD_QUERY, F_CREATED_QUERY = 1027, 1028
-AT_AN_ADDRESS = frozenset(
-    {15, 16, 17, 1035, 1036}
-)  # F_SETOWN_EX, F_GETOWN_EX, F_GETOWNER_UIDS, F_GET_RW_HINT, F_SET_RW_HINT
-COMMANDS = frozenset(
-    {*range(12), 15, 16, 17, *range(1024, 1029), *range(1030, 1037)}
-)  # of Linux; what is none is EINVAL
+# F_SETOWN_EX, F_GETOWN_EX, F_GETOWNER_UIDS, F_GET_RW_HINT, F_SET_RW_HINT
+AT_AN_ADDRESS = frozenset({15, 16, 17, 1035, 1036})
+# Of Linux; what is none is EINVAL.
+COMMANDS = frozenset({*range(12), 15, 16, 17, *range(1024, 1029), *range(1030, 1037)})
 FD_CLOEXEC = 1
 STANDARD = 3  # numbers of a program's own: standard input, output and error
 O_RDWR, O_NONBLOCK = 2, 0o4000

@@ -98,7 +98,7 @@ def _not_repeatable(difference: str, first: Run, second: Run, slip: str, stays: 
     """*slip* is what was meant to be new each time, and is nothing; *stays* is what was seen to change from run to run."""
     where = [f"slip      {slip}"] if slip else []
     if stays:
-        where.append("\n".join(f"{'stays' * (not n):<10}{each}" for n, each in enumerate(stays)))
+        where.append("\n".join(f"{'' if n else 'stays':<10}{each}" for n, each in enumerate(stays)))
     return NotRepeatable(difference + _ended(first, second), "\n\n".join(filter(None, [*where, _where(first, second)])))
 
 

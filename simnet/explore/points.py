@@ -88,9 +88,8 @@ def _unasked(fault: Fault, points: Points) -> bool:
     """Whether a sweep that names no kinds tries it: not what breaks a program's own pair, nor what no kernel does to a Unix datagram."""
     if fault.anchor.form == "datagram":
         return fault.kind == "delay" or not _unix(fault.on)
-    harmless = fault.transparent and not (
-        isinstance(fault, k.WouldBlock) and fault.op == "send"
-    )  # which tells of a full pair
+    tells_of_a_full_pair = isinstance(fault, k.WouldBlock) and fault.op == "send"
+    harmless = fault.transparent and not tells_of_a_full_pair
     return harmless or not _is_pair(fault.on, points)
 
 

@@ -52,9 +52,8 @@ __all__ = [
 ]
 
 RUNS_A_COLLECTION = 64  # a run's garbage is that of the program under test: some hundred objects
-HANGS_IN_FULL = (
-    3  # runs that make their calls for nothing to the end; whoever does so at the same line is stopped sooner
-)
+# Runs that make their calls for nothing to the end; whoever does so at the same line is stopped sooner.
+HANGS_IN_FULL = 3
 FROZEN_BY_PYTHON = 2_000  # objects: 3.12 begins with some 400 of its own frozen, a program that was loaded has 30,000
 
 HANG = "Hang"  # the name of a verdict
