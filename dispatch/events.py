@@ -195,7 +195,13 @@ def renewed(obj: Any, sock: Any) -> None:
     """
     global closes
     before = vars(obj).get("socket")
-    if before is not None and before.fileno() != sock.fileno() and not hasattr(sock, "do_handshake"):
+    if before is None:
+        return
+    try:
+        number = before.fileno()
+    except Exception:  # noqa: BLE001 - it need be no socket, nor still be one
+        number = -1
+    if number != sock.fileno() and not hasattr(sock, "do_handshake"):
         closes = obj._dispatch_closes = closes + 1
 
 

@@ -1097,6 +1097,24 @@ def test_a_socket_that_is_set_in_this_turn_under_the_same_number_has_no_events_o
     assert way != "closed" or channel.events == ["read"]
 
 
+def test_a_socket_takes_the_place_of_anything(map):
+    """A test puts there what it likes; asyncore asks nothing of it."""
+
+    class Broken:
+        def fileno(self):
+            raise ValueError("I/O operation on closed file")
+
+    channel = asyncore.dispatcher(map=map)
+    ours, theirs = socket.socketpair()
+    for before in (object(), Broken()):
+        channel.socket = before
+        channel.set_socket(ours)
+        assert channel.socket is ours
+        assert map == {ours.fileno(): channel}
+    channel.close()
+    theirs.close()
+
+
 def test_a_socket_closed_behind_the_maps_back_does_not_stop_the_loop(pair, map, turn):
     channel, client = pair
     a, b = socket.socketpair()
