@@ -77,6 +77,18 @@ def test_of_a_thousand_paths_that_wait_few_are_open(world, path):
     assert open_files(path) == 0
 
 
+def test_a_relative_path_stays_that_file_wherever_the_program_goes(world, path, monkeypatch):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    monkeypatch.chdir(path.parent)
+    for _ in range(100):
+        channel.write_file(path.name, 0, 1)
+    monkeypatch.chdir("/")
+    channel.close()
+
+    assert world.read_all(loop, client) == bytes(100)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="limits are POSIX's")
 def test_a_path_whose_turn_comes_while_no_descriptor_is_left_waits_for_one(kernel_world, path):
     loop = kernel_world.loop()
