@@ -67,6 +67,8 @@ class EpollPoller:
     def watch(self, fd: int, bits: int) -> None:
         if self._calm:
             self._changed()
+        if self._files:
+            self._was_a_file(fd)  # closed behind our back, and its number is used again
         try:
             self._epoll.register(fd, bits)
         except FileExistsError:
@@ -79,9 +81,6 @@ class EpollPoller:
     def change(self, fd: int, bits: int) -> None:
         if self._calm:
             self._changed()
-        if fd in self._files:
-            self._files[fd] = bits
-            return
         try:
             self._epoll.modify(fd, bits)
         except (FileNotFoundError, PermissionError):
@@ -102,9 +101,7 @@ class EpollPoller:
     def forget(self, fd: int) -> None:
         if self._calm:
             self._changed()
-        if self._files and self._files.pop(fd, None) is not None:
-            if not self._files:
-                self.poll = self._epoll.poll
+        if self._files and self._was_a_file(fd):
             return
         try:
             self._epoll.unregister(fd)
@@ -113,6 +110,14 @@ class EpollPoller:
         except OSError as error:
             if error.errno not in _GONE:
                 raise
+
+    def _was_a_file(self, fd: int) -> bool:
+        """Whether it was watched as a regular file, which from now on it is not."""
+        if self._files.pop(fd, None) is None:
+            return False
+        if not self._files:
+            self.poll = self._epoll.poll
+        return True
 
     def close(self) -> None:
         self._changed()

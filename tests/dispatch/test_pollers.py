@@ -213,6 +213,21 @@ def test_a_number_that_a_file_has_taken_may_be_changed_and_forgotten(kernel_poll
         assert bits_of(kernel_poller, fd) == (IN | OUT if verb == "change" else 0)
 
 
+@pytest.mark.parametrize("verb", ["change", "watch"])
+def test_a_number_that_was_a_files_is_ready_when_what_has_it_now_is(kernel_poller, tmp_path, verb):
+    here, there = socket.socketpair()
+    with here, there, open(tmp_path / "file", "w") as file:
+        fd = file.fileno()
+        kernel_poller.watch(fd, IN)
+        os.dup2(here.fileno(), fd)
+        getattr(kernel_poller, verb)(fd, IN)
+        assert bits_of(kernel_poller, fd) == 0
+        there.send(b"x")
+        assert bits_of(kernel_poller, fd) == IN
+        kernel_poller.forget(fd)
+        assert bits_of(kernel_poller, fd) == 0
+
+
 @pytest.mark.parametrize("name", [name for name in ("epoll", *EMULATED) if name in EMULATED or hasattr(select, name)])
 def test_who_keeps_what_is_watched_knows_whether_it_is_there(name, monkeypatch):
     if name in EMULATED:
