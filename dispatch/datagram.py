@@ -125,6 +125,8 @@ class Datagram(Channel):
         if self._channel_state & (CLOSING | CLOSED):
             return False
         self.loop._check_thread()
+        if addr is not None and type(addr) is not tuple and isinstance(addr, os.PathLike):
+            addr = os.fspath(addr)
         if self._queue:
             if addr is not None:
                 check_address(addr, self.socket.family)

@@ -244,6 +244,21 @@ def test_the_path_of_unix_datagrams_is_free_again_after_them_and_after_who_was_k
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+def test_a_path_is_an_address_to_send_to_whatever_its_type(kernel_world, tmp_path):
+    loop = kernel_world.loop()
+    server = Keeper(tmp_path / "server", loop=loop)
+    client = Keeper(tmp_path / "client", loop=loop)
+    client.socket = FickleDatagrams(client.socket, [0, errno.EAGAIN])
+    for data in (b"at once", b"waits", b"behind it"):
+        assert client.send(data, tmp_path / "server")
+    kernel_world.run(loop, lambda: len(server.got) == 3)
+
+    assert server.got == [(data, client.addr) for data in (b"at once", b"waits", b"behind it")]
+    for channel in (server, client):
+        channel.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
 def test_one_that_asks_without_a_name_gets_no_answer_and_ends_nothing(kernel_world, tmp_path):
     class Echo(Keeper):
         def handle_datagram(self, data, addr):
