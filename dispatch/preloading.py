@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-#: What this library uses of the standard library and does not load with itself; not all of it is there on every platform.
-USED = ("dis", "encodings.idna", "fcntl", "functools", "logging", "signal", "ssl", "threading")
+#: What this library imports of the standard library within functions, and the codec of host names, which ``socket`` looks for.
+USED = ("dis", "encodings.idna", "fcntl", "logging", "signal", "ssl", "warnings")
 
 
 def preload() -> None:
@@ -14,11 +14,12 @@ def preload() -> None:
 
     For a program that changes its root (``os.chroot``), gives up the right to read Python's files, or may have no descriptor left.
     """
-    for package in ("dispatch", "dispatch.pollers"):
-        for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
-            importlib.import_module(module.name)
-    for name in USED:
+    packages = [importlib.import_module(name) for name in ("dispatch", "dispatch.pollers")]
+    ours = [
+        each.name for package in packages for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+    ]
+    for name in (*ours, *USED):
         try:
             importlib.import_module(name)
         except ImportError:
-            pass  # neither does anything here use it then
+            pass  # not every Python has all of it, and without it nothing here needs it

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+import dispatch
+from dispatch.preloading import USED
 
 SERVER = """
 import os, signal, socket, sys, threading
@@ -99,3 +105,28 @@ def test_one_that_has_not_would_miss_something(tmp_path):
     result = run(False, "poll", str(tmp_path))
 
     assert "ModuleNotFoundError: No module named 'dispatch." in result.stderr
+
+
+def imported_within_functions(tree: ast.Module) -> Iterator[str]:
+    functions = (each for each in ast.walk(tree) if isinstance(each, (ast.FunctionDef, ast.Lambda)))
+    for node in (each for function in functions for each in ast.walk(function)):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+
+
+def test_what_is_imported_when_it_is_needed_is_what_is_loaded_before():
+    """The program above has most of it for reasons of its own."""
+    files = Path(dispatch.__file__).parent.rglob("*.py")
+    late = {name for file in files for name in imported_within_functions(ast.parse(file.read_text("utf-8")))}
+    theirs = {name for name in late if not name.startswith("dispatch")} - {"sys"}  # which is always there
+    assert theirs == set(USED) - {"encodings.idna"}
+
+
+def test_a_python_without_ssl_loads_all_the_same():
+    program = (
+        "import sys; sys.modules['ssl'] = None; import dispatch; dispatch.preload(); assert 'logging' in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 0, result.stderr
