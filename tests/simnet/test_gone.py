@@ -149,7 +149,9 @@ def test_a_test_that_survives_one_refusal_need_not_survive_all_of_them() -> None
         except ConnectionRefusedError:
             return once()
 
-    assert sweep(twice, survives=["refuse"]).ok
+    result = sweep(twice, survives=["refuse"])
+    assert result.ok
+    assert [row.runs for row in result.kinds if row.kind in ("refuse", "blackhole")] == [1, 1], "the single refusal"
 
 
 def test_a_server_is_taken_away_once_however_often_it_is_asked_and_the_bodys_own_never() -> None:
@@ -168,6 +170,63 @@ def test_a_server_is_taken_away_once_however_often_it_is_asked_and_the_bodys_own
         "blackhole client->server:8#1 end=client byte=1",
     ]
     assert not gone(run.points, ("server",))
+
+
+def told_in_one_byte(port: int) -> None:
+    with socket.create_server(("", port)) as listener, listener.accept()[0] as connection:
+        connection.sendall(b"k")
+
+
+def without_a_word(port: int) -> None:
+    with socket.create_server(("", port)) as listener, listener.accept()[0] as connection:
+        connection.recv(100)
+
+
+def test_nobody_who_never_answered_falls_silent_and_nobody_who_is_not_there_goes() -> None:
+    """Behind the only byte of an answer, too, there is nothing that could be missed."""
+
+    def talk() -> None:
+        with socket.create_connection(("server", 7)) as sock, socket.create_connection(("server", 8)) as other:
+            assert sock.recv(1) == b"k"
+            other.sendall(b"hello\n")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("server", 9))
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(told_in_one_byte, 7)
+        net.host("server").spawn(without_a_word, 8)
+        net.host("client").run(talk)
+
+    run = play(test, target=["client"])
+    tried = [str(family.make(0)) for family in gone(run.points, run.targets)]
+    assert tried == ["refuse client->server:7#*", "refuse client->server:8#*"]
+
+
+def test_a_server_on_a_unix_socket_never_falls_silent() -> None:
+    """No network lies between."""
+
+    def serve(listener: socket.socket) -> None:
+        with listener, listener.accept()[0] as connection:
+            connection.sendall(b"hello\n")
+
+    def talk() -> None:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect("/run/app.sock")
+            assert sock.recv(100) == b"hello\n"
+
+    def listen_and_talk(net: Any) -> None:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind("/run/app.sock")
+        listener.listen()
+        net.host("server").spawn(serve, listener)
+        talk()
+
+    def test(net: Any) -> None:
+        net.host("server").run(listen_and_talk, net)
+
+    run = play(test, target=["server"])
+    tried = [str(family.make(0)) for family in gone(run.points, run.targets)]
+    assert tried == ["refuse server->server:/run/app.sock#*"]
 
 
 def test_no_pair_begins_with_a_server_that_has_gone() -> None:
