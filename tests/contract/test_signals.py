@@ -233,13 +233,25 @@ def test_urgent_data_is_a_signal_to_who_owns_the_socket(world: World, heard: lis
     time.sleep(0.001)
     assert heard == []
     left.send(b"2", socket.MSG_OOB)
-    time.sleep(0.001)
+    if kind == "tcp":
+        time.sleep(0.001)
     assert heard == [URG]
     left.send(b"3", socket.MSG_OOB)
     fcntl.fcntl(right, fcntl.F_SETOWN, 0)
     left.send(b"4", socket.MSG_OOB)
     time.sleep(0.001)
     assert heard == [URG, URG]
+
+
+def test_a_thread_may_say_who_owns_the_socket(world: World, heard: list[int]) -> None:
+    left, right = world.pair()
+    signal.signal(URG, lambda number, _: heard.append(number))
+    thread = threading.Thread(target=fcntl.fcntl, args=(right, fcntl.F_SETOWN, os.getpid()))
+    thread.start()
+    thread.join()
+    left.send(b"!", socket.MSG_OOB)
+    time.sleep(0.001)
+    assert heard == [URG]
 
 
 def test_urgent_data_ends_a_wait_if_the_handler_raises(world: World, heard: list[int]) -> None:

@@ -188,6 +188,15 @@ def test_another_byte_or_call_in_the_file_does_what_one_would_expect(simnet: Run
     assert (ran.code, "replay: fixed" in ran.out) == (0, True), "five bytes are all there are"
 
 
+def test_a_file_whose_target_is_no_host_says_nothing(simnet: Run, failure: Path) -> None:
+    edited(failure, 'target = ["server"]', 'target = ["sever"]')
+    head = failure.read_text().partition("[[fault]]")[0]
+    failure.write_text(f'{head}[[fault]]\nkind = "eof"\non = "test->server:7#1"\nend = "server"\nbyte = 1\n')
+    ran = simnet("replay", failure)
+    assert "So nothing was under test" in ran.out
+    assert ran.code == 2
+
+
 def test_a_plan_that_is_never_reached_says_so_and_what_was(simnet: Run, failure: Path) -> None:
     edited(failure, "call = 1", "call = 7")
     ran = simnet("replay", failure)

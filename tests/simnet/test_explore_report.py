@@ -6,6 +6,7 @@ import ast
 import http.server
 import os
 import re
+import select
 import shlex
 import socket
 import sys
@@ -480,6 +481,29 @@ def test_a_test_that_sleeps_and_then_looks_is_told_to_sleep_longer(seconds: int,
     whys = [report(each, result).why for each in result.failures]
     assert len(whys) == told
     assert all("the test slept until 2.002 s, and then looked: what is late had not come." in why for why in whys)
+
+
+def test_one_that_slept_until_all_must_have_come_is_not() -> None:
+    """It was its own time-out that was too short."""
+
+    def body(net: Any) -> bytes:
+        net.host("server").spawn(say_hello)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.setblocking(False)
+            readable = select.select([sock], [], [], 1)[0]
+            answer = sock.recv(100) if readable else b""
+        net.sleep(500)
+        return answer
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds="stall", survives="stall"))
+    whys = [report(each, result).why for each in result.failures]
+    assert whys
+    assert not any("slept" in why for why in whys)
+
+
+def say_hello() -> None:
+    with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+        conn.sendall(b"hello")
 
 
 @pytest.mark.parametrize(("error", "told"), [(Gone, True), (EOFError, True), (IndexError, False)])

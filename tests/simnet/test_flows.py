@@ -167,6 +167,25 @@ def test_a_plain_sweep_warns_of_another_outcome_under_what_loses_nothing(match: 
     assert not simnet.check(by_itself, target="server").warnings, "a test may be as simple as it likes"
 
 
+def test_what_is_lost_or_late_may_be_another_outcome() -> None:
+    def ask() -> bytes:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.settimeout(1)
+            sock.sendto(b"one", ("server", 53))
+            try:
+                return sock.recv(100)
+            except TimeoutError:
+                return b""
+
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(echo, 53)
+        answer: bytes = net.host("client").run(ask)
+        return answer
+
+    result = simnet.check(test, target="client", kinds=["drop"])
+    assert (result.runs, result.warnings) == (2, [])
+
+
 def echo(port: int) -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
         sock.bind(("", port))

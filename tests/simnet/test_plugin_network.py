@@ -530,3 +530,6 @@ def test_with(simnet_network):
     alone = suite.runpytest_inprocess("-p", "no:cacheprovider", "test_elsewhere.py")
     alone.assert_outcomes(failed=1)
     alone.stdout.no_fnmatch_line(told)
+    (suite.path / "test_that_knows.py").write_text("from simnet import sweep\n" + forgotten)
+    knows = suite.runpytest_inprocess("-p", "no:cacheprovider", "test_that_knows.py")
+    knows.stdout.fnmatch_lines([told])

@@ -718,8 +718,12 @@ def test_a_thread_that_the_test_does_not_wait_for_keeps_its_sockets_until_it_has
 
 @pytest.mark.parametrize("daemon", [False, True])
 def test_a_sweep_warns_of_a_thread_that_the_test_has_left_waiting(daemon: bool) -> None:
+    def leaves() -> None:
+        threading.Thread(target=threading.Event().wait).start()
+
     def test(net: Any) -> None:
         net.host("server").spawn(serve_pages)
+        net.host("another").spawn(leaves)  # a program may go on for ever
         threading.Thread(target=threading.Event().wait, daemon=daemon).start()
         assert fetch("/1")
 

@@ -17,7 +17,7 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
 
 PROGRAM = """
-import itertools, random
+import itertools, random, types
 
 IDS = itertools.count(1)
 SEEN = {}
@@ -32,6 +32,8 @@ class Registry:
         self.last = 0
 
 REGISTRY = Registry()
+OF_ANOTHER = types.SimpleNamespace(last=0)
+MANY = type("Many", (), {"__module__": __name__, **dict.fromkeys("abcdef", 0)})
 """
 
 
@@ -93,6 +95,32 @@ def test_what_each_run_changes_is_named(program: Any, draw: Callable[[Any], obje
     with pytest.raises(NotRepeatable) as caught:
         run_sweep(counts)
     assert str(caught.value).endswith(f"\n\nstays     {told}")
+
+
+def of_anothers_object(program: Any) -> int:
+    program.OF_ANOTHER.last += 1
+    last: int = program.OF_ANOTHER.last
+    return last
+
+
+def many(program: Any) -> int:
+    for name in "abcdef":
+        setattr(program.MANY, name, program.MANY.a + 1)
+    drawn: int = program.MANY.a
+    return drawn
+
+
+@pytest.mark.parametrize(("draw", "told"), [(of_anothers_object, 0), (many, 4)])
+def test_what_others_objects_hold_is_not_named_and_of_many_the_first_few_are(
+    program: Any, draw: Any, told: int
+) -> None:
+    def counts(net: Any) -> object:
+        with net.host("server").listen(7), socket.create_connection(("server", 7)):
+            return draw(program)
+
+    with pytest.raises(NotRepeatable) as caught:
+        run_sweep(counts)
+    assert str(caught.value).count("ids_of_mine:") == told
 
 
 @pytest.mark.parametrize(
