@@ -16,6 +16,8 @@ from simnet.kernel.groups import (
     BLOCK,
     DROP_SOURCE,
     LOOPBACK_LINK,
+    MOST_SOURCES,
+    MOST_SOURCES_V6,
     OTHER_LINK,
     SOURCES,
     SOURCES_SIZE,
@@ -43,7 +45,8 @@ SOCKADDR_SIZE: Final = 128  # struct sockaddr_storage
 GROUP_AT: Final = 8  # in struct group_req, group_source_req and group_filter, behind the number of a link
 SOURCE_AT: Final = GROUP_AT + SOCKADDR_SIZE
 GROUP_REQ_SIZE, GROUP_SOURCE_REQ_SIZE = SOURCE_AT, SOURCE_AT + SOCKADDR_SIZE
-SENDERS_MAX: Final = {IPPROTO_IP: 10, IPPROTO_IPV6: 64}  # net.ipv4.igmp_max_msf, net.ipv6.mld_max_msf
+IP_MSFILTER_SIZE, GROUP_FILTER_SIZE = 16, SOURCE_AT + 8  # of struct ip_msfilter and group_filter, without a source
+SENDERS_MAX: Final = {IPPROTO_IP: MOST_SOURCES, IPPROTO_IPV6: MOST_SOURCES_V6}
 MCAST_EXCLUDE, MCAST_INCLUDE = 0, 1
 
 FAMILIES: Final = {IPPROTO_IP: AF_INET, IPPROTO_IPV6: AF_INET6}
@@ -54,11 +57,11 @@ GROUP_OPTIONS: Final = SOURCES | REQUESTS | FILTERS
 # How many bytes their values have, the fewest and the most.
 GROUP_SIZES: Final[dict[Key, tuple[int, int]]] = {
     **dict.fromkeys(SOURCES, (SOURCES_SIZE, SOURCES_SIZE)),
-    (IPPROTO_IP, IP_MSFILTER): (16, INT_MAX),
+    (IPPROTO_IP, IP_MSFILTER): (IP_MSFILTER_SIZE, INT_MAX),
     **dict.fromkeys(REQUESTS, (GROUP_SOURCE_REQ_SIZE, INT_MAX)),
     **{(IPPROTO_IP, name): (GROUP_SOURCE_REQ_SIZE, GROUP_SOURCE_REQ_SIZE) for name in OF_A_SOURCE},
     **{(level, name): (GROUP_REQ_SIZE, INT_MAX) for level in FAMILIES for name in OF_A_GROUP},
-    **{(level, MCAST_MSFILTER): (144, INT_MAX) for level in FAMILIES},
+    **{(level, MCAST_MSFILTER): (GROUP_FILTER_SIZE, INT_MAX) for level in FAMILIES},
 }
 
 
@@ -86,8 +89,7 @@ def set_group_option(socket: AnySocket, key: Key, value: bytes) -> None:
         raise socket_error(EINVAL if level == IPPROTO_IP and name in OF_A_GROUP else EADDRNOTAVAIL)
     group, link = _host(value, GROUP_AT), struct.unpack_from("=i", value)[0]
     if name in OF_A_SOURCE:
-        many = is_group(group)
-        if not many:
+        if not is_group(group):
             raise socket_error(EINVAL)
         membership = (group, _link(socket, group, link))
         _choose(socket, key, OF_A_SOURCE[name], membership, _host(value, SOURCE_AT))

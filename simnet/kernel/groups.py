@@ -162,22 +162,17 @@ def choose_source(socket: DatagramSender, membership: Membership, source: str, n
     if not chosen:
         groups[membership] = (True, ()) if includes else None
     sources = chosen[1] if chosen else ()
-    if ":" not in group or name in (DROP_SOURCE, UNBLOCK):
-        _look_for(source, sources, name)
-    if name in (ADD_SOURCE, BLOCK):
-        if len(sources) >= (MOST_SOURCES_V6 if ":" in group else MOST_SOURCES):
-            raise socket_error(ENOBUFS)
-        _look_for(source, sources, name)
+    more = name in (ADD_SOURCE, BLOCK)
+    if more and len(sources) >= (MOST_SOURCES_V6 if ":" in group else MOST_SOURCES):
+        raise socket_error(ENOBUFS)  # before anybody looks whether it is among them
+    if (source in sources) is more:
+        raise socket_error(EADDRNOTAVAIL)
+    if more:
         groups[membership] = (includes, (*sources, source))
     elif includes and len(sources) == 1:
         leave(socket, *membership)
     else:
         groups[membership] = (includes, tuple(each for each in sources if each != source))
-
-
-def _look_for(source: str, sources: tuple[str, ...], name: int) -> None:
-    if (source in sources) is (name in (ADD_SOURCE, BLOCK)):
-        raise socket_error(EADDRNOTAVAIL)
 
 
 def leave_all(socket: DatagramSender) -> None:

@@ -344,6 +344,32 @@ def test_k089_sources_are_chosen_for_either_family(world: World, level: int, gro
         world.gives(answer, sock.setsockopt, level, option, value)
 
 
+@pytest.mark.parametrize(("level", "group", "most"), [(IP, "232.7.7.7", 10), (IPV6, "ff31::77", 64)])
+def test_k089_of_a_groups_senders_a_few_are_chosen_at_most(world: World, level: int, group: str, most: int) -> None:
+    """net.ipv4.igmp_max_msf and net.ipv6.mld_max_msf, which are looked at before it is seen who is chosen already."""
+    six = level == IPV6
+    sock = world.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+    senders = [f"fd00::{n + 1:x}" if six else f"127.0.0.{n + 1}" for n in range(most + 1)]
+    for sender in senders[:most]:
+        sock.setsockopt(level, JOIN_SOURCE, asked(1, group, sender))
+    for value, answer in (
+        (asked(1, group, senders[most]), "ENOBUFS"),
+        (asked(1, group, senders[0]), "ENOBUFS"),
+        (asked(1, group) + storage(senders[0], 77), "EADDRNOTAVAIL"),
+    ):
+        world.gives(answer, sock.setsockopt, level, JOIN_SOURCE, value)
+    world.gives(None, sock.setsockopt, level, LEAVE_SOURCE, asked(1, group, senders[0]))
+
+
+def test_k089_what_goes_to_a_group_in_segments_goes_in_few(world: World) -> None:
+    here, there = hearer(world), speaker(world)
+    there.setsockopt(socket.IPPROTO_UDP, 103, 1)  # UDP_SEGMENT
+    place = (GROUP, port_of(here))
+    world.gives("EINVAL", there.sendto, bytes(129), place)
+    assert there.sendto(b"ab", place) == 2
+    assert [here.recv(9), here.recv(9)] == [b"a", b"b"]
+
+
 def all_at_once(mode: int, *sources: str, group: str = GROUP, at: str = "127.0.0.1") -> bytes:
     """A struct ip_msfilter."""
     head = socket.inet_aton(group) + socket.inet_aton(at) + struct.pack("=II", mode, len(sources))
@@ -376,6 +402,19 @@ def test_k089_all_sources_may_be_chosen_at_once(world: World) -> None:
         (all_at_once(INCLUDE), "EADDRNOTAVAIL"),
     ):
         world.gives(answer, here.setsockopt, IP, 41, value)
+    here.setsockopt(IP, JOIN, asked(1, GROUP))
+    here.setsockopt(IP, 41, all_at_once(EXCLUDE))
+    world.gives(None, here.setsockopt, IP, JOIN_SOURCE, asked(1, GROUP, "127.0.0.5"))  # from everybody to one
+    world.gives("EINVAL", here.setsockopt, IP, BLOCK_ANY, asked(1, GROUP, "127.0.0.5"))
+
+
+def test_k089_a_sender_to_a_group_of_ipv6_is_blocked_on_the_link_where_it_is_joined_if_none_is_named(
+    world: World,
+) -> None:
+    sock = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.setsockopt(IPV6, JOIN, asked(1, "ff01::77"))
+    for option, answer in ((BLOCK_ANY, None), (BLOCK_ANY, "EADDRNOTAVAIL"), (UNBLOCK_ANY, None)):
+        world.gives(answer, sock.setsockopt, IPV6, option, asked(0, "ff01::77", "fd00::1"))
 
 
 @pytest.mark.parametrize(("family", "key"), [(socket.AF_INET, (IP, 50)), (socket.AF_INET6, (IPV6, 76))])
