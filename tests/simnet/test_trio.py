@@ -236,7 +236,7 @@ def test_so_they_do_in_another_process_with_another_hash_seed() -> None:
 
 
 def test_beside_a_program_of_asyncio_each_has_its_own_loop_and_its_own_generators() -> None:
-    asyncio = pytest.importorskip("asyncio")
+    asyncio, sniffio = map(pytest.importorskip, ("asyncio", "sniffio"))
 
     async def numbers() -> Any:
         for number in range(3):
@@ -247,6 +247,7 @@ def test_beside_a_program_of_asyncio_each_has_its_own_loop_and_its_own_generator
         async for number in numbers():
             await asyncio.sleep(0.1)
             total += number
+        assert sniffio.current_async_library() == "asyncio"
         return total
 
     async def on_trio() -> int:
@@ -254,11 +255,13 @@ def test_beside_a_program_of_asyncio_each_has_its_own_loop_and_its_own_generator
         async for number in numbers():
             await trio.sleep(0.1)
             total += number
+        assert sniffio.current_async_library() == "trio"
         return total
 
     with simnet.Network() as net:
         one = net.host("one").spawn(asyncio.run, on_asyncio())
         two = net.host("two").spawn(trio.run, on_trio)
+        assert net.host("three").run(sys.get_asyncgen_hooks) == (None, None)
         one.join()
         two.join()
         assert (one.result, two.result) == (3, 3)
@@ -285,6 +288,30 @@ def test_a_server_that_is_ended_wherever_it_stands_complains_of_nothing(capfd: p
         sys.unraisablehook = before
     assert not said
     assert capfd.readouterr() == ("", "")
+
+
+def test_where_a_program_is_ended_a_task_ends_behind_those_that_it_began() -> None:
+    told: list[str] = []
+
+    async def waits(name: str) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            told.append(name)
+
+    async def main() -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                for name in ("first", "second"):
+                    nursery.start_soon(waits, name)
+        finally:
+            told.append("main")
+
+    with simnet.Network() as net:
+        net.host("server").spawn(trio.run, main)
+        net.run(1)
+        net.host("server").crash()
+    assert told == ["second", "first", "main"]
 
 
 def test_outside_of_a_run_it_is_what_it_was() -> None:
