@@ -21,8 +21,8 @@ from simnet.faces.codes import CLEAN, STOPPED, UNHEARD, USAGE
 __all__ = ["main"]
 
 EXIT_CODES = (
-    "Exit codes: 0 clean, 1 a failure was found, 2 the command cannot be carried out as given, 130 stopped by Ctrl-C, "
-    "141 its output was closed before it had ended."
+    "Exit codes: 0 clean, 1 a failure was found, 2 the command cannot be carried out as given, or a replay says "
+    "nothing, 130 stopped by Ctrl-C, 141 its output was closed before it had ended."
 )
 
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")

@@ -11,6 +11,7 @@ import click
 from simnet.explore.ladder import ladder
 from simnet.explore.replay import NOT_REACHED, OnRecord, Replayed
 from simnet.explore.replay_real import CUT_SHORT
+from simnet.faces.codes import CLEAN, FAILURE_FOUND, USAGE
 from simnet.faces.naming import test_of
 from simnet.faces.playing import play_again
 from simnet.faces.refusals import Refused
@@ -42,7 +43,9 @@ def replay_file(
         click.echo(json.dumps(as_object(scenario, path, played), indent=2))
     else:
         _tell(Screen(), scenario, played, trace, seconds)
-    return 2 if played.says_nothing else 0 if played.expected else 1
+    if played.says_nothing:
+        return USAGE
+    return CLEAN if played.expected else FAILURE_FOUND
 
 
 def _tell(screen: Screen, scenario: Scenario, played: Replayed, trace: bool, seconds: float | None) -> None:
