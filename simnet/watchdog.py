@@ -35,6 +35,8 @@ SHOWN = 8  # frames of the program's own, where it computes
 THREADS = "No other thread of its program runs meanwhile: wait for a threading.Event rather than look at a flag, or sleep between looks. "
 PLAY = (str(Path(__file__).with_name("run.py")), "play")  # the file and the function that call a test
 
+_set_mask = getattr(real.c_signal, "pthread_sigmask", None)  # Windows has none
+
 
 class _Series:
     """Runs of one test in a row: how long the watchdog waits for the next of them."""
@@ -130,6 +132,10 @@ def _foreign(ident: int) -> str:
 def _watch() -> None:
     seen: dict[int, tuple[Scheduler, tuple[int, int], float]] = {}  # how long it has stood there
     stopped: dict[int, tuple[Scheduler, float]] = {}  # since when they are told to end
+    if (
+        _set_mask is not None
+    ):  # a kernel gives a process's signal to whichever thread lets it through: this one hears none
+        _set_mask(real.c_signal.SIG_BLOCK, real.c_signal.valid_signals())
     now = real.monotonic()
     while True:
         pause = PRESS_SECONDS if stopped else LOOK_SECONDS
