@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import importlib
 import socket
+from collections import deque
 from typing import Any
 
 import pytest
 
 import dispatch
 import simnet
+from simnet.unsent import Counted
 from tests.certificates import contexts
 
 PIECE = b"x" * 8192
@@ -260,6 +262,23 @@ def test_one_long_answer_is_nobodys_fault() -> None:
         with socket.create_connection(("server", 7)) as sock:
             sock.sendall(b"?")
             net.run(40)
+
+
+def test_what_waits_in_a_queue_is_counted_on_from_what_was_counted_last() -> None:
+    """Anew when its first piece is another, or pieces are fewer; a producer, and the end, have no length."""
+    counted, queue = Counted(), deque([b"four"])
+    assert counted.bytes_in(queue) == 4
+    queue += [b"three", object(), bytearray(2), None]
+    assert counted.bytes_in(queue) == 11
+    queue.popleft()
+    queue.append(memoryview(b"more"))
+    assert counted.bytes_in(queue) == 11, "four have gone, and four come"
+    queue[0] = first = b"x" * 100
+    assert counted.bytes_in(queue) == 106
+    del queue[2], queue[2]
+    assert (counted.bytes_in(queue), queue[0]) == (104, first)
+    queue.clear()
+    assert counted.bytes_in(queue) == 0
 
 
 def test_what_stays_in_the_place_of_send_is_not_named_in_a_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:

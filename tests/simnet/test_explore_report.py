@@ -305,6 +305,11 @@ def test_every_kind_has_a_few_words_for_a_headline(kind: type[faults.Fault]) -> 
     assert len(words) < 50
 
 
+def test_a_server_that_has_gone_refuses_each() -> None:
+    once, each = (when(FaultPlan((faults.Refuse(on=f"test->server:7#{n}"),))) for n in ("1", "*"))
+    assert (once, each) == ("when the connection is refused", "when each connection is refused")
+
+
 def test_a_debugger_stops_in_the_users_code() -> None:
     def body(net: object) -> None:
         import socket

@@ -69,6 +69,32 @@ def test_each_hang_has_been_seen_in_full_and_those_like_it_are_counted(monkeypat
 
 
 @pytest.mark.slow
+def test_who_only_looks_as_if_it_hung_is_played_in_full() -> None:
+    """It makes more calls for nothing than are waited for of those that hang, and then goes on."""
+
+    def patiently(sock: socket.socket, size: int) -> bytes:
+        data, tries = b"", 0
+        while len(data) < size and tries < 2 * CALLS_MAX_HURRIED:
+            data += sock.recv(size - len(data))
+            tries += 1
+        return data
+
+    def serve_patiently(port: int) -> None:
+        with socket.create_server(("", port)) as listener, listener.accept()[0] as connection:
+            connection.sendall(exactly(connection, 5) + patiently(connection, 3))
+
+    def body(net: Any) -> bytes:
+        net.host("server").spawn(serve_patiently, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"abcdefgh")
+            return sock.makefile("rb").read()
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds="eof", shrink=False))
+    (failure,) = result.failures
+    assert (failure.reason, failure.count) == ("Hang", 5)
+
+
+@pytest.mark.slow
 def test_the_first_few_are_played_in_full_and_the_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
     judged = simnet.explore.sweep.judged
