@@ -7,7 +7,7 @@ thousand short lines is counted at each of them, so what was counted last is add
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 __all__ = ["MARK", "Counted", "over_appdata", "over_push", "over_send"]
@@ -16,23 +16,28 @@ MARK = 65_536  # bytes: the high-water mark of asyncio's transports, and of a di
 
 
 class Counted:
-    """The bytes in a queue of pieces, when they were counted last."""
+    """The bytes in a queue of pieces, when they were counted last: behind a push, so that there are more of them if none has gone."""
 
     __slots__ = ("first", "length", "size")
 
     def __init__(self) -> None:
-        self.first: Any = None
+        self.first = (
+            0  # its id: it may be a producer, which knows its channel, and is to go when the program lets it go
+        )
         self.length = self.size = 0
 
     def bytes_in(self, pieces: Sequence[Any]) -> int:
         """How many bytes wait in *pieces*; a producer, and the None that ends them, are none."""
         length = len(pieces)
-        begin = self.length
-        if not length or pieces[0] is not self.first or begin > length:
-            self.first, self.size, begin = pieces[0] if length else None, 0, 0
-        for n in range(begin, length):
-            piece = pieces[n - length]  # from behind: a deque goes there from its nearer end
-            self.size += len(piece) if isinstance(piece, (bytes, bytearray, memoryview)) else 0
+        first = id(pieces[0]) if length else 0
+        new: Iterable[Any] = pieces
+        if first == self.first and self.length < length:
+            new = [
+                pieces[n] for n in range(self.length - length, 0)
+            ]  # from behind: a deque goes there from its nearer end
+        else:
+            self.first, self.size = first, 0
+        self.size += sum(len(each) for each in new if isinstance(each, (bytes, bytearray, memoryview)))
         self.length = length
         return self.size
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import socket
+import weakref
 from collections import deque
 from typing import Any
 
@@ -279,6 +280,28 @@ def test_what_waits_in_a_queue_is_counted_on_from_what_was_counted_last() -> Non
     assert (counted.bytes_in(queue), queue[0]) == (104, first)
     queue.clear()
     assert counted.bytes_in(queue) == 0
+
+
+def test_so_it_is_where_the_same_piece_stands_in_it_again_and_again() -> None:
+    same = b"x" * 100
+    counted, queue = Counted(), deque([same, same])
+    assert counted.bytes_in(queue) == 200
+    queue.popleft()
+    queue.append(b"y")
+    assert counted.bytes_in(queue) == 101
+
+
+def test_a_producer_goes_when_the_program_lets_it_go() -> None:
+    class Producer:
+        """It may know its channel, whose socket would stay open."""
+
+    producer = Producer()
+    gone = weakref.ref(producer)
+    counted, queue = Counted(), deque([producer])
+    counted.bytes_in(queue)
+    queue.clear()
+    del producer
+    assert gone() is None
 
 
 def test_what_stays_in_the_place_of_send_is_not_named_in_a_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
