@@ -36,7 +36,7 @@ class SocketFile:
     __slots__ = ("_identity", "_path", "_process")
 
     def __init__(self, path: Any) -> None:
-        self._path = path
+        self._path = path if _is_no_file(path) else os.path.abspath(path)  # the program may go elsewhere meanwhile
         self._process = os.getpid()
         self._identity = None if _is_no_file(path) else _identity(path)
 

@@ -350,6 +350,20 @@ def test_a_listener_that_closes_leaves_the_file_of_the_one_that_took_its_path(ke
     kernel_world.run(loop, lambda: new.accepted)
 
 
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+@pytest.mark.parametrize("path", ["socket", b"socket"], ids=["text", "bytes"])
+def test_a_relative_path_is_free_again_wherever_the_program_has_gone(kernel_world, tmp_path, monkeypatch, path):
+    """A daemon goes to the root."""
+    loop = kernel_world.loop()
+    monkeypatch.chdir(tmp_path)
+    listener = dispatch.Listener(path, dispatch.Stream, loop=loop)
+    assert os.path.exists(path)
+    monkeypatch.chdir("/")
+    listener.close()
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_that_closes_its_loop_leaves_the_file_to_the_parent(kernel_world, tmp_path):
     loop = kernel_world.loop()
