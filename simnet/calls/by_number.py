@@ -22,9 +22,8 @@ __all__ = ["BY_NUMBER", "by_number"]
 PROTOCOL = "system.sockprotoname"  # the only attribute that a socket has
 LONGEST_NAME = (os.pathconf_names.get("PC_NAME_MAX"), "PC_NAME_MAX")
 NAMED = ("mode", "length", "uid", "gid", "times", "ns")  # what may be given by name, and is looked at
-NAMELESS = (
-    ("truncate",) if sys.version_info >= (3, 13) else ("truncate", "utime")
-)  # whose errors do not tell what was asked for
+# Whose errors do not tell what was asked for.
+NAMELESS = ("truncate",) if sys.version_info >= (3, 13) else ("truncate", "utime")
 NAMELESS_IF_CLOSED = ("listdir", "scandir")
 
 

@@ -1,4 +1,4 @@
-"""What would leave the simulation: threads, subprocesses, pollers it does not have, waits for signals."""
+"""What would leave the simulation: threads that nobody models, subprocesses, pollers it does not have."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ def _guard(what: str) -> Maker:
 
 
 def _ways_out() -> Iterator[tuple[ModuleType, str, str]]:
-    for name in ("start_joinable_thread",):
-        yield _thread, name, "a thread"
+    yield _thread, "start_joinable_thread", "a thread"
     yield _posixsubprocess, "fork_exec", SUBPROCESS[0]
     for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve", "_exit", "abort"):
         yield os, name, f"os.{name}"
