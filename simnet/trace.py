@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from simnet.sealed import sealed
 
-__all__ = ["Event", "Failed", "Trace"]
+__all__ = ["Beginning", "Event", "Failed", "Trace", "as_given", "size_of"]
 
 CALL = "call"
 SEGMENT = "segment"
@@ -33,6 +33,33 @@ class Failed(str):
 
     def __repr__(self) -> str:
         return f"!{self}"
+
+
+KEPT = 65_536  # bytes of what a send did not take that a trace keeps: of a payload of megabytes each part would bring the rest along
+
+
+class Beginning(bytes):
+    """What a send took of its payload, and a little more; *size* is how many bytes it was given."""
+
+    size: int
+
+
+def as_given(arguments: Any, result: Any) -> Any:
+    """The *arguments* of a send that gave *result*, as a trace keeps them."""
+    payload = arguments[0] if arguments else None
+    if payload.__class__ is not bytes:
+        return arguments
+    kept = KEPT + (result if result.__class__ is int else 0)
+    if len(payload) <= kept:
+        return arguments
+    beginning = Beginning(payload[:kept])
+    beginning.size = len(payload)
+    return (beginning, *arguments[1:])
+
+
+def size_of(payload: Any) -> int:
+    """How many bytes a call was given, or gave."""
+    return payload.size if payload.__class__ is Beginning else len(payload)
 
 
 class Event(NamedTuple):

@@ -12,6 +12,8 @@ from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_OOB, SOCK_DGRAM, S
 
 __all__ = ["FullSends"]
 
+AT_ONCE_MAX = 1 << 24  # bytes: both buffers of a connection at their largest (tcp_wmem, tcp_rmem) hold less
+
 
 class FullSends(FullReads):
     """The part of a simulated socket that goes on with a send."""
@@ -76,9 +78,9 @@ class FullSends(FullReads):
         deadline = self._kernel_deadline(file, "send") if getattr(file, "options", None) else None
         file.hold()
         try:
-            sent += self._send_some(payload[sent:] if sent else payload, flags, more=sent > 0)
+            sent += self._send_some(_rest(payload, sent), flags, more=sent > 0)
             while sent < len(payload):
-                sent += self._send_some(payload[sent:], flags, deadline, more=True, on=file)
+                sent += self._send_some(_rest(payload, sent), flags, deadline, more=True, on=file)
         except OSError:
             if not sent:
                 raise
@@ -96,9 +98,14 @@ class FullSends(FullReads):
             # As CPython calls send again after one that SO_SNDTIMEO cut short.
             sent = self._send_once(payload, flags, sent)
             while sent < len(payload):
-                sent += self._send_once(payload[sent:], flags)
+                sent += self._send_once(_rest(payload, sent), flags)
             return
         if not sent:
             sent = self._send_some(payload, flags, deadline)
         while sent < len(payload):
-            sent += self._send_some(payload[sent:], flags, deadline)
+            sent += self._send_some(_rest(payload, sent), flags, deadline)
+
+
+def _rest(payload: bytes, sent: int) -> bytes:
+    """What is left of *payload*, or as much of it as no kernel takes at once."""
+    return payload[sent : sent + AT_ONCE_MAX] if sent else payload

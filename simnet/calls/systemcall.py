@@ -34,7 +34,7 @@ from simnet.kernel.messages import (
 from simnet.kernel.options import IPPROTO_TCP, SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from simnet.kernel.readiness import ERR, HUP, IN, OUT, PRI, RDHUP
 from simnet.kernel.states import LISTEN, SHUT_RECEIVE, SHUT_SEND
-from simnet.trace import CALL, TIMED, Failed
+from simnet.trace import CALL, TIMED, Failed, as_given
 from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:
@@ -453,6 +453,8 @@ class SystemCalls(_stdlib.socket):
             return
         code = error.errno
         result = Failed("timed out" if code is None else errno.errorcode.get(code, str(code)))
+        if op == "send":
+            arguments = as_given(arguments, 0)
         entries = scheduler.trace.entries
         entries.append(
             (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, op, n,
@@ -469,6 +471,8 @@ class SystemCalls(_stdlib.socket):
         else:
             scheduler.no_effect(op, tag.text)
         if scheduler.recording:
+            if op == "send":
+                arguments = as_given(arguments, result)
             entries = scheduler.trace.entries
             entries.append(
                 (scheduler.clock.now_ns, CALL, tag.host_name, tag.text, tag.end, op, n,

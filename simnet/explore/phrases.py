@@ -8,7 +8,7 @@ from typing import Any
 from simnet.explore.outcomes import short_repr
 from simnet.faults.place import Place
 from simnet.sealed import Sealed
-from simnet.trace import Event, Failed
+from simnet.trace import Event, Failed, size_of
 
 __all__ = ["answer", "call_phrase", "connect_phrase", "ends_of", "segment_phrase"]
 
@@ -116,7 +116,7 @@ def _sent(data: Any, result: Any) -> str:
     if isinstance(data, (bytes, bytearray)):
         if result == len(data):
             return _payload(data)
-        return f"{result} of {len(data):,} B  {_payload(data)}"
+        return f"{result} of {size_of(data):,} B  {_payload(data)}"
     return short_repr(result, PAYLOAD_WIDTH)
 
 
@@ -127,7 +127,7 @@ def _payload(data: Any) -> str:
     text = repr(bytes(data))
     if len(text) <= PAYLOAD_WIDTH:
         return text
-    return f"{text[: PAYLOAD_WIDTH - 12]}…' {len(data):,} B"
+    return f"{text[: PAYLOAD_WIDTH - 12]}…' {size_of(data):,} B"
 
 
 def _address(value: Any) -> str:
