@@ -62,7 +62,21 @@ def guard(scheduler: Scheduler, rouse: Callable[[], object]) -> None:
         with _lock:
             if not _running:
                 _running = True
-                real.start_new_thread(_watch, ())
+                with _no_signals():
+                    real.start_new_thread(_watch, ())
+
+
+@contextmanager
+def _no_signals() -> Iterator[None]:
+    """A thread that begins within hears none: a kernel gives a process's signal to whichever thread lets it through."""
+    if _set_mask is None:
+        yield
+        return
+    before = _set_mask(real.c_signal.SIG_BLOCK, real.c_signal.valid_signals())
+    try:
+        yield
+    finally:
+        _set_mask(real.c_signal.SIG_SETMASK, before)
 
 
 def unguard() -> None:
@@ -132,10 +146,6 @@ def _foreign(ident: int) -> str:
 def _watch() -> None:
     seen: dict[int, tuple[Scheduler, tuple[int, int], float]] = {}  # how long it has stood there
     stopped: dict[int, tuple[Scheduler, float]] = {}  # since when they are told to end
-    if (
-        _set_mask is not None
-    ):  # a kernel gives a process's signal to whichever thread lets it through: this one hears none
-        _set_mask(real.c_signal.SIG_BLOCK, real.c_signal.valid_signals())
     now = real.monotonic()
     while True:
         pause = PRESS_SECONDS if stopped else LOOK_SECONDS
