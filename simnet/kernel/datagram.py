@@ -12,8 +12,9 @@ from simnet.kernel import inet
 from simnet.kernel.buffer import scatter
 from simnet.kernel.datagram_ancillary import TAKES_UNCHECKED, Seen, in_pieces, note, stays_whole, told
 from simnet.kernel.datagram_errors import keep_icmp, keeps_errors, tell
+from simnet.kernel.datagram_length import SEND_BUFFER, is_lost, tells_mtu, told_mtu
 from simnet.kernel.datagram_memory import condensed, memory_taken
-from simnet.kernel.datagram_sending import CORK, SEND_BUFFER, DatagramSender
+from simnet.kernel.datagram_sending import CORK, DatagramSender
 from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.groups import leave_all
 from simnet.kernel.idle_options import ERROR_QUEUES, SO_SELECT_ERR_QUEUE
@@ -98,6 +99,8 @@ class UdpSocket(DatagramSender):
         if flags & MSG_ERRQUEUE:
             payload, _, _, target = tell(self, n)
             return payload, target, 0
+        if self.options is not None and tells_mtu(self.options):
+            return b"", told_mtu(self, self.options)[0].source, 0
         if self.options is not None and peeks_on(self.options):
             datagram, payload, length, _ = self._receive_at_offset(n, flags)
             return payload, datagram.source, length - len(payload) if flags & MSG_TRUNC else 0
@@ -183,6 +186,10 @@ class UdpSocket(DatagramSender):
         if flags & MSG_ERRQUEUE:
             payload, messages, message_flags, source = tell(self, n, ancbufsize)
             return payload, messages, message_flags, inet.shown(self.family, source)
+        if self.options is not None and tells_mtu(self.options):
+            datagram, beside = told_mtu(self, self.options)
+            messages, message_flags, _ = fitted(beside, ancbufsize)
+            return b"", messages, message_flags, inet.shown(self.family, datagram.source)
         at_place = self.options is not None and peeks_on(self.options)
         if at_place:
             datagram, payload, length, cut = self._receive_at_offset(n, flags)
@@ -295,7 +302,8 @@ class UdpSocket(DatagramSender):
             if self.flow is not None and ":" not in corked.target[0]:
                 corked = corked._replace(target=self.flow)
             with contextlib.suppress(OSError):  # nobody is told
-                self._emit(self._autobind(), corked.target, corked.payload, corked.marks, corked.source)
+                if not is_lost(self, corked.target, corked.payload):
+                    self._emit(self._autobind(), corked.target, corked.payload, corked.marks, corked.source)
         elif key in ERROR_QUEUES:
             self.reports = None
 

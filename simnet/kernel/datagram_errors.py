@@ -11,9 +11,8 @@ from simnet.kernel import inet
 from simnet.kernel.buffer import Data
 from simnet.kernel.datagram_ancillary import PORT_UNKNOWN, sockaddr, told
 from simnet.kernel.errors import socket_error
-from simnet.kernel.idle_options import ERROR_QUEUES, IP_MTU_DISCOVER
+from simnet.kernel.idle_options import ERROR_QUEUES
 from simnet.kernel.messages import AF_INET, AF_INET6, MSG_ERRQUEUE, MSG_OOB, MSG_TRUNC, Message, fitted
-from simnet.kernel.options import IPPROTO_IP
 from simnet.kernel.packed_options import mtu_to
 from simnet.kernel.readiness import ERROR_NEWS
 from simnet.kernel.segment import PLAIN, Datagram, Endpoint, Icmp, Marks
@@ -27,8 +26,6 @@ UNREACHABLE, UNREACHABLE6 = 3, 1  # types of ICMP and ICMPv6
 CODES: Final = {ECONNREFUSED: (3, 4), ENETUNREACH: (0, 0), EMSGSIZE: (4, 0)}
 HOST_CODES: Final = (1, 3)
 INTERNET_CONTROL: Final = 0xC0  # the precedence of what ICMP sends
-PROBE, INTERFACE = 3, 4  # IP_PMTUDISC_PROBE and _INTERFACE
-BY_THE_LINK: Final = (PROBE, INTERFACE, 5)  # and IP_PMTUDISC_OMIT
 LONGEST, LONGEST_V6 = 0xFFFF, 0xFFFF + 40  # packets, as their headers can tell, whatever the way takes
 QUOTED, QUOTED_V6 = 520, 1184  # bytes of a datagram that an ICMP error has room for
 
@@ -76,34 +73,17 @@ def keep_icmp(socket: DatagramSender, icmp: Icmp) -> None:
     _keep(socket, Report(about.payload[:room], target, icmp.error, origin, kind, code, info, word))
 
 
-def keep_too_long(socket: DatagramSender, target: Endpoint, marks: Marks) -> None:
-    """Queue that a datagram with *marks* was too long to be sent, and how long one may be beside its IP options."""
+def keep_too_long(socket: DatagramSender, target: Endpoint, marks: Marks, by_link: bool) -> None:
+    """Queue that a datagram with *marks* was too long to be sent, and how long one may be beside its IP options.
+
+    *by_link* is, over IPv4, whether its way does not count.
+    """
     longest = LONGEST_V6 if ":" in target[0] else LONGEST
     if ":" not in target[0]:
         target = (target[0], 0 if socket.peer is None else socket.peer[1])  # IPv4 tells the port of who is connected
-    asked = (socket.options or {}).get((IPPROTO_IP, IP_MTU_DISCOVER))
     if not marks.segment:
-        longest = mtu_to(target[0], asked in BY_THE_LINK)
+        longest = mtu_to(target[0], by_link)
     _keep(socket, Report(b"", target, EMSGSIZE, LOCAL, info=longest - len(marks.options)))
-
-
-def one_too_long(socket: DatagramSender, target: Endpoint, payload: bytes) -> bool:
-    """IPv4's packet of 65,536 bytes, which IP_PMTUDISC_PROBE and _INTERFACE build since the link would take it: does it go?
-
-    The second sends it, and nobody understands it, for its header tells a length of 0. To the first the way answers
-    that it is too long, even though the send has said so, too.
-    """
-    asked = (socket.options or {}).get((IPPROTO_IP, IP_MTU_DISCOVER))
-    if asked == INTERFACE:
-        return True
-    if asked == PROBE and socket.local is not None:
-        about = Datagram((socket.stack.source_for(target[0]), socket.local[1]), target, payload, socket.stack)
-        if socket.peer == target:
-            socket.error = EMSGSIZE
-        if keeps_errors(socket, target):
-            socket.error = EMSGSIZE
-            keep_icmp(socket, Icmp(EMSGSIZE, about, socket.stack))
-    return False
 
 
 def _keep(socket: DatagramSender, report: Report) -> None:

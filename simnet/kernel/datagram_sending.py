@@ -10,9 +10,7 @@ from errno import (
     EAFNOSUPPORT,
     EDESTADDRREQ,
     EINVAL,
-    EMSGSIZE,
     ENETUNREACH,
-    ENOBUFS,
     ENOTCONN,
     EOPNOTSUPP,
     EPIPE,
@@ -22,14 +20,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 from simnet.kernel import inet
 from simnet.kernel.buffer import Data
 from simnet.kernel.datagram_ancillary import in_segments, marks_of, said
-from simnet.kernel.datagram_errors import Report, check_v4, keep_too_long, keeps_errors, one_too_long
+from simnet.kernel.datagram_errors import Report, check_v4
+from simnet.kernel.datagram_length import ALWAYS_FITS, SEND_BUFFER, check_length, is_lost, length_rule
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
 from simnet.kernel.flow_labels import note_label, peer_name
 from simnet.kernel.groups import Membership, Sources, hops_to_group, link_to_groups, sent_to_group, source_to_group
-from simnet.kernel.idle_options import IPV6_DONTFRAG, IPV6_MTU_DISCOVER, NO_PORT, UDP_CORK, binds_anywhere
-from simnet.kernel.ip_options import OPTIONS_MAX
+from simnet.kernel.idle_options import NO_PORT, UDP_CORK, binds_anywhere
 from simnet.kernel.messages import (
     AF_INET6,
     MSG_DONTROUTE,
@@ -39,7 +37,7 @@ from simnet.kernel.messages import (
     SOCK_DGRAM,
     check_zerocopy,
 )
-from simnet.kernel.options import IPPROTO_IPV6, IPPROTO_UDP, SNDBUF_DEFAULT, SO_BROADCAST, SO_SNDBUF, SOL_SOCKET
+from simnet.kernel.options import IPPROTO_UDP, SNDBUF_DEFAULT, SO_BROADCAST, SOL_SOCKET
 from simnet.kernel.packed_options import go_by_scope, is_elsewhere, with_link
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import SPACE_NEWS
@@ -50,14 +48,6 @@ from simnet.kernel.states import CLOSED, ESTABLISHED, SHUT_SEND
 if TYPE_CHECKING:
     from simnet.kernel.stack import Stack
 
-PAYLOAD_MAX: Final = 65507  # 65535 less the headers of IPv4 and UDP (K-088)
-PAYLOAD_MAX_V6: Final = 65527  # the length field of IPv6 does not count its own header
-UNFRAGMENTED_V6: Final = 65488  # the MTU of loopback less the headers of IPv6 and UDP
-ALWAYS_FITS: Final = PAYLOAD_MAX - OPTIONS_MAX
-WHOLE_V6: Final = (IPPROTO_IPV6, IPV6_DONTFRAG)
-MTU_DISCOVERY_V6: Final = (IPPROTO_IPV6, IPV6_MTU_DISCOVER)
-KEEPS_WHOLE: Final = (2, 3, 4)  # IPV6_PMTUDISC_DO, _PROBE and _INTERFACE
-SEND_BUFFER: Final = (SOL_SOCKET, SO_SNDBUF)
 LOCK_ADDRESS: Final = 1
 MANY_ADDRESS: Final = 2  # it is bound to an address of several hosts, which nothing comes from
 FOREIGN_ADDRESS: Final = 4  # or to one of another host, by IP_FREEBIND
@@ -67,13 +57,14 @@ NOWHERE: Final = (inet.LOOPBACK_BROADCAST, 0)  # as if sent by the way to one ho
 
 
 class Corked(NamedTuple):
-    """A datagram that is not sent yet: what there is of it, for whom, as what, and the memory it takes."""
+    """A datagram that is not sent yet: what there is of it, for whom, as what, the memory it takes, and how long it may be."""
 
     payload: bytes
     target: Endpoint
     marks: Marks | None
     source: str | None
     memory: int
+    rule: bool  # see length_rule
 
 
 class DatagramSender(File):
@@ -287,13 +278,14 @@ class DatagramSender(File):
             self._may_send_to(target, flags)
         payload = bytes(data)
         size = len(payload)
-        if size > ALWAYS_FITS and self._check_length(payload, target, None):
-            flags |= MSG_PROBE
+        if size > ALWAYS_FITS:
+            check_length(self, size, target, None, length_rule(self, ":" in target[0]))
         # MSG_PROBE looks the way up, sends nothing, and asks for no buffer, where a state is looked at.
         if not flags & MSG_PROBE:
             if self.error or self.shut:
                 self._check_state(local[0], target)
-            self._emit(local, target, payload)
+            if size <= ALWAYS_FITS or not is_lost(self, target, payload):
+                self._emit(local, target, payload)
         return size
 
     def _send_in_full(
@@ -319,20 +311,22 @@ class DatagramSender(File):
                 data = b""  # it adds nothing
             whole = corked.payload + bytes(data)
             try:
-                self._check_length(whole, target, corked.marks)  # it needs no new buffer, where a state is looked at
+                check_length(
+                    self, len(whole), target, corked.marks, corked.rule
+                )  # no new buffer, where a state is looked at
             except OSError:
                 self.wake(SPACE_NEWS)  # what was collected has given its memory back
                 raise
             marks = corked.marks or PLAIN
             marks = marks._replace(pages=marks.pages + len(data))
-            more = Corked(whole, target, marks, corked.source, corked.memory + len(data))
+            more = Corked(whole, target, marks, corked.source, corked.memory + len(data), corked.rule)
         else:
             more = self._begin(payload, flags, address, ancillary, collects)
             if flags & MSG_PROBE:
                 return len(payload)
         if collects:
             self.corked = more
-        else:
+        elif not is_lost(self, more.target, more.payload):
             self._emit(local, more.target, more.payload, more.marks, more.source)
         return len(payload)
 
@@ -369,14 +363,16 @@ class DatagramSender(File):
             # IPv4 has one place for where a socket sends. connect() writes it, so does who begins to collect: and what a
             # connected socket sends from then on goes there, until it is connected again.
             self.flow = target
+        rule = length_rule(self, six)
         if not flags & MSG_PROBE:
-            self._check_length(payload, target, marks)
+            check_length(self, len(payload), target, marks, rule)
             self._check_state(source or self._autobind()[0], target)
         if collects:  # the first part has the marks of all, but for the TTL of IPv4
             marks = marks or now or PLAIN
         says = marks or now or PLAIN
         paged = len(payload) if says.segment else 0  # nothing but headers lies in its buffer
-        return Corked(payload, target, marks, source, memory_of(len(payload) - paged, six, len(says.options)) + paged)
+        memory = memory_of(len(payload) - paged, six, len(says.options)) + paged
+        return Corked(payload, target, marks, source, memory, rule)
 
     def _way(self, target: Endpoint, flags: int) -> Endpoint:
         """Where a connected socket sends: to *target*, its peer, or where an IPv4 socket last collected for.
@@ -396,36 +392,6 @@ class DatagramSender(File):
             self.rerouted = False
             return target
         return flow
-
-    def _check_length(self, payload: bytes, target: Endpoint, marks: Marks | None) -> bool:
-        """EMSGSIZE for what is too long; True for what goes and arrives nowhere."""
-        size = len(payload)
-        if size <= ALWAYS_FITS:
-            return False
-        if marks is None:
-            marks = marks_of(self.options, ":" in target[0]) or PLAIN
-        limit = PAYLOAD_MAX - len(marks.options)
-        options = self.options or {}
-        if ":" in target[0]:
-            whole = marks.whole or options.get(WHOLE_V6) or options.get(MTU_DISCOVERY_V6) in KEEPS_WHOLE
-            limit = UNFRAGMENTED_V6 if whole and not marks.segment else PAYLOAD_MAX_V6
-        if size > limit:
-            if (
-                size == PAYLOAD_MAX + 1 == limit + 1
-                and inet.is_loopback(target[0])
-                and one_too_long(self, target, payload)
-            ):
-                return True
-            if keeps_errors(self, target):
-                keep_too_long(self, target, marks)
-            raise socket_error(EMSGSIZE)
-        if (
-            limit == PAYLOAD_MAX_V6
-            and size > UNFRAGMENTED_V6
-            and 2 * options.get(SEND_BUFFER, SNDBUF_DEFAULT) < memory_of(UNFRAGMENTED_V6, True)
-        ):
-            raise socket_error(ENOBUFS)  # the first fragment may be of any size, and the second finds no room
-        return False
 
     def _check_state(self, source: str, target: Endpoint) -> None:
         if (source[:4] == "127." or self.locks & FOREIGN_ADDRESS) and not inet.is_group(target[0]):

@@ -225,13 +225,17 @@ class TcpSocket(Stream):
     def went_with_syn(self, data: bytes) -> int:
         """How many bytes of *data* a SYN took along that needs no cookie: TCP_FASTOPEN_NO_COOKIE.
 
-        No listener here takes them from it, so they come again once it is answered; what is refused is lost.
+        No listener here takes them from it, so they come again once it is answered, though shutdown() has ended what a
+        program may send; what is refused is lost.
         """
         if self.state == SYN_SENT:
             not_modelled("MSG_FASTOPEN without a cookie, over a link")
         early = data[:EARLY_MAX] if self.option(IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE) else b""
         if early and self.state == ESTABLISHED:
+            ended = self.shut & SHUT_SEND
+            self.shut ^= ended
             self.send(early)
+            self.shut |= ended
         return len(early)
 
     def _open(self, address: Sequence[Any]) -> None:

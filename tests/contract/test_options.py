@@ -1005,6 +1005,21 @@ def test_k010_fast_open_without_a_cookie_sends_at_once(world: World, timeout: fl
     world.gives("EINPROGRESS", empty.sendto, b"", socket.MSG_FASTOPEN, listener.getsockname())
 
 
+@pytest.mark.parametrize("how", [socket.SHUT_WR, socket.SHUT_RDWR])
+def test_k010_what_goes_with_a_syn_goes_after_shutdown_too(world: World, how: int) -> None:
+    """The SYN is the kernel's; that the program has shut the socket before is looked at by its next send."""
+    listener = world.listener()
+    sock = world.socket()
+    sock.setsockopt(TCP, 34, 1)  # TCP_FASTOPEN_NO_COOKIE
+    world.gives("ENOTCONN", sock.shutdown, how)
+    assert sock.sendto(b"early", socket.MSG_FASTOPEN, listener.getsockname()) == 5
+    world.gives("EPIPE", sock.send, b"late")
+    server = world.accept(listener)
+    world.readable(server)
+    assert server.recv(20) == b"early"
+    world.gives("EAGAIN", server.recv, 20)
+
+
 @pytest.mark.parametrize(("ip", "after"), [("127.0.0.1", "ENOTCONN"), ("::1", 65536)])
 def test_k131_a_dead_socket_that_is_bound_anew_forgets_its_route_over_ipv4(world: World, ip: str, after: Any) -> None:
     sock, peer = world.pair(ip)

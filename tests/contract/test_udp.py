@@ -288,6 +288,34 @@ def test_k088_a_packet_as_long_as_the_link_takes_is_lost_or_too_long_for_its_way
     assert (len(begun), report[:12]) == (520, struct.pack("=IBBBxI", errno.EMSGSIZE, 2, 3, 4, 65535))
 
 
+def test_k089_what_is_collected_may_be_as_long_as_when_it_was_begun(world: World) -> None:
+    """IP_MTU_DISCOVER says at the first part what a packet may have, and at each whether that is the end of it."""
+    discover, more = (socket.IPPROTO_IP, 10), socket.MSG_MORE
+    probe, interface, dont = 3, 4, 0
+    for begun, later, told in ((dont, probe, 65535), (probe, dont, 65536), (5, dont, 65536), (2, interface, 65535)):
+        one, _ = pair(world)
+        one.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
+        one.setsockopt(*discover, begun)
+        assert one.send(bytes(40_000), more) == 40_000
+        one.setsockopt(*discover, later)
+        world.gives("EMSGSIZE", one.send, bytes(40_000))
+        _, ((_, _, report),), *_ = one.recvmsg(1, 1000, socket.MSG_ERRQUEUE)
+        assert report[:12] == struct.pack("=IBBBxI", errno.EMSGSIZE, 1, 0, 0, told)
+    for begun, later, told in ((probe, probe, "EMSGSIZE"), (interface, probe, "EMSGSIZE"), (probe, interface, 0)):
+        one, two = pair(world)
+        one.setsockopt(*discover, begun)
+        assert one.send(bytes(65508), more) == 65508
+        one.setsockopt(*discover, later)
+        assert one.send(b"", more) == 0
+        world.gives(told, one.send, b"")
+        assert world.error(one) == str(told)
+        world.gives("EAGAIN", two.recv, 70_000)
+        one.setsockopt(*discover, begun)
+        assert one.send(bytes(65508), more) == 65508
+        one.setsockopt(*discover, dont)
+        world.gives("EMSGSIZE", one.send, b"")
+
+
 def test_k088_the_wildcard_of_ipv6_means_ipv4_to_who_is_bound_there_and_ipv4_looks_at_the_length_first(
     world: World,
 ) -> None:

@@ -630,3 +630,52 @@ def test_k131_an_empty_datagram_is_peeked_at_once_by_who_keeps_his_place(world: 
     reader.setsockopt(SOL, SO_PEEK_OFF, 0)
     world.gives("EAGAIN", reader.recv, 9, socket.MSG_PEEK)
     world.gives(b"", reader.recv, 9)
+
+
+@pytest.mark.parametrize("parts", [(65489,), (40_000, 40_000)])
+def test_k131_who_asks_for_it_reads_once_how_long_a_datagram_may_be(world: World, parts: tuple[int, ...]) -> None:
+    """Instead of a datagram, and no poller tells of it; only where IPV6_DONTFRAG keeps a datagram in one piece."""
+    here, there = bound(world, 6), bound(world, 6)
+    here.connect(there.getsockname())
+    asks, whole = (IPV6, 60), (IPV6, 62)  # IPV6_RECVPATHMTU, IPV6_DONTFRAG
+    there.connect(here.getsockname())
+
+    def too_long() -> None:
+        for size in parts[:-1]:
+            assert here.send(bytes(size), MORE) == size
+        world.gives("EMSGSIZE", here.send, bytes(parts[-1]))
+
+    here.setsockopt(*whole, 1)
+    too_long()  # nobody has asked
+    here.setsockopt(*asks, 1)
+    world.gives("EAGAIN", here.recvmsg, 9, 99)
+    too_long()
+    too_long()
+    assert there.send(b"waits") == 5
+    world.readable(here)
+    name = struct.pack("=H6x", socket.AF_INET6) + socket.inet_pton(socket.AF_INET6, "::1") + bytes(4)
+    told = (IPV6, 61, name + struct.pack("=I", 65536))  # IPV6_PATHMTU
+    assert here.recvmsg(9, 99) == (b"", [told], 0, ("::1", 0, 0, 0))
+    assert here.recv(9) == b"waits"
+    world.ready(here, "OUT")
+    too_long()
+    here.setsockopt(*asks, 0)
+    world.gives("EAGAIN", here.recv, 9)
+    here.setsockopt(*asks, 1)
+    assert here.recvfrom(9) == (b"", ("::1", 0, 0, 0))
+    here.setsockopt(*whole, 0)
+    here.setsockopt(IPV6, 23, 2)  # IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO
+    world.gives("EMSGSIZE", here.send, bytes(65489))
+    world.gives("EAGAIN", here.recv, 9)
+
+
+def test_k131_that_a_datagram_stays_whole_is_asked_at_its_first_part(world: World) -> None:
+    here, there = bound(world, 6), bound(world, 6)
+    here.connect(there.getsockname())
+    for at_first, at_last, said in ((1, 0, "EMSGSIZE"), (0, 1, 25_500)):
+        here.setsockopt(IPV6, 62, at_first)
+        assert here.send(bytes(40_000), MORE) == 40_000
+        here.setsockopt(IPV6, 62, at_last)
+        world.gives(said, here.send, bytes(25_500))
+    world.readable(there)
+    assert len(there.recv(70_000)) == 65_500
