@@ -23,7 +23,7 @@ INT = struct.Struct("=i")
 KNOWN = (SIOCINQ, SIOCOUTQ, SIOCATMARK, SIOCOUTQNSD)
 FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC = 0x5450, 0x5451, 0x5421, 0x5452
 SET_OWNER, GET_OWNER = (0x8901, 0x8902), (0x8903, 0x8904)  # FIOSETOWN, SIOCSPGRP; FIOGETOWN, SIOCGPGRP
-STAMPS = (0x8906, 0x8907)  # SIOCGSTAMP, SIOCGSTAMPNS: when the last packet came, which no stream is told
+STAMPS = (0x8906, 0x8907)  # SIOCGSTAMP, SIOCGSTAMPNS: when the last packet came, if any: no stream is told
 FIGETBSZ, BLOCK_SIZE = 2, 4096
 FS_IOC_FIEMAP = 0xC020660B
 PRIVILEGED = frozenset(
@@ -106,7 +106,7 @@ def _answer(process: Process, number: int, file: Any, request: int, argument: An
         told = link_request(process.machine, file, request, bytes(_bytes(argument)))
         if told is not None:
             return told
-    if request in STAMPS and file.type == SOCK_STREAM:
+    if request in STAMPS and (file.family == AF_UNIX or file.type == SOCK_STREAM or file.inbox is None):
         raise socket_error(errno.ENOTTY if file.family == AF_UNIX else errno.ENOENT)
     if request not in KNOWN:
         raise refused(process, f"ioctl(request {request:#x})")

@@ -276,7 +276,10 @@ def test_k133_an_epoll_has_no_requests_of_sockets(world: World) -> None:
     for sock, answer in (
         (world.socket(), "ENOENT"),
         (world.socket(socket.AF_INET6), "ENOENT"),
+        (world.socket(socket.AF_INET, socket.SOCK_DGRAM), "ENOENT"),
         (world.socket(socket.AF_UNIX), "ENOTTY"),
+        (world.socket(socket.AF_UNIX, socket.SOCK_DGRAM), "ENOTTY"),
+        (world.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET), "ENOTTY"),
     ):
         for request in (SIOCGSTAMP, SIOCGSTAMPNS):
             world.gives(answer, fcntl.ioctl, sock, request, bytes(16))
