@@ -15,7 +15,7 @@ from simnet.calls.descriptors import socket_of
 from simnet.kernel.datagram_memory import PAGE
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
-from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, SOCK_STREAM
+from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_MORE, SOCK_STREAM
 from simnet.kernel.readiness import ERR, OUT
 from simnet.socket import Socket
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["splice"]
 
-SPLICE_F_NONBLOCK = 2
+SPLICE_F_NONBLOCK, SPLICE_F_MORE = 2, 4
 F_GETPIPE_SZ = 1032
 WRONG_WAYS = (os.O_WRONLY, os.O_RDONLY)  # how what is read from, and what is written to, must not have been opened
 
@@ -67,7 +67,9 @@ def splice(scheduler: Scheduler, original: Callable[..., int], arguments: Any, o
     if other is not None or isinstance(target if pipe is source else source, Epoll):
         raise socket_error(errno.EINVAL)
     nonblocking = bool(flags & SPLICE_F_NONBLOCK) or not os.get_blocking(pipe.fd)
-    return (_out_of if pipe is source else _into)(scheduler, pipe, dst if pipe is source else src, count, nonblocking)
+    if pipe is source:
+        return _out_of(scheduler, pipe, dst, count, nonblocking, MSG_MORE if flags & SPLICE_F_MORE else 0)
+    return _into(scheduler, pipe, src, count, nonblocking)
 
 
 def _asked(
@@ -119,7 +121,7 @@ def _held(pipe: Pipe) -> int:
     return int(struct.unpack("=i", fcntl.ioctl(pipe.fd, termios.FIONREAD, bytes(4)))[0])
 
 
-def _out_of(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bool) -> int:
+def _out_of(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bool, more: int) -> int:
     pipes: Any = scheduler.pipes
     if not nonblocking:
         pipes.wait_for(scheduler, pipe, reading=True)
@@ -132,7 +134,7 @@ def _out_of(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: 
     sent = 0
     try:
         with socket_of(scheduler.current, fd) as sock:
-            sent = Socket.send(sock, data[:count], MSG_DONTWAIT if nonblocking else 0)
+            sent = Socket.send(sock, data[:count], more | (MSG_DONTWAIT if nonblocking else 0))
     finally:
         if sent < len(data):
             _put_back(pipe, data[sent:])

@@ -51,6 +51,22 @@ def test_k133_what_lies_in_a_pipe_goes_into_a_connection(world: World, pipe: Pip
     assert os.splice(reader, here.fileno(), 9) == 0
 
 
+def test_k133_more_of_a_splice_holds_back_as_that_of_a_send(world: World, pipe: Pipe) -> None:
+    reader, writer = pipe
+    here, there = world.pair()
+    one, two = (world.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    two.bind((world.ip, 0))
+    one.connect(two.getsockname())
+    unix, its_peer = pair(world)
+    for sender, receiver, at_once in ((here, there, "EAGAIN"), (one, two, "EAGAIN"), (unix, its_peer, b"be")):
+        os.write(writer, b"begun")
+        assert os.splice(reader, sender.fileno(), 2, flags=os.SPLICE_F_MORE) == 2
+        world.gives(at_once, receiver.recv, 9)
+        assert os.splice(reader, sender.fileno(), 9) == 3
+        world.readable(receiver)
+        world.gives(b"gun" if sender is unix else b"begun", receiver.recv, 9)
+
+
 def test_k133_what_has_come_goes_into_a_pipe(world: World, pipe: Pipe) -> None:
     reader, writer = pipe
     here, there = world.pair()
