@@ -203,6 +203,12 @@ class SimulatedBackend:
 
     def _made(self, *ends: int) -> None:
         scheduler = self._scheduler
+        try:
+            scheduler.current.descriptors.reserve()
+        except OSError:  # EMFILE
+            for fd in ends:
+                os.close(fd)
+            raise
         if scheduler.pipes is None:
             scheduler.pipes = Pipes()
         scheduler.pipes.made(ends)

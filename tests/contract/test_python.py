@@ -705,8 +705,6 @@ def test_k131_switches_are_stored_as_0_or_1_and_answers_are_cut(world: World) ->
 def no_more_descriptors(world: World) -> Iterator[None]:
     """The process may open no further descriptor inside the block."""
     if world.name == "kernel":
-        import os
-
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         highest = os.dup(0)
         os.close(highest)
@@ -739,6 +737,9 @@ def test_k132_without_descriptors_accept_fails_and_the_connection_stays(world: W
         world.gives("EMFILE", socket.socket)
         world.gives("EMFILE", socket.socketpair)
         world.gives("EMFILE", client.dup)
+        world.gives("EMFILE", os.pipe)
+        world.gives("EMFILE", os.eventfd, 0)
+        world.gives("EMFILE", select.epoll)
         world.gives("EMFILE", listener.accept)
         told = _told_by_poll(listener)
     assert told == "IN"
@@ -748,8 +749,6 @@ def test_k132_without_descriptors_accept_fails_and_the_connection_stays(world: W
 
 
 def _told_by_poll(sock: Any) -> str:
-    import select
-
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return "IN" if poll.poll(0) else "0"
