@@ -93,9 +93,22 @@ class Pool:
     """Of one program: at most *most* pieces of work are done side by side, and who comes later waits in line.
 
     *begin* is called first in each of its threads; *broken* is told of an exception there. *prefix* begins their names.
+    For *daemons* the program does not wait when it ends.
     """
 
-    __slots__ = ("most", "at_work", "line", "prefix", "refuses", "_begin", "_broken", "_begun", "_free", "_threads")
+    __slots__ = (
+        "most",
+        "at_work",
+        "line",
+        "prefix",
+        "daemons",
+        "refuses",
+        "_begin",
+        "_broken",
+        "_begun",
+        "_free",
+        "_threads",
+    )
 
     def __init__(
         self,
@@ -103,11 +116,13 @@ class Pool:
         prefix: str = "",
         begin: Callable[[], Any] | None = None,
         broken: Callable[[], BaseException] | None = None,
+        daemons: bool = False,
     ) -> None:
         self.most = most
         self.at_work: dict[Process, None] = {}
         self.line: deque[Work] = deque()
         self.prefix = prefix
+        self.daemons = daemons
         self.refuses: Callable[[], BaseException] | None = None  # makes what more work is refused with
         self._begin = begin
         self._broken = broken
@@ -127,7 +142,7 @@ class Pool:
             finally:
                 loop_given_back(loop)
         elif len(self.at_work) < self.most:
-            spawn(called(work.function, work.arguments), self._serve, work)
+            spawn(called(work.function, work.arguments), self._serve, work, daemon=self.daemons)
         else:
             self.line.append(work)
 
@@ -147,7 +162,7 @@ class Pool:
         number = heappop(self._free) if self._free else len(self.at_work)
         self.at_work[me] = None
         if number not in self._threads:
-            self._threads[number] = Known(f"{self.prefix}_{number}", me.ident)
+            self._threads[number] = Known(f"{self.prefix}{number}", me.ident)
         me.thread = known = self._threads[number]
         me.ident = known.ident
         try:

@@ -102,7 +102,7 @@ def task_places(frame: FrameType) -> list[str]:
     loop = _loop_of(frame)
     if loop is not None:
         return _places(task.get_coro() for task in sys.modules["asyncio"].all_tasks(loop))
-    runner = _local_of(frame, "trio._core._run", "run", "runner")
+    runner = _trios_runner(frame)
     return [] if runner is None else _places(task.coro for task in runner.tasks)
 
 
@@ -110,7 +110,9 @@ def tasks_at_once(frame: FrameType) -> str:
     """Where those of its tasks stand that are to go on in this turn of the loop, the first few of them."""
     ready = getattr(_loop_of(frame), "_ready", ())
     owners: list[Any] = [getattr(getattr(handle, "_callback", None), "__self__", None) for handle in ready]
-    return in_short(_places(owner.get_coro() for owner in owners if hasattr(owner, "get_coro")))
+    coroutines = [owner.get_coro() for owner in owners if hasattr(owner, "get_coro")]
+    coroutines += [task.coro for task in getattr(_trios_runner(frame), "runq", ())]
+    return in_short(_places(coroutines))
 
 
 def in_short(places: Sequence[str]) -> str:
@@ -122,6 +124,11 @@ def in_short(places: Sequence[str]) -> str:
 def _loop_of(frame: FrameType) -> Any:
     """The asyncio loop that *frame* was called in."""
     return _local_of(frame, "asyncio.base_events", "run_forever", "self")
+
+
+def _trios_runner(frame: FrameType) -> Any:
+    """What runs trio's tasks where *frame* was called."""
+    return _local_of(frame, "trio._core._run", "run", "runner")
 
 
 def _local_of(frame: FrameType, module: str, function: str, name: str) -> Any:

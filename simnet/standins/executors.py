@@ -70,7 +70,7 @@ class _Submitted(Work):
 
 def _pool_of_executor(executor: Any) -> Pool:
     begin, arguments = executor._initializer, executor._initargs
-    prefix = executor._thread_name_prefix
+    prefix = f"{executor._thread_name_prefix}_"
     return Pool(executor._max_workers, prefix, begin and partial(begin, *arguments), _broken)
 
 
@@ -108,7 +108,7 @@ def _run_in_executor(self: Any, executor: Any, func: Any, *args: Any) -> Any:
     self._check_default_executor()
     future = self.create_future()
     work = Work(func, args, {}, future)
-    world.give(self, work, partial(Pool, WORKERS, "asyncio"))
+    world.give(self, work, partial(Pool, WORKERS, "asyncio_"))
     _tell_loop(self, work)
     return future
 
@@ -170,7 +170,7 @@ def _do(self: Any, task: Any) -> None:
     if world is None or self._quit.isSet:
         _originals["do"](self, task)
     else:  # it tells its reactor what came of it, as from a thread
-        world.give(self, Work(task, (), {}), Pool)
+        world.give(self, Work(task, (), {}), partial(Pool, prefix="PoolThread-twisted.internet.reactor-"))
 
 
 async def _run_sync_in_worker_thread(
@@ -189,7 +189,7 @@ async def _run_sync_in_worker_thread(
             context.run(in_no_library, None)
         loop = sys.modules["asyncio"].get_running_loop()
         work = Work(context.run, (func, *args), {}, loop.create_future())
-        world.give(cls, work, partial(Pool, prefix="AnyIO worker thread"))
+        world.give(cls, work, partial(Pool, prefix="AnyIO worker thread_"))
         if work.done:
             future = work.future
             work.settle(future)

@@ -123,7 +123,7 @@ def _signal_standin(original: Any) -> Callable[..., Any]:
         if own is not None and args[:1] != (SIGINT,):
             return own("signal", original, *args)
         give_back()
-        before = original(*args)
+        before = original(*args) if own is None else own("signal", original, *args)  # which a thread is refused
         if args[0] == SIGINT:
             _in_place = False
         return before

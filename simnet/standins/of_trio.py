@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial, wraps
 from math import inf
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 from simnet.eventloops import Left, bury
@@ -23,6 +23,8 @@ from simnet.standins import whose
 from simnet.threads import Pool, Work
 
 __all__ = ["place", "unplace"]
+
+_DEAF = SimpleNamespace(firstiter=None, finalizer=bool)  # hooks that do nothing
 
 _changes: list[tuple[Any, str, Any]] = []  # whose attribute, its name, and what was there; nothing if it had none
 
@@ -49,23 +51,56 @@ def _get_events(original: Any, self: Any, timeout: float) -> Any:
     try:
         return original(self, timeout)
     except BaseException:  # the process is ended here, or a verdict ends the run: nobody goes on
-        _bury(runner, sys._getframe())
+        _end_run(sys._getframe())
         raise
 
 
-def _bury(runner: Any, frame: FrameType | None) -> None:
-    """End the tasks of *runner* where they are, and the run they are in, which is somewhere below *frame*, without complaint."""
+def _end_run(frame: FrameType | None) -> None:
+    """End the run of trio's that is somewhere below *frame*, without complaint."""
     while frame is not None and not (frame.f_code.co_name == "run" and "gen" in frame.f_locals):
         frame = frame.f_back
+    if frame is not None:
+        with warnings.catch_warnings():  # of a run that was abandoned
+            warnings.simplefilter("ignore", RuntimeWarning)
+            frame.f_locals["gen"].close()
+
+
+def _close(original: Any, self: Any) -> None:
+    """A run is over, and had tasks yet where it was ended, or Ctrl-C was heard in trio's own code: end them where they are."""
+    if not self.tasks or whose.world() is None:
+        original(self)
+        return
+    generators = sorted(self.asyncgens.alive, key=lambda each: str(each.__qualname__))
+    with warnings.catch_warnings():  # of what `finally` code would still have awaited, and closed
+        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore", ResourceWarning)
+        _end_tasks(self)
+        for each in generators:
+            _end_generator(each)
+        original(self)
+    self.asyncgens.foreign.update(map(id, generators))
+    self.asyncgens.prev_hooks = _DEAF  # which is told when those are collected that are none of trio's
+
+
+def _end_tasks(runner: Any) -> None:
+    context: Any = sys.modules["trio._core._run"].GLOBAL_RUN_CONTEXT
     tasks = sorted(runner.tasks, key=hash, reverse=True)  # children before their parents
     nurseries = [nursery for task in tasks for nursery in task._child_nurseries]
-    with warnings.catch_warnings():  # of what `finally` code would still have awaited, and of a run that was abandoned
-        warnings.simplefilter("ignore", RuntimeWarning)
-        bury(Left([task.coro for task in tasks], []))
-        if frame is not None:
-            frame.f_locals["gen"].close()
+    for task in tasks:
+        context.task = task  # cancel scopes that are left ask for it
+        bury(Left([task.coro], []))
     for nursery in nurseries:
         nursery._children.clear()  # which it would miss when it is collected
+
+
+def _end_generator(generator: Any) -> None:
+    """End it where it is, and what it waits for: before Python 3.13 that does not hear of the end of a task, nor of the generator's."""
+    if not generator.ag_running:
+        try:
+            generator.aclose().send(None)
+        except BaseException:  # noqa: BLE001  # it has ended, and nobody is left to be told how
+            return
+    bury(Left([generator.ag_await] if hasattr(generator.ag_await, "close") else [], []))
 
 
 def _number_of(task: Any) -> int:
@@ -90,7 +125,7 @@ def _start_thread_soon(
     work.tell = partial(_deliver, deliver)
     give = getattr(world, "give", None)
     if give is not None:
-        give(type(self), work, partial(Pool, prefix="Trio thread"))
+        give(type(self), work, partial(Pool, prefix="Trio thread ", daemons=True))
     else:  # a world of real threads: one that waits for more work would outlive it
         threading.Thread(target=work.run, name="Trio thread", daemon=True).start()
 
@@ -122,6 +157,7 @@ def place() -> None:
     _put(run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
     _put(getattr(run, "Task", None), "__hash__", _number_of)  # they stand in sets
     _put_method(getattr(run, "TheIOManager", None), "get_events", _get_events)
+    _put_method(getattr(run, "Runner", None), "close", _close)
     _put(sockets, "type", _type)
     _put_method(getattr(sockets, "_SocketType", None), "_nonblocking_helper", _nonblocking_helper)
     _put_method(getattr(threads, "ThreadCache", None), "start_thread_soon", _start_thread_soon)

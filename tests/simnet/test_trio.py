@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gc
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +193,55 @@ def test_a_task_that_sleeps_in_its_thread_is_warned_of_with_what_trio_has_instea
             net.host("server").run(trio.run, main)
 
 
+def test_its_threads_have_their_own_names_and_the_program_does_not_wait_for_one_that_was_left() -> None:
+    known: list[threading.Thread] = []
+
+    async def main() -> None:
+        await trio.to_thread.run_sync(lambda: known.append(threading.current_thread()))
+        with trio.move_on_after(1):
+            await trio.to_thread.run_sync(time.sleep, 1000, abandon_on_cancel=True)
+
+    with simnet.Network() as net:
+        net.host("server").run(trio.run, main)
+        assert net.time < 2
+    assert re.fullmatch(r"Trio thread \d+", known[0].name)
+    assert known[0].daemon
+
+
+def test_it_runs_in_a_thread_of_a_program_too() -> None:
+    spent: list[float] = []
+
+    async def nap() -> None:
+        began = trio.current_time()
+        await trio.sleep(5)
+        spent.append(trio.current_time() - began)
+
+    def program() -> None:
+        with pytest.raises(ValueError, match="main thread"):
+            signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
+        trio.run(nap)
+
+    with simnet.Network():
+        thread = threading.Thread(target=program)
+        thread.start()
+        thread.join()
+    assert spent == [pytest.approx(5)]
+
+
+def test_tasks_that_yield_and_never_wait_are_told_by_their_lines() -> None:
+    async def spin() -> None:
+        while True:
+            await trio.sleep(0)
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(spin)
+
+    with pytest.raises(BaseException, match=r"wait for nothing: test_trio\.py:\d+ in spin\."), simnet.Network() as net:
+        net.host("server").run(trio.run, main)
+
+
 # --- many, and always the same ---------------------------------------------------------------------------------------
 
 
@@ -270,19 +323,15 @@ def test_beside_a_program_of_asyncio_each_has_its_own_loop_and_its_own_generator
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_is_ended_wherever_it_stands_complains_of_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+@contextmanager
+def in_silence(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Within, nothing is said: no warning, no error in what is collected, no word on any output."""
     said: list[Any] = []
     before, sys.unraisablehook = sys.unraisablehook, said.append
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            with simnet.Network() as net:
-                host = net.host("server")
-                host.spawn(serve)
-                trio.run(ask)
-                host.crash()
-                host.restart()
-                host.spawn(serve)
+            yield
             gc.collect()
     finally:
         sys.unraisablehook = before
@@ -312,6 +361,84 @@ def test_where_a_program_is_ended_a_task_ends_behind_those_that_it_began() -> No
         net.run(1)
         net.host("server").crash()
     assert told == ["second", "first", "main"]
+
+
+def test_a_server_that_is_ended_wherever_it_stands_complains_of_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with in_silence(capfd), simnet.Network() as net:
+        host = net.host("server")
+        host.spawn(serve)
+        trio.run(ask)
+        host.crash()
+        host.restart()
+        host.spawn(serve)
+
+
+async def ticks(pause: float) -> Any:
+    try:
+        while True:
+            yield 1
+            await trio.sleep(pause)
+    finally:
+        await trio.sleep(1)
+
+
+async def linger() -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(5)
+
+
+@pytest.mark.parametrize("pause", [0, 1000], ids=["in-its-task", "in-its-generator"])
+def test_one_that_waits_in_its_finally_code_and_in_its_generators_is_ended_in_silence(
+    pause: float, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(linger)
+            nursery.start_soon(trio.to_thread.run_sync, time.sleep, 1000)
+            async for _ in ticks(pause):
+                await trio.sleep(1)
+
+    with in_silence(capfd):
+        with simnet.Network() as net:
+            host = net.host("server")
+            host.spawn(trio.run, main)
+            net.sleep(2.5)
+            host.crash()
+            host.restart()
+            host.spawn(trio.run, main)
+            net.sleep(2.5)
+        del host, net
+
+
+def test_a_run_that_breaks_off_in_trios_own_code_is_ended_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
+    class Broken(trio.abc.Clock):  # type: ignore[misc]
+        """A clock that Ctrl-C hits at the fifth look."""
+
+        looks = 0
+
+        def start_clock(self) -> None:
+            pass
+
+        def current_time(self) -> float:
+            self.looks += 1
+            if self.looks == 5:
+                raise KeyboardInterrupt
+            return self.looks
+
+        def deadline_to_sleep_time(self, deadline: float) -> float:
+            return deadline - self.current_time()
+
+    async def main() -> None:
+        async with await trio.open_tcp_stream("server", 7), trio.open_nursery() as nursery:
+            nursery.start_soon(linger)
+
+    with in_silence(capfd), simnet.Network() as net:
+        net.host("server").spawn(serve)
+        with pytest.raises(trio.TrioInternalError):
+            trio.run(main, clock=Broken())
 
 
 def test_outside_of_a_run_it_is_what_it_was() -> None:
