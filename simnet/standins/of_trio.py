@@ -12,11 +12,13 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial, wraps
+from itertools import count
 from math import inf
 from types import FrameType, SimpleNamespace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from simnet.eventloops import Left, bury
 from simnet.standins import whose
@@ -70,7 +72,7 @@ def _close(original: Any, self: Any) -> None:
     if not self.tasks or whose.world() is None:
         original(self)
         return
-    generators = sorted(self.asyncgens.alive, key=lambda each: str(each.__qualname__))
+    generators = list(self.asyncgens.alive)
     with warnings.catch_warnings():  # of what `finally` code would still have awaited, and closed
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.simplefilter("ignore", ResourceWarning)
@@ -101,6 +103,39 @@ def _end_generator(generator: Any) -> None:
         except BaseException:  # noqa: BLE001  # it has ended, and nobody is left to be told how
             return
     bury(Left([generator.ag_await] if hasattr(generator.ag_await, "close") else [], []))
+
+
+class _InOrder:
+    """Generators in the order in which they began, which goes on while they are collected."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        self._held: WeakValueDictionary[int, Any] = WeakValueDictionary()
+
+    def add(self, generator: Any) -> None:
+        self._held[next(self._numbers)] = generator
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._held.values()))
+
+
+class _Set(dict[Any, None]):
+    """What its module of generators calls ``set``: one that is gone through in the order in which it was filled."""
+
+    def __init__(self, members: Iterable[Any] = ()) -> None:
+        super().__init__(dict.fromkeys(members))
+
+    def add(self, member: Any) -> None:
+        self[member] = None
+
+    def update(self, members: Iterable[Any]) -> None:  # type: ignore[override]
+        super().update(dict.fromkeys(members))
+
+
+def _install_hooks(original: Any, self: Any, runner: Any) -> None:
+    original(self, runner)
+    if whose.world() is not None:
+        self.alive = _InOrder()
 
 
 def _number_of(task: Any) -> int:
@@ -151,13 +186,16 @@ def place() -> None:
     trio: Any = sys.modules.get("trio")
     if _changes or not hasattr(trio, "run"):  # already, or it is only being loaded
         return
-    run, sockets, threads = (
-        sys.modules.get(f"trio.{each}") for each in ("_core._run", "_socket", "_core._thread_cache")
+    run, sockets, threads, generators = (
+        sys.modules.get(f"trio.{each}") for each in ("_core._run", "_socket", "_core._thread_cache", "_core._asyncgens")
     )
     _put(run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
     _put(getattr(run, "Task", None), "__hash__", _number_of)  # they stand in sets
     _put_method(getattr(run, "TheIOManager", None), "get_events", _get_events)
     _put_method(getattr(run, "Runner", None), "close", _close)
+    _put_method(getattr(generators, "AsyncGenerators", None), "install_hooks", _install_hooks)
+    _put(generators, "set", _Set)
+    _put(generators, "_ASYNC_GEN_SET", _Set)
     _put(sockets, "type", _type)
     _put_method(getattr(sockets, "_SocketType", None), "_nonblocking_helper", _nonblocking_helper)
     _put_method(getattr(threads, "ThreadCache", None), "start_thread_soon", _start_thread_soon)

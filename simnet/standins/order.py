@@ -31,6 +31,9 @@ NUMBERED: Final = (  # what programs hold in sets, to write to all of them
     ("aiohttp.web_response", "StreamResponse"),
     ("starlette.requests", "HTTPConnection"),
     ("twisted.internet.protocol", "BaseProtocol"),
+    ("trio._abc", "AsyncResource"),
+    ("trio._socket", "SocketType"),
+    ("anyio.abc._resources", "AsyncResource"),
 )
 # Addresses to listen at, and awaitables, go through a set there.
 WITHIN: Final = (

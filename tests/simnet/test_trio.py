@@ -288,6 +288,61 @@ def test_so_they_do_in_another_process_with_another_hash_seed() -> None:
     assert len(digests) == 1
 
 
+def test_generators_that_are_left_are_ended_in_the_order_in_which_they_began() -> None:
+    ended: list[int] = []
+
+    async def numbered(number: int) -> Any:
+        try:
+            yield number
+        finally:
+            ended.append(number)
+
+    async def main(kept: list[Any]) -> None:
+        kept += [numbered(each) for each in range(20)]
+        for each in reversed(kept):
+            await each.__anext__()
+
+    with simnet.Network():
+        trio.run(main, [])
+    assert ended == [*reversed(range(20))]
+
+
+def test_a_server_that_writes_to_a_set_of_clients_does_so_in_the_same_order_in_each_run() -> None:
+    kept: list[Any] = []  # so that the second run's are elsewhere
+
+    def heard() -> list[bytes]:
+        clients: set[Any] = set()
+        kept.append(clients)
+        order: list[bytes] = []
+
+        async def enter(stream: Any) -> None:
+            clients.add(stream)
+            if len(clients) == 12:
+                for each in clients:
+                    await each.send_all(b"all here")
+                    await trio.sleep(0.01)
+            await trio.sleep(1)
+
+        async def come(name: bytes) -> None:
+            async with await trio.open_tcp_stream("server", 7) as stream:
+                await stream.receive_some()
+                order.append(name)
+
+        async def crowd_of_twelve() -> None:
+            async with trio.open_nursery() as nursery:
+                for number in range(12):
+                    nursery.start_soon(come, b"%d" % number)
+                    await trio.sleep(0.01)
+
+        with simnet.Network() as net:
+            net.host("server").spawn(serve, enter)
+            trio.run(crowd_of_twelve)
+        return order
+
+    assert heard() == heard()
+    assert len(kept[0]) == 12
+
+
 def test_beside_a_program_of_asyncio_each_has_its_own_loop_and_its_own_generators() -> None:
     asyncio, sniffio = map(pytest.importorskip, ("asyncio", "sniffio"))
 
