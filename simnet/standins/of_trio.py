@@ -44,10 +44,10 @@ def _stands_for_the_librarys(kind: type) -> bool:
 
 def _get_events(original: Any, self: Any, timeout: float) -> Any:
     """What trio polls; for ever where it has nothing to wait for but its sockets: it would look again each day."""
-    if whose.world() is None:
-        return original(self, timeout)
     run: Any = sys.modules["trio._core._run"]
-    runner = run.GLOBAL_RUN_CONTEXT.runner
+    runner = getattr(run.GLOBAL_RUN_CONTEXT, "runner", None)
+    if whose.world() is None or runner is None:  # a guest of another loop is told by a thread, which has no run
+        return original(self, timeout)
     if timeout == run._MAX_TIMEOUT and runner.deadlines.next_deadline() == inf:
         timeout = -1
     try:

@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +374,32 @@ def test_beside_a_program_of_asyncio_each_has_its_own_loop_and_its_own_generator
         one.join()
         two.join()
         assert (one.result, two.result) == (3, 3)
+
+
+def test_it_is_a_guest_of_asyncios_loop_too() -> None:
+    asyncio = pytest.importorskip("asyncio")
+
+    async def host() -> None:
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        trio.lowlevel.start_guest_run(
+            partial(ask, pause=5),
+            run_sync_soon_threadsafe=loop.call_soon_threadsafe,
+            done_callback=done.set_result,
+            host_uses_signal_set_wakeup_fd=True,
+        )
+        await asyncio.sleep(1)
+        assert not done.done()
+        (await done).unwrap()
+
+    def traced() -> simnet.Trace:
+        with simnet.Network() as net:
+            net.host("server").spawn(serve)
+            net.host("client").run(asyncio.run, host())
+            assert net.time == pytest.approx(5, abs=0.01)
+            return net.trace
+
+    assert traced() == traced()
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------
