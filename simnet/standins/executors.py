@@ -188,16 +188,31 @@ async def _run_sync_in_worker_thread(
         if in_no_library is not None:
             context.run(in_no_library, None)
         loop = sys.modules["asyncio"].get_running_loop()
-        work = Work(context.run, (func, *args), {}, loop.create_future())
-        world.give(cls, work, partial(Pool, prefix="AnyIO worker thread_"))
-        if work.done:
-            future = work.future
-            work.settle(future)
-            return await future
-        _tell_loop(loop, work)
-        scope = getattr(module, "CancelScope", None)
-        with nullcontext() if scope is None else scope(shield=not abandon_on_cancel):
-            return await work.future
+        scopes = getattr(module, "CancelScope", None)
+        with nullcontext() if scopes is None else scopes(shield=not abandon_on_cancel) as scope:
+            outer = None if abandon_on_cancel else getattr(scope, "_parent_scope", None)
+            claimed = partial(_claimed, module, cls, loop, outer or scope)
+            work = Work(context.run, (claimed, func, *args), {}, loop.create_future())
+            world.give(cls, work, partial(Pool, prefix="AnyIO worker thread_"))
+            if not work.done:
+                _tell_loop(loop, work)
+                return await work.future
+        future = work.future
+        work.settle(future)
+        return await future
+
+
+def _claimed(module: Any, cls: Any, loop: Any, scope: Any, function: Any, *args: Any) -> Any:
+    """*function*, in a thread that calls back, by what anyio leaves there for it: the loop, and the scope that may be cancelled."""
+    claim = getattr(module, "claim_worker_thread", None)
+    if claim is None:
+        return function(*args)
+    with claim(cls, loop):
+        module.threadlocals.current_cancel_scope = scope
+        try:
+            return function(*args)
+        finally:
+            del module.threadlocals.current_cancel_scope
 
 
 LOOP, POOL = ("asyncio.base_events", "BaseEventLoop"), ("concurrent.futures.thread", "ThreadPoolExecutor")

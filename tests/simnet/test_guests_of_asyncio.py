@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 import types
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
@@ -257,6 +258,39 @@ def test_what_need_not_wait_in_a_thread_of_anyios_is_done_there_and_then_and_wha
     finally:
         modules.restore()
     assert AsyncIOBackend.run_sync_in_worker_thread == run
+
+
+def test_threads_of_anyios_each_know_by_what_they_call_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend: Any = types.ModuleType("anyio._backends._asyncio")
+
+    @contextmanager
+    def claim_worker_thread(whose: Any, loop: Any) -> Iterator[None]:
+        backend.threadlocals.current_token = (whose, loop)
+        yield
+        del backend.threadlocals.current_token
+
+    backend.AsyncIOBackend, backend.claim_worker_thread = AsyncIOBackend, claim_worker_thread
+    backend.threadlocals = threading.local()
+    monkeypatch.setitem(sys.modules, "anyio._backends._asyncio", backend)
+    monkeypatch.setattr(AsyncIOBackend, "__module__", "anyio._backends._asyncio")
+
+    def work() -> float:
+        time.sleep(1)
+        whose, loop = backend.threadlocals.current_token
+        assert whose is AsyncIOBackend
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(2), loop).result()
+        return time.monotonic()
+
+    async def ask() -> list[float]:
+        assert not hasattr(backend.threadlocals, "current_token")
+        return await asyncio.gather(*(AsyncIOBackend.run_sync_in_worker_thread(work, ()) for _ in range(3)))
+
+    try:
+        with simnet.Network() as net:
+            assert asyncio.run(ask()) == [pytest.approx(net.time)] * 3
+            assert net.time == pytest.approx(3, abs=0.01)
+    finally:
+        modules.restore()
 
 
 @simnet.sweep(target="server", kinds=["short-recv", "partial-send", "would-block", "reset"])
