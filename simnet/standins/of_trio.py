@@ -26,6 +26,7 @@ from simnet.threads import Pool, Work
 
 __all__ = ["place", "unplace"]
 
+NESTED_MAX = 100  # nurseries in one another, each of which waits for its turn once more; a task may hang on for ever
 _DEAF = SimpleNamespace(firstiter=None, finalizer=bool)  # hooks that do nothing
 
 _changes: list[tuple[Any, str, Any]] = []  # whose attribute, its name, and what was there; nothing if it had none
@@ -88,11 +89,14 @@ def _end_tasks(runner: Any) -> None:
     context: Any = sys.modules["trio._core._run"].GLOBAL_RUN_CONTEXT
     tasks = sorted(runner.tasks, key=hash, reverse=True)  # children before their parents
     nurseries = [nursery for task in tasks for nursery in task._child_nurseries]
+    for nursery in nurseries:
+        nursery._children.clear()  # which it would wait for, and miss when it is collected
     for task in tasks:
         context.task = task  # cancel scopes that are left ask for it
-        bury(Left([task.coro], []))
-    for nursery in nurseries:
-        nursery._children.clear()  # which it would miss when it is collected
+        for _ in range(NESTED_MAX):
+            bury(Left([task.coro], []))
+            if getattr(task.coro, "cr_frame", None) is None:
+                break
 
 
 def _end_generator(generator: Any) -> None:

@@ -476,9 +476,15 @@ async def linger() -> None:
 def test_one_that_waits_in_its_finally_code_and_in_its_generators_is_ended_in_silence(
     pause: float, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    async def nest(depth: int) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            await (nest(depth - 1) if depth else linger())
+
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(linger)
+            nursery.start_soon(nest, 20)
             nursery.start_soon(trio.to_thread.run_sync, time.sleep, 1000)
             async for _ in ticks(pause):
                 await trio.sleep(1)
