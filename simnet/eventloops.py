@@ -34,7 +34,9 @@ __all__ = [
     "stop_reactors",
 ]
 
-CLOSES_MAX = 3  # of a coroutine that is left over, until it is left to the collector
+CLOSES_MAX = (
+    1_000  # in a coroutine that is left over, one for each await it stands in, until it is left to the collector
+)
 IN_HANDLER = "handler"  # in a process's state: which one of a dispatch or asyncore channel it is in
 
 #: What would let the loop go on: of asyncio, of trio, and of the loops that call handlers.
@@ -134,11 +136,22 @@ def bury(left: Left) -> None:
         transport._closing, transport._sock = True, None  # the descriptor is closed, whatever becomes of this object
     for coroutine in left.coroutines:
         for _ in range(CLOSES_MAX):  # who waits for something in `finally` refuses to be closed the first time
-            try:
-                coroutine.close()
+            innermost = _innermost(coroutine)
+            if innermost is None:
                 break
+            try:
+                innermost.close()
             except BaseException:  # noqa: BLE001  # nobody is left to be told
                 pass
+
+
+def _innermost(coroutine: Any) -> Any:
+    """Where *coroutine* stands: the last of those that await one another, whose refusal would end the others; None once it has ended."""
+    innermost = None
+    while getattr(coroutine, "cr_frame", None) is not None or getattr(coroutine, "gi_frame", None) is not None:
+        innermost = coroutine
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
+    return innermost
 
 
 def hush_verdicts() -> None:

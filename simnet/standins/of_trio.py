@@ -26,7 +26,6 @@ from simnet.threads import Pool, Work
 
 __all__ = ["place", "unplace"]
 
-NESTED_MAX = 100  # nurseries in one another, each of which waits for its turn once more; a task may hang on for ever
 _DEAF = SimpleNamespace(firstiter=None, finalizer=bool)  # hooks that do nothing
 
 _changes: list[tuple[Any, str, Any]] = []  # whose attribute, its name, and what was there; nothing if it had none
@@ -93,10 +92,7 @@ def _end_tasks(runner: Any) -> None:
         nursery._children.clear()  # which it would wait for, and miss when it is collected
     for task in tasks:
         context.task = task  # cancel scopes that are left ask for it
-        for _ in range(NESTED_MAX):
-            bury(Left([task.coro], []))
-            if getattr(task.coro, "cr_frame", None) is None:
-                break
+        bury(Left([task.coro], []))
 
 
 def _end_generator(generator: Any) -> None:
@@ -106,7 +102,7 @@ def _end_generator(generator: Any) -> None:
             generator.aclose().send(None)
         except BaseException:  # noqa: BLE001  # it has ended, and nobody is left to be told how
             return
-    bury(Left([generator.ag_await] if hasattr(generator.ag_await, "close") else [], []))
+    bury(Left([generator.ag_await], []))
 
 
 class _InOrder:

@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -476,15 +476,20 @@ async def linger() -> None:
 def test_one_that_waits_in_its_finally_code_and_in_its_generators_is_ended_in_silence(
     pause: float, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async def nest(depth: int) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.sleep_forever)
-            await (nest(depth - 1) if depth else linger())
+    async def nest() -> None:
+        async with AsyncExitStack() as stack:
+            for _ in range(5):
+                nursery = await stack.enter_async_context(trio.open_nursery())
+                nursery.start_soon(linger)
+            await trio.sleep_forever()
+
+    async def outer() -> None:
+        await nest()
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(linger)
-            nursery.start_soon(nest, 20)
+            nursery.start_soon(outer)
             nursery.start_soon(trio.to_thread.run_sync, time.sleep, 1000)
             async for _ in ticks(pause):
                 await trio.sleep(1)
