@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simnet.decrypted import unread
 from simnet.trace import Failed
 from simnet.verdicts import Deadlock, Escape, Hang, Spin
-from simnet.whereabouts import called_at, caller, caller_outside, placed, tasks_at_once
+from simnet.whereabouts import called_at, caller, caller_outside, placed, runs_a_loop, tasks_at_once
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
@@ -67,6 +67,15 @@ def polled_for_nothing(process: Process, now_ns: int, times: int) -> Spin:
     return Spin(
         f"{process.name} polled {times:,} times in a row, {_at(now_ns)}, with a time-out of 0, and found nothing each "
         f"time: on a kernel this loop takes a whole processor. {why}"
+    )
+
+
+def spins_in_a_loop(process: Process, effects: int, now_ns: int) -> bool:
+    """Does an event loop poll here again and again, without leave to wait, and nothing comes of it? It looks at clocks besides."""
+    return (
+        (process.paused_at, process.paused_ns) == (effects, now_ns)
+        and process.pauses > 1
+        and runs_a_loop(sys._getframe())
     )
 
 

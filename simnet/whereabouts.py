@@ -20,6 +20,7 @@ __all__ = [
     "is_ours",
     "leads_out",
     "placed",
+    "runs_a_loop",
     "stand",
     "stands_at",
     "task_places",
@@ -119,6 +120,11 @@ def in_short(places: Sequence[str]) -> str:
     """The first few of *places*, each once."""
     several = list(dict.fromkeys(places))
     return ", ".join(several[:TASKS_SHOWN]) + (", ..." if len(several) > TASKS_SHOWN else "")
+
+
+def runs_a_loop(frame: FrameType) -> bool:
+    """Was *frame* called in an event loop, asyncio's or trio's?"""
+    return _loop_of(frame) is not None or _trios_runner(frame) is not None
 
 
 def _loop_of(frame: FrameType) -> Any:

@@ -243,6 +243,40 @@ def test_tasks_that_yield_and_never_wait_are_told_by_their_lines() -> None:
         net.host("server").run(trio.run, main)
 
 
+async def reads_on() -> None:
+    async with await trio.open_tcp_stream("server", 7) as stream:
+        data = b""
+        while not data.endswith(b"\n"):
+            data += await stream.receive_some()
+
+
+async def has_no_time() -> None:
+    while True:
+        with trio.move_on_after(0):
+            await trio.sleep_forever()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        pytest.param(
+            reads_on, "recv on test->server:7#1. A read that gives b'' is the end of the input", id="at-the-end"
+        ),
+        pytest.param(has_no_time, r"wait for nothing: test_trio.py:\d+ in has_no_time", id="without-time"),
+    ],
+)
+def test_who_spins_is_told_so_though_trio_looks_at_the_clock_in_each_turn(program: Any, told: str) -> None:
+    def goes_away() -> None:
+        with socket.create_server(("", 7)) as listener:
+            listener.accept()[0].close()
+
+    with pytest.raises(BaseException, match=told), simnet.Network() as net:
+        net.host("server").spawn(goes_away)
+        trio.run(program)
+    assert net.time < 1
+
+
 # --- many, and always the same ---------------------------------------------------------------------------------------
 
 
