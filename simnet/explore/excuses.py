@@ -40,13 +40,13 @@ def excused(
 ) -> bool:
     """Whether the *disruptive* faults that fired made this very error, or *may_raise* allows it.
 
-    A group is excused if all in it are, and what trio and anyio make of an errno if that is.
+    A group is excused if all in it are, and what trio and anyio make of an errno if that is; trio's time-out is one as any other.
     """
     if not disruptive:
         return False
     if isinstance(error, BaseExceptionGroup):
         return all(excused(each, disruptive, may_raise) for each in error.exceptions)
-    if isinstance(error, may_raise):
+    if isinstance(error, may_raise) or _is_trios(error, "TooSlowError"):
         return True
     made_of = error.__cause__
     if made_of is not None and _stands_for_another(error) and excused(made_of, disruptive):
@@ -65,6 +65,10 @@ def excused(
 
 def _stands_for_another(error: BaseException) -> bool:
     """Does a library tell of the errno that *error* was raised from in a class of its own, or of several in one?"""
+    return _is_trios(error, "BrokenResourceError") or (isinstance(error, OSError) and error.errno is None)
+
+
+def _is_trios(error: BaseException, name: str) -> bool:
+    """Is it of trio's class of that *name*, or of anyio's?"""
     kind = type(error)
-    own = kind.__name__ == "BrokenResourceError" and kind.__module__.partition(".")[0] in ("trio", "anyio")
-    return own or (isinstance(error, OSError) and error.errno is None)
+    return kind.__name__ == name and kind.__module__.partition(".")[0] in ("trio", "anyio")

@@ -118,6 +118,21 @@ def test_a_client_may_end_by_what_the_network_did_to_it() -> None:
     assert result.ok, result.summary()
 
 
+@pytest.mark.slow
+def test_so_it_may_by_the_time_out_it_has() -> None:
+    async def collect_in_time() -> bytes:
+        with trio.fail_after(30):
+            return await collect()
+
+    def body(net: Any) -> None:
+        net.host("server").spawn(echo_by_threads_of_the_library)
+        assert net.host("client").run(trio.run, collect_in_time) == HELLO
+
+    result = run_sweep(body, SweepOptions.of(target="client", kinds=["blackhole", "stall"]))
+    assert result.ok, result.summary()
+    assert result.interrupted
+
+
 # --- virtual time ----------------------------------------------------------------------------------------------------
 
 
