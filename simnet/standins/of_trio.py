@@ -18,7 +18,7 @@ from itertools import count
 from math import inf
 from types import FrameType, SimpleNamespace
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from simnet.eventloops import Left, bury
 from simnet.standins import whose
@@ -105,15 +105,17 @@ def _end_generator(generator: Any) -> None:
     bury(Left([generator.ag_await], []))
 
 
-class _InOrder:
+class _InOrder(WeakSet[Any]):
     """Generators in the order in which they began, which goes on while they are collected."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._numbers = count()
         self._held: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
-    def add(self, generator: Any) -> None:
-        self._held[next(self._numbers)] = generator
+    def add(self, item: Any) -> None:
+        super().add(item)
+        self._held[next(self._numbers)] = item
 
     def __iter__(self) -> Iterator[Any]:
         return iter(list(self._held.values()))
