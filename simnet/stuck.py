@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 READ_ON = "Read a TLS socket until SSLWantReadError, or ask its pending() before a poller."
+BUSY_MAX = 1_000  # milliseconds of virtual time, and seconds of real time, in which nothing else happens
 CALLS = ("recv", "send", "accept")  # in which somebody waits with the socket itself at hand
 CALLED = "A server's loop, called in the test? Hand the function to spawn, with its arguments behind it."
 
@@ -70,10 +71,13 @@ def polled_for_nothing(process: Process, now_ns: int, times: int) -> Spin:
     )
 
 
-def spins_in_a_loop(process: Process, effects: int, now_ns: int) -> bool:
-    """Does an event loop poll here again and again, without leave to wait, and nothing comes of it? It looks at clocks besides."""
+def spins_in_a_loop(process: Process, ticks: int, effects: int, now_ns: int) -> bool:
+    """Does an event loop poll here again and again, without leave to wait, and nothing comes of it, though the clock has moved *ticks* times
+    meanwhile? It looks at clocks besides; who waits so for a deadline may do that for a while.
+    """
     return (
-        (process.paused_at, process.paused_ns) == (effects, now_ns)
+        ticks >= BUSY_MAX
+        and (process.paused_at, process.paused_ns) == (effects, now_ns)
         and process.pauses > 1
         and runs_a_loop(sys._getframe())
     )

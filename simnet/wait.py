@@ -254,7 +254,7 @@ class Scheduler:
         """Somebody looks at a clock, and activity has come to ``looks_end``: was that all that it did since the last time?"""
         self.looks_end = self.activity + PAUSES_MAX
         now = (self.effects, self.clock.now_ns)
-        if now == self._looked and not stuck.spins_in_a_loop(self.current, *now):  # whose polls are counted
+        if now == self._looked and not stuck.spins_in_a_loop(self.current, self.ticks, *now):  # whose polls are counted
             self.wait(("a clock to move", None), self.clock.now_ns + POLLS_NS)
         self._looked = (self.effects, self.clock.now_ns)
 

@@ -191,7 +191,11 @@ async def has_no_time() -> None:
         pytest.param(has_no_time, r"wait for nothing: test_trio_ends.py:\d+ in has_no_time", id="without-time"),
     ],
 )
-def test_who_spins_is_told_so_though_trio_looks_at_the_clock_in_each_turn(program: Any, told: str) -> None:
+def test_who_spins_is_told_so_though_trio_looks_at_the_clock_in_each_turn(
+    program: Any, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simnet.stuck.BUSY_MAX", 50)
+
     def goes_away() -> None:
         with socket.create_server(("", 7)) as listener:
             listener.accept()[0].close()
@@ -200,3 +204,14 @@ def test_who_spins_is_told_so_though_trio_looks_at_the_clock_in_each_turn(progra
         net.host("server").spawn(goes_away)
         trio.run(program)
     assert net.time < 1
+
+
+def test_who_looks_at_a_clock_and_lets_others_run_until_it_is_time_does_not_spin() -> None:
+    async def until(seconds: float) -> None:
+        end = trio.current_time() + seconds
+        while trio.current_time() < end:
+            await trio.lowlevel.checkpoint()
+
+    with simnet.Network() as net:
+        net.host("client").run(trio.run, until, 0.1)
+        assert 0.1 <= net.time < 0.11
