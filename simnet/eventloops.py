@@ -34,9 +34,7 @@ __all__ = [
     "stop_reactors",
 ]
 
-CLOSES_MAX = (
-    1_000  # in a coroutine that is left over, one for each await it stands in, until it is left to the collector
-)
+CLOSES_MAX = 1_000  # of a coroutine that is left over, one for each await it stands in, until the collector has it
 IN_HANDLER = "handler"  # in a process's state: which one of a dispatch or asyncore channel it is in
 
 #: What would let the loop go on: of asyncio, of trio, and of the loops that call handlers.
