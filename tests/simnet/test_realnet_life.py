@@ -678,15 +678,16 @@ def test_who_leaves_a_debugger_in_a_run_wants_no_other(world: Any, left: Excepti
 @pytest.mark.slow
 def test_a_body_that_waits_for_nobody_is_a_deadlock() -> None:
     def silent() -> None:
-        with socket.create_server(("", 7)) as listener:
-            listener.accept()[0].recv(1)
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as sock:
+            sock.recv(1)
 
     with (
         pytest.raises(Deadlock, match=r"server/silent waits for recv on test->server:7#1") as error,
         RealNetwork() as net,
     ):
         net.host("server").spawn(silent)
-        socket.create_connection(("server", 7)).recv(1)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.recv(1)
     assert "test_realnet_life.py" in str(error.value)
 
 
