@@ -15,6 +15,7 @@ from simnet.explore.sweep import run_sweep
 from simnet.explore.verdict import judge
 from simnet.faults.plan import FaultPlan
 from simnet.realnet import play_real
+from tests.simnet.servers import lasting_echo
 
 PORT = 7
 BREAKING = ("reset", "eof", "urgent", "blackhole", "reset-before-accept")
@@ -165,16 +166,6 @@ def test_those_that_belong_together_say_so() -> None:
 
 @pytest.mark.slow
 def test_of_a_proxy_the_side_that_it_opened_and_the_one_it_accepted_go_together() -> None:
-    def serve() -> None:
-        with socket.create_server(("", PORT)) as listener:
-            while True:
-                with listener.accept()[0] as sock:
-                    try:
-                        while data := sock.recv(100):
-                            sock.sendall(data)
-                    except OSError:
-                        pass
-
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(100):
@@ -197,7 +188,7 @@ def test_of_a_proxy_the_side_that_it_opened_and_the_one_it_accepted_go_together(
         await (await asyncio.start_server(talk, port=80)).serve_forever()
 
     def test(net: Any) -> bytes:
-        net.host("server").spawn(serve)
+        net.host("server").spawn(lasting_echo, PORT)
         net.host("proxy").spawn(asyncio.run, main())
         with socket.create_connection(("proxy", 80)) as one:
             one.sendall(b"hello")

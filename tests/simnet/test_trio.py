@@ -22,6 +22,7 @@ import simnet
 from simnet import modules
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
+from tests.simnet.servers import lasting_echo
 
 trio: Any = pytest.importorskip("trio", reason="trio is not installed: it comes with the extra `guests`")
 HELLO = b"hello, network"
@@ -88,17 +89,6 @@ def test_one_that_catches_it_passes_every_fault() -> None:
     assert result.runs > 150
 
 
-def echo_by_threads_of_the_library() -> None:
-    with socket.create_server(("", 7)) as listener:
-        while True:
-            with listener.accept()[0] as sock:
-                try:
-                    while data := sock.recv(100):
-                        sock.sendall(data)
-                except OSError:
-                    pass
-
-
 async def collect() -> bytes:
     async with await trio.open_tcp_stream("server", 7) as stream:
         await stream.send_all(HELLO)
@@ -109,7 +99,7 @@ async def collect() -> bytes:
 @pytest.mark.slow
 def test_a_client_may_end_by_what_the_network_did_to_it() -> None:
     def body(net: Any) -> None:
-        net.host("server").spawn(echo_by_threads_of_the_library)
+        net.host("server").spawn(lasting_echo, 7)
         assert net.host("client").run(trio.run, collect) == HELLO
 
     result = run_sweep(body, SweepOptions.of(target="client"))
@@ -123,7 +113,7 @@ def test_so_it_may_by_the_time_out_it_has() -> None:
             return await collect()
 
     def body(net: Any) -> None:
-        net.host("server").spawn(echo_by_threads_of_the_library)
+        net.host("server").spawn(lasting_echo, 7)
         assert net.host("client").run(trio.run, collect_in_time) == HELLO
 
     result = run_sweep(body, SweepOptions.of(target="client", kinds=["blackhole", "stall"]))
