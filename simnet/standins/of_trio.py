@@ -80,7 +80,8 @@ def _close(original: Any, self: Any) -> None:
         for each in generators:
             _end_generator(each)
         original(self)
-    self.asyncgens.foreign.update(map(id, generators))
+    if hasattr(self.asyncgens, "foreign"):  # not before trio 0.28, which then complains of one that waits
+        self.asyncgens.foreign.update(map(id, generators))
     self.asyncgens.prev_hooks = _DEAF  # which is told when those are collected that are none of trio's
 
 
