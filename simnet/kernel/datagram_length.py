@@ -34,11 +34,11 @@ SEND_BUFFER: Final = (SOL_SOCKET, SO_SNDBUF)
 MTU_DISCOVERY: Final = (IPPROTO_IP, IP_MTU_DISCOVER)
 WHOLE_V6: Final = (IPPROTO_IPV6, IPV6_DONTFRAG)
 MTU_DISCOVERY_V6: Final = (IPPROTO_IPV6, IPV6_MTU_DISCOVER)
-KEEPS_WHOLE: Final = (2, 3, 4)  # IP_PMTUDISC_DO, _PROBE and _INTERFACE, and those of IPv6
-INTERFACE: Final = 4
-BY_THE_LINK: Final = (3, 4, 5)  # and IP_PMTUDISC_OMIT, without _DO
+DO, PROBE, INTERFACE, OMIT = 2, 3, 4, 5  # IP_PMTUDISC_*, and those of IPv6
+KEEPS_WHOLE: Final = (DO, PROBE, INTERFACE)
+BY_THE_LINK: Final = (PROBE, INTERFACE, OMIT)
 ASKS_FOR_MTU: Final = (IPPROTO_IPV6, IPV6_RECVPATHMTU)
-TOLD_MTU: Final = (IPPROTO_IPV6, -IPV6_RECVPATHMTU)  # beside the options: to where too long a datagram was, as bytes
+TOLD_MTU: Final = (IPPROTO_IPV6, -IPV6_RECVPATHMTU)  # beside the options: the address to which a datagram was too long
 
 
 def length_rule(socket: DatagramSender, six: bool) -> bool:
@@ -94,7 +94,7 @@ def is_lost(socket: DatagramSender, target: Endpoint, payload: bytes) -> bool:
     """
     if len(payload) <= PAYLOAD_MAX or ":" in target[0]:
         return False
-    if (socket.options or {}).get(MTU_DISCOVERY) in (2, 3) and socket.local is not None:
+    if (socket.options or {}).get(MTU_DISCOVERY) in (DO, PROBE) and socket.local is not None:
         about = Datagram((socket.stack.source_for(target[0]), socket.local[1]), target, payload, socket.stack)
         if socket.peer == target:
             socket.error = EMSGSIZE
