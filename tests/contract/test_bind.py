@@ -502,7 +502,10 @@ def test_k131_an_address_of_one_link_binds_the_socket_to_it_whether_it_is_taken_
     other.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, b"lo")
     world.gives("EADDRNOTAVAIL", other.bind, ("fe80::1", 9))  # it has its link already
     local = world.socket(socket.AF_INET6, kind)
-    getattr(local, "bind" if call == "bind" else "connect_ex")(("::1", world.dead_port(), 0, 1))
+    if call == "bind":
+        local.bind(("::1", 0, 0, 1))
+    else:
+        local.connect_ex(("::1", world.dead_port(), 0, 1))
     assert device(local) == b""  # an address of the host's own is of no link
 
 
