@@ -25,7 +25,11 @@ class Waker(Channel):
         self._sender.setblocking(False)
         self.socket = receiver
         self._channel_state = CONNECTED
-        loop._join(self, IN)
+        try:
+            loop._join(self, IN)
+        except OSError:  # select cannot watch its number
+            self.let_go()
+            raise
 
     def wake(self) -> None:
         """End the sleep, now or before it begins. Any thread, any number of times."""
@@ -47,7 +51,7 @@ class Waker(Channel):
             self._told = False
 
     def let_go(self) -> None:
-        """Close both ends, in a forked child: the loop knows of it no more."""
+        """Close both ends, of which the loop knows nothing: it took none, or this is a forked child."""
         self.socket.close()
         self._sender.close()
 

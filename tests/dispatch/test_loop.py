@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -15,6 +16,7 @@ import pytest
 
 import dispatch
 from dispatch.kernel import KernelNetwork
+from dispatch.pollers.select import FD_SETSIZE
 from dispatch.timers import Timer, Timers
 from tests.dispatch.conftest import PATIENCE, Recorder
 
@@ -285,6 +287,15 @@ def test_a_loop_may_be_closed_while_another_thread_calls_it(kernel_world, in_thr
     assert [sock.fileno() for sock in made] == [-1, -1]
     with pytest.raises(RuntimeError, match="is closed"):
         loop.call_soon_threadsafe(print)
+
+
+def test_a_waker_that_select_cannot_watch_leaves_nothing_open():
+    with contextlib.ExitStack() as taken, dispatch.Loop(poller="select") as loop:
+        while (last := taken.enter_context(open(os.devnull, "rb")).fileno()) < FD_SETSIZE:
+            pass
+        with pytest.raises(OSError, match="select cannot watch descriptor"):
+            loop.call_soon_threadsafe(print)
+        assert taken.enter_context(open(os.devnull, "rb")).fileno() == last + 1
 
 
 def test_the_waker_does_not_keep_a_loop_running(world):
