@@ -29,7 +29,7 @@ from simnet.calls.messages import MessageCalls
 from simnet.calls.quick import QuickCalls
 from simnet.calls.sendfile import send_file
 from simnet.calls.straight import StraightCalls
-from simnet.calls.systemcall import READABLE, WRITABLE
+from simnet.calls.tries import READABLE, WRITABLE
 from simnet.calls.unix import UnixCalls
 from simnet.dropped import dropped
 from simnet.faults.inject import Tag
@@ -268,7 +268,7 @@ class Socket(UnixCalls):
         process.descriptors.reserve()
         host = self._machine
         listener = self._file().tag
-        file, address, fault = self._call("accept", (), None, READABLE, accept=True)
+        file, address, fault = self._call("accept", (), lambda file, _: file.accept(), READABLE)
         if file.family == AF_UNIX:  # not by its own family: another's number may be in its place, by dup2
             self._accepted_unix(file, fault)
         else:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simnet.calls.quick import QuickCalls
-from simnet.calls.systemcall import READABLE
+from simnet.calls.tries import READABLE
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import (
     AF_UNIX,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simnet.calls.fullreads import FullReads
-from simnet.calls.systemcall import WRITABLE
+from simnet.calls.tries import WRITABLE
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_OOB, SOCK_DGRAM, SOCK_STREAM
 

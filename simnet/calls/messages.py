@@ -8,7 +8,7 @@ from typing import Any
 from simnet.arguments import MISSING, checked_bytes, iterable, look_over, taken, writable_view
 from simnet.calls.ancillary import from_kernel, to_kernel
 from simnet.calls.fullsends import FullSends
-from simnet.calls.systemcall import READABLE, WRITABLE
+from simnet.calls.tries import READABLE, WRITABLE
 from simnet.kernel import inet
 from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from errno import EBADF, EPIPE
-from functools import partial
 from heapq import heappush
 from typing import Any
 
 from simnet.arguments import MISSING, SIZE_MAX
-from simnet.calls.systemcall import READABLE, WRITABLE, SystemCalls
+from simnet.calls.systemcall import SystemCalls
+from simnet.calls.tries import READABLE, WRITABLE
 from simnet.clock import deadline_after
 from simnet.eventloops import WAITS, look_for_a_loop
 from simnet.kernel.account import LARGEST
@@ -126,8 +126,7 @@ class StraightCalls(SystemCalls):
     def _recv_on(self, file: Any, bufsize: int, timeout: float | None, deadline: int | None, fd: int) -> bytes:
         """The rest of a recv that has waited on *file*: its number *fd* names another now, or it has another time-out."""
         if timeout is None:
-            rest = partial(self._recv_some, bufsize, deadline, file)
-            return self._call_without_a_name(file, rest) if file.has_no_name() else rest()
+            return self._recv_some(bufsize, deadline, file)
         named = self._process.descriptors.open
         there: Any = named.get(fd)
         if there is not None and not there.mask() & READABLE:

@@ -7,33 +7,27 @@ need not wait is most of a run, so it goes straight down.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import socket as _stdlib
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
+from simnet.calls.tries import BY_SOCKET, READABLE, Tries
 from simnet.clock import deadline_after
 from simnet.eventloops import WAITS, look_for_a_loop
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
 from simnet.kernel.errors import socket_error
 from simnet.kernel.full import fill
-from simnet.kernel.idle_options import ASKS_FOR_COOKIE, TCP_FASTOPEN_NO_COOKIE
 from simnet.kernel.messages import (
-    AF_UNIX,
-    MSG_DONTWAIT,
-    MSG_ERRQUEUE,
     MSG_NOSIGNAL,
     MSG_OOB,
     SOCK_DGRAM,
     SOCK_STREAM,
 )
-from simnet.kernel.options import IPPROTO_TCP, SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
-from simnet.kernel.readiness import ERR, HUP, IN, OUT, PRI, RDHUP
-from simnet.kernel.states import LISTEN, SHUT_RECEIVE, SHUT_SEND
+from simnet.kernel.options import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
+from simnet.kernel.states import SHUT_SEND
 from simnet.trace import CALL, TIMED, Failed, as_given
 from simnet.verdicts import NotModelled, Verdict
 
@@ -41,31 +35,10 @@ if TYPE_CHECKING:
     from simnet.machine import Machine
     from simnet.process import Process
 
-__all__ = ["EFFECTIVE", "READABLE", "WRITABLE", "SystemCalls"]
+__all__ = ["EFFECTIVE", "SystemCalls"]
 
-READABLE = IN | ERR | HUP | RDHUP  # what ends a wait for bytes
-WRITABLE = OUT | ERR | HUP
-NO_COOKIE = (IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE)
 # Calls that count as progress, though they give None. Not `shutdown`, which looks by itself whether it does anything.
 EFFECTIVE = frozenset({"bind", "connect", "listen", "close", "setsockopt", "accept"})
-
-
-def _fills(file: Any, size: int) -> bool:
-    """Has a TCP socket as much as a read of *size* bytes wants, though SO_RCVLOWAT says that it is too little?"""
-    return bool(getattr(file, "low_water", 1) != 1 and file.unread >= size)
-
-
-def _asked_for_cookie(file: Any) -> bool:
-    """Has a connect asked for a cookie? Then a send that would open the connection fails at once, for good."""
-    return bool(file.options) and ASKS_FOR_COOKIE in file.options
-
-
-def _never_waits(op: str, flags: int, kind: int, family: int) -> bool:
-    """Does the kernel answer at once, however the socket is set? So it does when asked for a stream's urgent byte."""
-    at_once = MSG_ERRQUEUE if kind == SOCK_DGRAM else MSG_OOB | MSG_ERRQUEUE
-    if family == AF_UNIX:
-        at_once &= ~MSG_ERRQUEUE  # which says nothing to a Unix socket
-    return bool(flags & MSG_DONTWAIT or (op == "recv" and flags & at_once))
 
 
 class Asks:
@@ -213,12 +186,11 @@ class SystemCalls(_stdlib.socket):
         self,
         op: str,
         arguments: tuple[Any, ...],
-        attempt: Callable[..., Any] | None,
+        attempt: Callable[[Any, int], Any],
         events: int,
         size: int = 0,
         flags: int = 0,
-        deadline: int | None = -1,
-        accept: bool = False,
+        deadline: int | None = BY_SOCKET,
         nothing: Any = b"",
         on: Any = None,
         begun: bool = False,
@@ -229,152 +201,33 @@ class SystemCalls(_stdlib.socket):
         already; if the call has also *begun*, what a plan may do to it has been done.
         """
         file = self._file() if on is None else on
-        host = self._machine
+        machine = self._machine
         tag = file.tag
         counts = tag.counts
         counts[op] = n = counts.get(op, 0) + 1
-        timeout = self._timeout if on is None else None
-        if deadline != -1 and not timeout and deadline is not None and on is None:
-            timeout = 1.0  # it had one when it began, and has its deadline
-        # With a time-out it is CPython that waits, whatever the flags are: before the call, until poll says that it may go on.
-        waits = timeout != 0.0 and not (
-            flags and timeout is None and _never_waits(op, flags, self._kind, self._net_family)
-        )
-        from_kernel = on is not None and deadline is not None and deadline != -1
+        tries = Tries(self, file, op, n, arguments, attempt, events, size, flags, deadline, nothing, on is not None)
         fault: Fault | None = None
-        result: Any = None
-        if not begun and (tag.faults is not None or tag.dice is not None):
-            fault, size = self._apply(file, tag, op, n, arguments, timeout, waits, size)
-        elif (
-            not begun
-            and op == "send"
-            and tag.end
-            and host.fabric.injector.dice is not None
-            and self._kind != SOCK_DGRAM
-        ):
-            host.fabric.injector.throw_for_bytes(
-                file, tag, "client" if tag.end == "server" else "server", file.sent, size
-            )
-        # On a connection that is to wait, look first: an exception costs ten looks. So on a listener; but one that is none
-        # is to say what is wrong.
-        look = waits and (
-            timeout is not None or (self._kind != SOCK_DGRAM and file.state == LISTEN if accept else tag.end)
-        )
-        if op == "send" and timeout is None:
-            look = False  # a little may go where poll says no; who finds no room waits for poll
-        if timeout is None and op == "recv":
-            events |= PRI  # the kernel's own wait is for anything new: a read drops the urgent byte it comes to
-        while True:
-            if not look or file.mask() & events or (timeout is None and op == "recv" and _fills(file, size)):
-                try:
-                    result = file.accept() if attempt is None else attempt(file, size)
-                    break
-                except BlockingIOError as error:
-                    if error.errno == errno.EINPROGRESS and self._opens_fast(file) and waits and timeout is None:
-                        continue
-                    opens = error.errno == errno.EINPROGRESS and (not waits or timeout is not None)
-                    if opens and op == "send" and (result := self._sent_early(file, arguments)):
-                        break
-                    if (
-                        timeout is not None
-                        and file.blocks()
-                        and not (flags and _never_waits(op, flags, self._kind, self._net_family))
-                    ):  # set so by another descriptor, which Python knows nothing of
-                        waits, timeout, deadline = True, None, -1
-                    never = error.errno == errno.EALREADY and _asked_for_cookie(file)
-                    if timeout is not None and (error.errno == errno.EINPROGRESS or not self._timeout):
-                        never = True  # ready to no avail, Python waits again if by now it still has a time-out
-                    if not waits or never:
-                        host.flush()
-                        self._record_failure(tag, op, n, arguments, error)
-                        raise
-                    if timeout is None and op == "recv" and self._kind == SOCK_DGRAM and file.shut & SHUT_RECEIVE:
-                        result = nothing  # who has said that it wants to hear nothing more does not wait for ever
-                        break
-                    if timeout is None and accept and file.family == AF_UNIX and file.shut & SHUT_RECEIVE:
-                        raise self._failed(
-                            tag, op, n, arguments, socket_error(errno.EINVAL)
-                        ) from None  # nor does a listener
-                    if deadline is not None and deadline != -1 and self._process.scheduler.clock.now_ns >= deadline:
-                        raise self._late(tag, op, n, arguments, from_kernel) from None  # ready, to no avail
-                except OSError as error:
-                    host.flush()
-                    self._record_failure(tag, op, n, arguments, error)
-                    if error.errno == errno.EPIPE:
-                        self._broken_pipe(flags)
-                    raise
-                except NotModelled as refusal:
-                    self._refused(refusal)
-                    raise
-            if deadline == -1:
-                if timeout is None and not file.blocks():  # by another descriptor, which Python knows nothing of
-                    host.flush()
-                    raise self._failed(tag, op, n, arguments, socket_error(errno.EAGAIN))
-                deadline = None if timeout is None else self._deadline()
-                if deadline is None and file.options:
-                    deadline = self._kernel_deadline(file, op)
-                    from_kernel = deadline is not None
-            if host.out:  # a read that goes on has made room
-                host.fabric.route(host)
-                if file.mask() & events:
-                    continue
-            there = self._wait(file, events, deadline, op, timeout is not None)
-            if not begun and file.watchers is not None and file.has_no_name():
-                if timeout is None:
-                    # It goes on without a name, which another process of the host has closed meanwhile.
-                    counts[op] = n - 1
-                    asked = (op, arguments, attempt, events, size, flags, deadline, accept, nothing)
-                    return self._call_without_a_name(file, partial(self._call, *asked, on=file, begun=True))
-                self._let_go(file)
-            if not there:
-                if from_kernel and attempt is not None and op == "recv" and _fills(file, 1):
-                    with contextlib.suppress(BlockingIOError):
-                        result = attempt(file, size)  # less than SO_RCVLOWAT, but SO_RCVTIMEO is over
-                        break
-                if from_kernel and op == "recv" and not size and self._kind == SOCK_STREAM and file.family != AF_UNIX:
-                    result = nothing  # tcp_recvmsg() has waited, and then goes on only for who wants more
-                    break
-                raise self._late(tag, op, n, arguments, from_kernel)
-            if timeout is not None:
-                file = self._process.descriptors.open.get(self._fd)  # Python's wait was for the number
-                if file is None:
-                    raise self._failed(tag, op, n, arguments, socket_error(errno.EBADF))
-            look = False
-        if fault is not None:
-            self._afterwards(file, fault, op)
-        if host.out:
-            host.fabric.route(host)
-        if accept:
-            self._record(tag, op, n, arguments, host.fabric.with_name(host, result[1]))
-            return (result[0], result[1], fault)
-        if flags & MSG_OOB and (me := self._process.scheduler.current).pending is not None:
-            me.meet_pending()  # SIGURG, to who sends to a socket of its own
-        self._record(tag, op, n, arguments, result)
-        return result
-
-    def _opens_fast(self, file: Any) -> bool:
-        """A send that says MSG_FASTOPEN has begun to connect: let it; is there an answer already?"""
-        self._machine.fabric.connecting(self._machine, file)
-        self._machine.flush()
-        return bool(file.mask() & WRITABLE)
-
-    def _sent_early(self, file: Any, arguments: tuple[Any, ...]) -> int:
-        """How many bytes the SYN of that send has taken along; 0 where one needs a cookie for it."""
-        if not file.options or not file.options.get(NO_COOKIE):
-            return 0
+        if not begun:
+            if tag.faults is not None or tag.dice is not None:
+                fault = self._apply(tries)
+            elif op == "send" and tag.end and self._kind != SOCK_DGRAM and machine.fabric.injector.dice is not None:
+                self._throw_for_bytes(file, tag, size)
         try:
-            taken: int = file.went_with_syn(arguments[0])
-        except NotModelled as refusal:
-            self._refused(refusal)
-            raise
-        return taken
-
-    def _call_without_a_name(self, file: Any, rest: Callable[[], Any]) -> Any:
-        """The rest of a call that has waited in the kernel on *file*, whose last number was closed meanwhile."""
-        try:
-            return rest()
+            result = tries.result()
+            if fault is not None:
+                self._afterwards(tries.file, fault, op)
+            if machine.out:
+                machine.fabric.route(machine)
+            if op == "accept":
+                self._record(tag, op, n, arguments, machine.fabric.with_name(machine, result[1]))
+                return (*result, fault)
+            if flags & MSG_OOB and (me := self._process.scheduler.current).pending is not None:
+                me.meet_pending()  # SIGURG, to who sends to a socket of its own
+            self._record(tag, op, n, arguments, result)
+            return result
         finally:
-            self._let_go(file)
+            if tries.nameless:
+                self._let_go(file)
 
     def _let_go(self, file: Any) -> None:
         """A call returns that has waited on *file*: it is closed now, if its last number was closed meanwhile."""
@@ -394,15 +247,18 @@ class SystemCalls(_stdlib.socket):
             injector.fire(fault, tag.place, tag.text, tag.end, n)
         return fault
 
-    def _apply(
-        self, file: Any, tag: Tag, op: str, n: int, arguments: Any, timeout: float | None, waits: bool, size: int
-    ) -> tuple[Fault | None, int]:
-        """Let the plan act before the call: the fault, if any, and how many bytes the call may move."""
-        injector = self._machine.fabric.injector
+    def _throw_for_bytes(self, file: Any, tag: Tag, size: int) -> None:
+        """Let the dice say what the network does to the bytes of a send."""
+        other = "client" if tag.end == "server" else "server"
+        self._machine.fabric.injector.throw_for_bytes(file, tag, other, file.sent, size)
+
+    def _apply(self, tries: Tries) -> Fault | None:
+        """Let the plan act before the call, on how many bytes it may move among others; the fault, if any."""
+        op, n, arguments, file, tag = tries.op, tries.n, tries.arguments, tries.file, tries.tag
         if op == "send" and tag.end and self._kind != SOCK_DGRAM:  # a connection's
-            injector.throw_for_bytes(file, tag, "client" if tag.end == "server" else "server", file.sent, size)
-        moves = min(size, file.unread) if op == "recv" else size
-        fault = self._fault(tag, op, n, waits, moves, timeout is not None)
+            self._throw_for_bytes(file, tag, tries.size)
+        moves = min(tries.size, file.unread) if op == "recv" else tries.size
+        fault = self._fault(tag, op, n, tries.waits, moves, tries.timeout is not None)
         if isinstance(fault, WouldBlock):
             late_ns = 0 if fault.seconds is None else max(1, round(fault.seconds * 1e9))
             if not late_ns or not fill(file, self._process.scheduler.clock.now_ns + late_ns):
@@ -415,10 +271,10 @@ class SystemCalls(_stdlib.socket):
             self._machine.flush()
             raise self._failed(tag, op, n, arguments, socket_error(fault.code))
         if isinstance(fault, (ShortRecv, PartialSend)):
-            size = min(size, fault.bytes)
+            tries.size = min(tries.size, fault.bytes)
         elif isinstance(fault, Reset) and fault.when == "before":
             file.sever()
-        return fault, size
+        return fault
 
     def _afterwards(self, file: Any, fault: Fault, op: str) -> None:
         if isinstance(fault, Reset):
