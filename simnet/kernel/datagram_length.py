@@ -22,6 +22,7 @@ from simnet.kernel.messages import AF_INET6, Message
 from simnet.kernel.options import IPPROTO_IP, IPPROTO_IPV6, SNDBUF_DEFAULT, SO_SNDBUF, SOL_SOCKET
 from simnet.kernel.packed_options import PATH_MTU, mtu_to
 from simnet.kernel.segment import PLAIN, Datagram, Endpoint, Icmp, Marks
+from simnet.kernel.states import SHUT_SEND
 
 if TYPE_CHECKING:
     from simnet.kernel.datagram_sending import DatagramSender
@@ -80,6 +81,7 @@ def check_length(socket: DatagramSender, size: int, target: Endpoint, marks: Mar
         limit == PAYLOAD_MAX_V6
         and size > UNFRAGMENTED_V6
         and 2 * options.get(SEND_BUFFER, SNDBUF_DEFAULT) < memory_of(UNFRAGMENTED_V6, True)
+        and not (socket.error or socket.shut & SHUT_SEND)  # the first looks at the socket's state
     ):
         raise socket_error(ENOBUFS)  # the first fragment may be of any size, and the second finds no room
 

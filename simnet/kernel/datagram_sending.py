@@ -41,7 +41,7 @@ from simnet.kernel.options import IPPROTO_UDP, SNDBUF_DEFAULT, SO_BROADCAST, SOL
 from simnet.kernel.packed_options import go_by_scope, is_elsewhere, with_link
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import SPACE_NEWS
-from simnet.kernel.routes import OFF_ROUTE, find_route
+from simnet.kernel.routes import OFF_ROUTE, find_route, forget_route
 from simnet.kernel.segment import PLAIN, TTL_LATER, UDP, Datagram, Endpoint, Marks
 from simnet.kernel.states import CLOSED, ESTABLISHED, SHUT_SEND
 
@@ -192,6 +192,7 @@ class DatagramSender(File):
             if ":" not in peer[0]:  # the one place for where IPv4 sends is written first: see `_begin`
                 self.flow = peer if refusal.errno == EACCES else NOWHERE
                 self.rerouted = True
+                forget_route(self)
             raise
         if local[0] in (inet.ANY4, inet.ANY6):
             if inet.is_group(peer[0]):
@@ -216,6 +217,8 @@ class DatagramSender(File):
         ip, port = inet.endpoint(self.family, address)
         if ip[0] == "f":
             inet.check_link(address)
+            if inet.is_group(ip):
+                link_to_groups(self, ip, inet.ANY6)  # the way is looked up before its families are compared
         bound = None if self.local is None else self.local[0]
         if bound is not None and ":" in bound and not self.locks & LOCK_ADDRESS:
             bound = inet.ANY6  # an address that connect chose does not tie the socket to IPv6

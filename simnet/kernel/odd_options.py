@@ -23,6 +23,7 @@ from simnet.kernel.rare_options import (
     SO_TXTIME,
     locks_of,
 )
+from simnet.kernel.routes import forget_route
 from simnet.kernel.states import ESTABLISHED
 
 BUFFERS: Final = 3  # both of SO_BUF_LOCK
@@ -101,9 +102,10 @@ def _set_preferences(socket: AnySocket, key: Key, value: bytes) -> None:
     keep(socket, key, struct.pack("=i", (origin or PREFER_EITHER) | (home or PREFER_HOME)))
 
 
-def _set_old_packet_options(_: AnySocket, __: Key, value: bytes) -> None:
+def _set_old_packet_options(socket: AnySocket, __: Key, value: bytes) -> None:
     """IPV6_2292PKTOPTIONS: messages for all that is sent; what is too short for one has none."""
     if len(value) < CMSG_HEADER:
+        forget_route(socket)  # ipv6_update_options
         return
     if not CMSG_HEADER <= struct.unpack_from("=Q", value)[0] <= len(value):
         raise socket_error(EINVAL)

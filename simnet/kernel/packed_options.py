@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.group_requests import GROUP_OPTIONS, GROUP_SIZES, set_group_option
-from simnet.kernel.groups import LOOPBACK_LINK, MULTICAST_LINK, choose_link, join_or_leave
+from simnet.kernel.groups import LOOPBACK_LINK, MULTICAST_LINK, choose_link, join_or_leave, link_to_groups
 from simnet.kernel.idle_options import IPV6_MULTICAST_IF
 from simnet.kernel.inet import is_group, is_loopback, of_a_link
 from simnet.kernel.ip_options import OPTIONS_MAX, compiled
@@ -328,6 +328,11 @@ def _mtu(socket: AnySocket) -> int:
     peer: Endpoint | None = socket.peer
     if peer is None or not knows_route(socket):
         raise socket_error(ENOTCONN)
+    if is_group(peer[0]) and ":" not in peer[0]:
+        sender = cast("DatagramSender", socket)
+        assert sender.local is not None
+        link = link_to_groups(sender, peer[0], sender.local[0])
+        return LOOPBACK_MTU if link == LOOPBACK_LINK else ETHERNET_MTU
     return mtu_to(peer[0])
 
 

@@ -30,10 +30,14 @@ def forget_route(socket: Any) -> None:
 
 
 def find_route(socket: Any, sends: bool = True) -> None:
-    """A datagram socket connects, or *sends* to where it is connected; over IPv4 who is to use no route keeps none for that."""
+    """A datagram socket connects, or *sends* to where it is connected.
+
+    Over IPv4 it keeps none for what it sends if it is to use no route, nor as an IPv6 socket, which names its peer each time.
+    """
     options = socket.options
-    keeps = not sends or socket.family == AF_INET6
-    if options and FORGOTTEN in options and (keeps or not options.get(OFF_ROUTE)):
+    if options and FORGOTTEN in options:
+        if sends and ":" not in socket.peer[0] and (socket.family == AF_INET6 or options.get(OFF_ROUTE)):
+            return
         del options[FORGOTTEN]
 
 

@@ -157,6 +157,21 @@ def test_k089_loopback_is_not_for_groups_of_ipv6(world: World) -> None:
     world.gives("ENETUNREACH", sock.connect, ("ff02::77", 9))
 
 
+def test_k089_that_loopback_is_not_for_them_comes_before_where_a_socket_is(world: World) -> None:
+    sock = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.bind(("::ffff:127.0.0.1", 0))
+    world.gives("EAFNOSUPPORT", sock.sendto, b"x", ("ff0e::77", 9))
+    sock.setsockopt(IPV6, socket.IPV6_MULTICAST_IF, 1)
+    world.gives("ENETUNREACH", sock.sendto, b"x", ("ff0e::77", 9))
+
+
+def test_k089_how_long_a_packet_to_a_group_may_be_is_about_its_link(world: World) -> None:
+    sock = world.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.connect((GROUP, 9))
+    assert sock.getsockopt(IP, 14) == 65535  # IP_MTU
+
+
 def test_k089_what_goes_to_a_group_comes_from_the_address_that_names_its_link(world: World) -> None:
     sock = hearer(world)
     group = (GROUP, port_of(sock))

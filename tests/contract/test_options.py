@@ -976,10 +976,30 @@ def test_k131_a_route_is_forgotten_until_something_goes_out(world: World, kind: 
     assert sock.getsockopt(*mtu) == known
     for end in socket.socketpair():  # which has none
         world.keep(end).setsockopt(SOL, socket.SO_DONTROUTE, 1)
-    if kind == "datagram":
+    if kind == "datagram":  # a connect over IPv4 forgets it before it finds another
+        mapped = "::ffff:" if ip == "::1" else ""
+        world.gives("EACCES", sock.connect, (f"{mapped}255.255.255.255", 9))
+        world.gives("ENOTCONN", sock.getsockopt, *mtu)
+        sock.send(b"x")
+        assert sock.getsockopt(*mtu) == known
         sock.setsockopt(SOL, socket.SO_DONTROUTE, 1)
         sock.connect(peer.getsockname())  # which finds one all the same
         assert sock.getsockopt(*mtu) == known
+
+
+def test_k131_an_ipv6_socket_finds_a_way_over_ipv4_by_connecting(world: World) -> None:
+    sock = fresh(world, "udp6")
+    sock.connect(("::ffff:127.0.0.1", 9))
+    assert sock.getsockopt(IP, 14) == 65535  # IP_MTU
+    sock.setsockopt(IP, socket.IP_TOS, 8)
+    sock.send(b"x")
+    world.gives("ENOTCONN", sock.getsockopt, IP, 14)
+    other = fresh(world, "udp6")
+    other.connect(("::1", 9))
+    other.setsockopt(IPV6, 6, b"")  # IPV6_2292PKTOPTIONS
+    world.gives("ENOTCONN", other.getsockopt, IP, 14)
+    other.send(b"x")
+    assert other.getsockopt(IP, 14) == 65536
 
 
 @pytest.mark.parametrize("timeout", [None, 0.0, 5.0])

@@ -351,6 +351,9 @@ def test_k088_over_ipv6_the_largest_goes_in_two_fragments(world: World) -> None:
         one.setsockopt(*option, value)
         answer = outcome(lambda one=one, size=size: one.send(bytes(size)))
         assert answer == (said or size), (option, value, size)
+    world.gives("ENOTCONN", two.shutdown, socket.SHUT_WR)  # the first fragment looks whether anything may be sent
+    two.setsockopt(*sndbuf, 8000)
+    world.gives("EPIPE", two.sendto, bytes(65489), two.getsockname()[:2])
 
 
 def test_k088_a_full_queue_drops_in_silence(world: World) -> None:
