@@ -203,5 +203,7 @@ def binds_anywhere(options: Mapping[Key, Any] | None) -> bool:
     )
 
 
+# Among the options of a connection that waits for its listener: who accepts it may come to ask for credentials.
+UNACCEPTED: Final = (SOL_SOCKET, -SO_PASSCRED)
 # What a Unix listener passes on to its children.
 PASSED_ON: Final = frozenset({(SOL_SOCKET, SO_PASSCRED), (SOL_SOCKET, SO_PASSSEC), (SOL_SOCKET, SO_PASSRIGHTS)})

@@ -96,7 +96,7 @@ class Stack:
     __slots__ = (
         "addresses", "clock", "out", "emit", "name", "connections", "listeners", "tcp_ports", "_udp_ports",
         "_unix_names", "credentials", "groups", "pids", "time_waits", "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding",
-        "on_established", "path_error", "real_path", "muted", "carry", "_cookies", "privileged",
+        "on_established", "path_error", "real_path", "muted", "carry", "_cookies", "privileged", "_autobinds",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
 
@@ -113,6 +113,7 @@ class Stack:
         self._udp_ports: UdpPorts | None = None
         self._unix_names: dict[Key, UnixSocket | None] | None = None
         self._cookies: dict[Any, int] | None = None
+        self._autobinds = 0  # names of the kernel's choice that were given to Unix sockets so far
         self.credentials: tuple[int, int, int] = (1, 0, 0)  # pid, uid, gid of who runs now: the rooms above set them
         self.groups: tuple[int, ...] = ()  # and what groups it is in besides
         self.privileged = True  # may who runs set what takes CAP_NET_ADMIN, and has no effect here?
@@ -434,12 +435,17 @@ class Stack:
 
     # Names of Unix sockets.
 
-    def free_abstract_name(self, type: int) -> bytes:
-        """NUL and five hexadecimal digits, as autobind gives; the kernel starts at a random one, we at 1."""
-        number = 1
-        while (type, (name := b"\0%05x" % number)) in self.unix_names:
-            number += 1
-        return name
+    def free_abstract_name(self) -> bytes:
+        """NUL and five hexadecimal digits, as autobind gives: a random one that is free for its type, ours are counted from 1.
+
+        A random one was hardly ever anybody's, so ours is free for each type, and none is given twice.
+        """
+        names = self.unix_names
+        while True:
+            self._autobinds += 1
+            name = b"\0%05x" % (self._autobinds & 0xFFFFF)
+            if not any((kind, name) in names for kind in (SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET)):
+                return name
 
     def unlink(self, path: str) -> bool:
         """Remove the file of a Unix socket; False if there is none of that name."""

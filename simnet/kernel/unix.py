@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.buffer import Data, scatter
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
-from simnet.kernel.idle_options import PASSED_ON, SO_SELECT_ERR_QUEUE
+from simnet.kernel.idle_options import PASSED_ON, SO_SELECT_ERR_QUEUE, UNACCEPTED
 from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_UNIX, MSG_TRUNC, SHUT_RDWR, SOCK_DGRAM, SOCK_STREAM
 from simnet.kernel.options import SNDBUF_DEFAULT, SO_PASSCRED, SO_SNDBUF, SOL_SOCKET
@@ -163,7 +163,7 @@ class UnixSocket(File):
         self.stack.unix_names[key] = self
 
     def _take_abstract(self) -> None:
-        name = self.stack.free_abstract_name(self.type)
+        name = self.stack.free_abstract_name()
         self._take(name, key_of(self.type, name))
 
     def take_name_for_credentials(self, target: Name | None) -> None:
@@ -233,8 +233,8 @@ class UnixSocket(File):
         child = type(self)(self.stack, self.type)
         child.bound = other.bound
         child.origin = "server"
-        if other.options is not None:  # of which only what is to come beside data is inherited
-            child.options = {key: value for key, value in other.options.items() if key in PASSED_ON}
+        inherited = other.options or {}  # of which only what is to come beside data is
+        child.options = {UNACCEPTED: 1, **{key: value for key, value in inherited.items() if key in PASSED_ON}}
         self.join(child)
         self.origin = "client"
         self.credentials = other.credentials
@@ -258,6 +258,9 @@ class UnixSocket(File):
         if not queue:
             raise socket_error(EAGAIN)
         child = queue.popleft()
+        if child.options is not None:
+            child.options.pop(UNACCEPTED, None)
+            child.options = child.options or None
         self.wake(0)  # no news of this socket, but who waits for room in the backlog looks again
         return child, child.getpeername()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.datagram_memory import HEAD_MAX, PAGE, SHARED_INFO, SKB
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.idle_options import SO_PASSRIGHTS, SO_PASSSEC
+from simnet.kernel.idle_options import SO_PASSRIGHTS, SO_PASSSEC, UNACCEPTED
 from simnet.kernel.messages import CMSG_HEADER, MSG_CTRUNC, Message, fitted
 from simnet.kernel.options import SOL_SOCKET
 from simnet.kernel.rare_options import TELLS_REST
@@ -129,8 +129,13 @@ def check_takes_files(receiver: UnixSocket) -> None:
 
 
 def attached(sender: UnixSocket, receiver: UnixSocket) -> Credentials | None:
-    """The credentials that go with what is sent from one to the other: those of who runs, if one of the two asks for any."""
-    if (sender.options and sender.passes_credentials) or (receiver.options and receiver.passes_credentials):
+    """The credentials that go with what is sent from one to the other: those of who runs, if one of the two asks for any.
+
+    Or if nobody has accepted the receiver yet, who may ask for them when he has (unix_maybe_add_creds).
+    """
+    if (sender.options and sender.passes_credentials) or (
+        (told := receiver.options) and (receiver.passes_credentials or UNACCEPTED in told)
+    ):
         return sender.stack.credentials
     return None
 

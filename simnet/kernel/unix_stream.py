@@ -54,10 +54,10 @@ class UnixStream(TamperableUnix):
             raise socket_error(EPIPE)
         if not data:
             return 0
-        if files:
-            check_takes_files(peer)
         if peer.shut & SHUT_RECEIVE and self.course is None:  # it was so before it connected, and is not mirrored here
             raise socket_error(EPIPE)
+        if files and self.held < self.sndbuf:  # a buffer is made before
+            check_takes_files(peer)
         if credentials is None and (self.options or peer.options):
             credentials = attached(self, peer)
         normal = len(data) - bool(flags & MSG_OOB)

@@ -238,8 +238,8 @@ def _rename(original: Any) -> Any:
         if taken and os.path.isdir(src):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), src, None, dst)
         original(src, dst, **kwargs)
-        if taken:
-            _answer("unlink", dst, follow_symlinks=False)
+        if taken:  # by its whole path: a relative one now tells what lies there on the disk
+            _answer("unlink", os.path.abspath(dst), follow_symlinks=False)
 
     return standin
 

@@ -319,6 +319,18 @@ def test_k104_each_type_has_its_own_abstract_names(world: World) -> None:
     assert sender.sendto(b"x", name) == 1
 
 
+def test_k104_a_name_of_the_kernels_choice_is_nobody_elses(world: World) -> None:
+    """Neither at the same time, among sockets of another type, nor of who is bound later."""
+    stream, datagrams, sender = (world.socket(socket.AF_UNIX, kind) for kind in (1, 2, 2))
+    stream.bind("")
+    datagrams.bind("")
+    world.gives("ECONNREFUSED", sender.sendto, b"x", stream.getsockname())
+    gone = datagrams.getsockname()
+    datagrams.close()
+    world.socket(socket.AF_UNIX, socket.SOCK_DGRAM).bind("")
+    world.gives("ECONNREFUSED", sender.sendto, b"x", gone)
+
+
 def test_k104_a_path_too_long_has_no_errno(world: World) -> None:
     sock = world.socket(socket.AF_UNIX)
     with pytest.raises(OSError, match="AF_UNIX path too long") as caught:

@@ -112,3 +112,15 @@ def test_k104_a_link_to_a_socket_is_another_name_of_it(world: World, tmp_path: P
     listener.close()
     assert outcome(lambda: world.socket(socket.AF_UNIX).connect(second)) == "ECONNREFUSED"
     assert outcome(lambda: world.socket(socket.AF_UNIX).bind(second)) == "EADDRINUSE"
+
+
+def test_k104_a_link_that_is_renamed_takes_the_place_of_a_socket(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bound(world, tmp_path / "s")
+    os.symlink("nobody", "link")
+    os.rename("link", "s")
+    assert (os.listdir(), os.path.islink("s"), os.path.exists("s")) == (["s"], True, False)
+    os.unlink("s")
+    assert os.listdir() == []

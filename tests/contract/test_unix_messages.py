@@ -207,6 +207,35 @@ def test_k106_credentials_name_a_process_that_there_is(world: World) -> None:
         assert two.recvmsg(9, 100)[:3] == (b"x", [own], 0)
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
+def test_k106_who_is_not_accepted_yet_is_told_who_sent_it(world: World, kind: int) -> None:
+    """He may ask for it once he is; what comes between the two has no sender."""
+    listener, client = (world.socket(socket.AF_UNIX, kind) for _ in range(2))
+    listener.bind("")
+    listener.listen()
+    client.connect(listener.getsockname())
+    client.send(b"early")
+    server = world.keep(listener.accept()[0])
+    client.send(b"between")
+    server.setsockopt(SOL, socket.SO_PASSCRED, 1)
+    client.send(b"late")
+    own = struct.pack("iii", os.getpid(), os.getuid(), os.getgid())
+    nobody = struct.pack("iii", 0, 65534, 65534)
+    for data, sender in ((b"early", own), (b"between", nobody), (b"late", own)):
+        assert server.recvmsg(9, 100)[:3] == (data, [(SOL, SCM_CREDENTIALS, sender)], 0)
+
+
+def test_k106_a_full_stream_says_so_before_it_refuses_files(world: World) -> None:
+    one, two = pair(world)
+    two.setsockopt(SOL, 83, 0)  # SO_PASSRIGHTS
+    rights = (SOL, SCM_RIGHTS, array.array("i", [two.fileno()]))
+    world.gives("EPERM", one.sendmsg, [b"x"], [rights])
+    one.setblocking(False)
+    while outcome(lambda: one.send(bytes(9999))) != "EAGAIN":
+        pass
+    world.gives("EAGAIN", one.sendmsg, [b"x"], [rights])
+
+
 def test_k106_what_is_sent_without_a_word_is_from_the_same_process(world: World) -> None:
     one, two = pair(world)
     two.setsockopt(SOL, socket.SO_PASSCRED, 1)
