@@ -62,7 +62,7 @@ ARGUMENTS = {  # beside the descriptor
     "set_inheritable": (1, 1),
 }
 OF_THE_MAIN_THREAD = {"signal": "signal", "set_wakeup_fd": "set_wakeup_fd"}
-OF_OBJECTS = ("fchdir", "fdatasync", "fsync")  # as well
+OF_OBJECTS = ("fchdir", "fdatasync", "fpathconf", "fsync")  # as well
 OF_EVENTFDS = ("eventfd_read", "eventfd_write")
 # the calls that move somebody on who waits for a pipe
 OF_PIPES = ("read", "readv", "write", "writev", "close", *OF_EVENTFDS)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simnet.calls.descriptor_flags import kept
-from simnet.calls.descriptors import NAME_MAX, fchmod, fchown, file_system, no_epoll, status
+from simnet.calls.descriptors import fchmod, fchown, file_system, limit, no_epoll, status
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_INET6, AF_UNIX, SOCK_STREAM
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["BY_NUMBER", "by_number"]
 
 PROTOCOL = "system.sockprotoname"  # the only attribute that a socket has
-LONGEST_NAME = (os.pathconf_names.get("PC_NAME_MAX"), "PC_NAME_MAX")
 NAMED = ("mode", "length", "uid", "gid", "times", "ns")  # what may be given by name, and is looked at
 # Whose errors do not tell what was asked for.
 NAMELESS = ("truncate",) if sys.version_info >= (3, 13) else ("truncate", "utime")
@@ -50,13 +49,6 @@ def _utime(process: Process, fd: int, times: Any = None, *, ns: Any = None) -> N
     kept(file)["accessed_ns"], kept(file)["modified_ns"] = (now, now) if ns is None else ns
 
 
-def _pathconf(process: Process, fd: int, name: Any) -> int:
-    _file(process, fd)
-    if name not in LONGEST_NAME:
-        raise socket_error(errno.EBADF)  # glibc tells the others, and reads no file for it
-    return NAME_MAX
-
-
 def _getxattr(process: Process, fd: int, name: Any) -> bytes:
     file, name = _file(process, fd), os.fsdecode(name)
     if name == PROTOCOL and not isinstance(file, Epoll):
@@ -84,7 +76,7 @@ BY_NUMBER: dict[str, Callable[..., Any]] = {
     "getxattr": _getxattr,
     "listdir": _no_folder,
     "listxattr": _listxattr,
-    "pathconf": _pathconf,
+    "pathconf": limit,
     "removexattr": _change_xattr,
     "scandir": _no_folder,
     "setxattr": _change_xattr,

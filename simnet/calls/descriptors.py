@@ -12,10 +12,11 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet.calls.descriptor_flags import kept, refused
+from simnet.calls.socket_files import described, new_inode
 from simnet.kernel.datagram_memory import PAGE
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
-from simnet.kernel.messages import UIO_MAXIOV
+from simnet.kernel.messages import MSG_DONTWAIT, UIO_MAXIOV
 from simnet.kernel.tcp import TcpSocket
 from simnet.socket import Socket
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from simnet.process import Process
 
 __all__ = [
-    "close", "descriptor_call", "fchmod", "fchown", "file_system", "look_over", "no_epoll", "socket_of", "status", "terminal_refusal",
+    "close", "descriptor_call", "fchmod", "fchown", "file_system", "limit", "look_over", "no_epoll", "socket_of", "status", "terminal_refusal",
 ]  # fmt: skip
 
 SOCKFS, ANON_INODES = 8, 15  # the devices of their files: any numbers that differ
@@ -33,6 +34,14 @@ NAME_MAX = 255  # bytes of a name
 NUMBER = 8  # bytes of that of an eventfd
 WITHOUT_POSITION = {"preadv": "readv", "pwritev": "writev"}
 NO_POSITION = -1  # preadv2(2) and pwritev2(2) go from where the file is, as readv(2) and writev(2) do
+RWF_NOWAIT, RWF_APPEND, RWF_NOAPPEND = 0x8, 0x10, 0x20
+RWF_OF_SOCKETS = 0x13F  # all but RWF_ATOMIC and RWF_DONTCACHE
+# By _PC_LINK_MAX and so on: what it is of a file that has but a name, and whether glibc looks at that.
+LIMITS = (
+    *((127, True), (255, False), (255, False), (NAME_MAX, True), (PAGE, False), (PAGE, False), (1, True), (1, False)),
+    *((0, False), (-1, False), (-1, True), (-1, False), (-1, False), (32, True), (-1, False), (-1, False)),
+    *((PAGE, True), (PAGE, True), (PAGE, True), (-1, False)),
+)
 PERMISSIONS = 0o7777  # of a mode, what chmod(2) changes
 # What needs a position, a disk, a folder or a terminal.
 REFUSED = {
@@ -42,6 +51,7 @@ REFUSED = {
     "fchdir": errno.ENOTDIR,
     **dict.fromkeys(("ttyname", "tcgetpgrp", "tcsetpgrp", "get_terminal_size"), errno.ENOTTY),
 }
+LOOKS_ITSELF = ("close", "fpathconf")  # whether the number is one
 WITHOUT_EFFECT = frozenset({"posix_fadvise", "lockf"})  # nobody else has a lock
 
 
@@ -64,9 +74,12 @@ def descriptor_call(
         OSError: EBADF; what the socket says; EINVAL, an epoll is not read or written.
     """
     look_over(original, fd, *arguments, **options)
-    if call in WITHOUT_POSITION and [index(each) for each in arguments[1:]] in ([NO_POSITION], [NO_POSITION, 0]):
-        call, arguments, options = WITHOUT_POSITION[call], arguments[:1], {}
-    file = process.holder_of(fd).descriptors.get(fd) if call != "close" else None
+    if call in WITHOUT_POSITION and (position := index(arguments[1])) < 0:
+        if position != NO_POSITION:
+            raise socket_error(errno.EINVAL)
+        call, options = WITHOUT_POSITION[call], {}
+        arguments = (arguments[0], *map(index, arguments[2:]))
+    file = process.holder_of(fd).descriptors.get(fd) if call not in LOOKS_ITSELF else None
     refusal = REFUSED.get(call)
     if refusal is not None:
         if call == "lseek" and not 0 <= index(arguments[1]) <= WHENCE_MAX:
@@ -101,21 +114,19 @@ def close(process: Process, fd: int) -> None:
 
 
 def status(process: Process, fd: int, **_: Any) -> os.stat_result:
-    """``os.fstat``: numbers that name one file have one inode, that of the lowest of them."""
+    """``os.fstat``: numbers that name one file have one inode, which is given to it when somebody asks first."""
     process = process.holder_of(fd)
     file = process.descriptors.get(fd)
-    inode = min(number for number, other in process.descriptors.items() if other is file)
+    inode = kept(file).get("inode")
+    if inode is None:
+        inode = kept(file)["inode"] = new_inode(process.machine)
     epoll = isinstance(file, Epoll)
     mode, device = (0o600, ANON_INODES) if epoll else (stat.S_IFSOCK | 0o777, SOCKFS)
     _, uid, gid = process.machine.stack.credentials
     changed: dict[str, int] = getattr(file, "kept", {})
     mode = stat.S_IFMT(mode) | changed.get("mode", stat.S_IMODE(mode))
     owners = changed.get("uid", uid), changed.get("gid", gid)
-    times = [changed.get(name, 0) for name in ("accessed_ns", "modified_ns")]
-    seconds = [each // 1_000_000_000 for each in times]
-    exactly = {"st_atime": times[0] / 1e9, "st_mtime": times[1] / 1e9, "st_ctime": 0.0, "st_ctime_ns": 0}
-    told = {"st_blksize": PAGE, "st_blocks": 0, "st_atime_ns": times[0], "st_mtime_ns": times[1], **exactly}
-    return os.stat_result((mode, inode, device, 1, *owners, 0, *seconds, 0), told)
+    return described((mode, inode, device, 1, *owners), changed.get("accessed_ns", 0), changed.get("modified_ns", 0), 0)
 
 
 def file_system(process: Process, fd: int) -> os.statvfs_result:
@@ -123,6 +134,21 @@ def file_system(process: Process, fd: int) -> os.statvfs_result:
     file = process.holder_of(fd).descriptors.get(fd)
     device = ANON_INODES if isinstance(file, Epoll) else SOCKFS
     return os.statvfs_result((PAGE, PAGE, 0, 0, 0, 0, 0, 0, 0, NAME_MAX, device))
+
+
+def limit(process: Process, fd: int, name: Any) -> int:
+    """``os.fpathconf`` and ``os.pathconf``: glibc looks for the file to answer some of them.
+
+    Raises:
+        OSError: EBADF; EINVAL, there is no such limit.
+    """
+    number = os.pathconf_names[name] if isinstance(name, str) else index(name)
+    if not 0 <= number < len(LIMITS):
+        raise socket_error(errno.EINVAL)
+    told, looks = LIMITS[number]
+    if looks:
+        process.holder_of(fd).descriptors.get(fd)
+    return told
 
 
 def fchmod(process: Process, fd: int, mode: int) -> None:
@@ -183,24 +209,36 @@ def _write(process: Process, fd: int, data: Any) -> int:
     return sent
 
 
-def _readv(process: Process, fd: int, buffers: Any) -> int:
+def _readv(process: Process, fd: int, buffers: Any, how: int = 0) -> int:
     if len(buffers) > UIO_MAXIOV:
         raise socket_error(errno.EINVAL)
     if not any(map(len, buffers)):
         no_epoll(process, fd)
         return 0  # recvmsg takes a datagram then
-    count: int = _through(process, fd, lambda sock: Socket.recvmsg_into(sock, buffers)[0])
+    flags = _flags(process, fd, how)
+    count: int = _through(process, fd, lambda sock: Socket.recvmsg_into(sock, buffers, 0, flags)[0])
     return count
 
 
-def _writev(process: Process, fd: int, buffers: Any) -> int:
+def _writev(process: Process, fd: int, buffers: Any, how: int = 0) -> int:
     if len(buffers) > UIO_MAXIOV:
         raise socket_error(errno.EINVAL)
     if not any(memoryview(each).nbytes for each in buffers):
         no_epoll(process, fd)
         return 0  # the socket is not asked, as it is by a write of nothing
-    sent: int = _through(process, fd, lambda sock: Socket.sendmsg(sock, buffers))
+    flags = _flags(process, fd, how)
+    sent: int = _through(process, fd, lambda sock: Socket.sendmsg(sock, buffers, [], flags))
     return sent
+
+
+def _flags(process: Process, fd: int, how: int) -> int:
+    """What the RWF_ flags *how* of preadv2(2) and pwritev2(2) are to recvmsg and sendmsg (kiocb_set_rw_flags)."""
+    no_epoll(process, fd)
+    if how & ~RWF_OF_SOCKETS:
+        raise socket_error(errno.EOPNOTSUPP)
+    if how & RWF_APPEND and how & RWF_NOAPPEND:
+        raise socket_error(errno.EINVAL)
+    return MSG_DONTWAIT if how & RWF_NOWAIT else 0
 
 
 CALLS: dict[str, Callable[..., Any]] = {
@@ -212,6 +250,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "fchmod": fchmod,
     "fchown": fchown,
     "fstat": status,
+    "fpathconf": limit,
     "fstatvfs": file_system,
     "read": _read,
     "readv": _readv,

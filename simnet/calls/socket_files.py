@@ -9,6 +9,7 @@ from posixpath import dirname
 from typing import TYPE_CHECKING, Any
 
 from simnet.clock import EPOCH_NS
+from simnet.kernel.datagram_memory import PAGE
 from simnet.kernel.unix_names import file_key, obstacle_to_bind
 
 if TYPE_CHECKING:
@@ -16,13 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SocketFiles",
-    "access", "chmod", "exists", "link", "listdir", "mkdir", "names_in", "open_", "readlink", "rename", "rmdir", "scandir", "stat",
+    "access", "chmod", "described", "exists", "link", "listdir", "mkdir", "names_in", "new_inode", "open_", "readlink", "rename", "rmdir", "scandir", "stat",
     "truncate", "umask", "unlink",
 ]  # fmt: skip
 
 ALL = 0o777
 UMASK = 0o022  # the usual one
-BORN_AT = EPOCH_NS // 1_000_000_000
 
 
 class SocketFiles:
@@ -46,8 +46,7 @@ def _files(machine: Machine) -> SocketFiles:
 def _seen(machine: Machine, name: str) -> tuple[int, int]:
     files = _files(machine)
     if name not in files.seen:
-        files.numbers += 1
-        files.seen[name] = (files.numbers, files.born_with)
+        files.seen[name] = (new_inode(machine), files.born_with)
     return files.seen[name]
 
 
@@ -120,7 +119,22 @@ def stat(machine: Machine, path: Any, follow_symlinks: bool = True, **_: Any) ->
     number, mode = _seen(machine, _key(machine, path, follow_symlinks))
     uid, gid = machine.stack.credentials[1:]
     links = sum(each[0] == number for each in _files(machine).seen.values())
-    return os.stat_result((modes.S_IFSOCK | mode, number, 1, links, uid, gid, 0, BORN_AT, BORN_AT, BORN_AT))
+    return described((modes.S_IFSOCK | mode, number, 1, links, uid, gid), EPOCH_NS, EPOCH_NS, EPOCH_NS)
+
+
+def described(first: tuple[int, ...], *times_ns: int) -> os.stat_result:
+    """An ``os.stat_result`` of an empty file of no device, the *first* of whose numbers end with its group."""
+    told: dict[str, float] = {"st_blksize": PAGE, "st_blocks": 0, "st_rdev": 0}
+    for name, time_ns in zip(("st_atime", "st_mtime", "st_ctime"), times_ns, strict=True):
+        told[name], told[f"{name}_ns"] = time_ns / 1e9, time_ns
+    return os.stat_result((*first, 0, *(each // 1_000_000_000 for each in times_ns)), told)
+
+
+def new_inode(machine: Machine) -> int:
+    """A number that no other file of *machine* has."""
+    files = _files(machine)
+    files.numbers += 1
+    return files.numbers
 
 
 def chmod(machine: Machine, path: Any, mode: int, follow_symlinks: bool = True, **_: Any) -> None:

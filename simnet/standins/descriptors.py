@@ -75,7 +75,7 @@ def _(original: Any) -> Any:
 
 
 for _name in (
-    *("read", "write", "readv", "writev", "pread", "pwrite", "close", "dup", "dup2", "fstat", "fstatvfs"),
+    *("read", "write", "readv", "writev", "pread", "pwrite", "close", "dup", "dup2", "fstat", "fstatvfs", "fpathconf"),
     *("lseek", "ftruncate", "fchmod", "fchown", "fsync", "fdatasync", "eventfd_read", "eventfd_write"),
     *("preadv", "pwritev", "posix_fallocate", "posix_fadvise", "lockf", "fchdir"),
     *("ttyname", "tcgetpgrp", "tcsetpgrp", "get_terminal_size"),

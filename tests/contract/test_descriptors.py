@@ -224,9 +224,52 @@ def test_k133_preadv_from_where_a_socket_is_reads_as_readv_does(world: World) ->
     world.readable(there)
     assert (os.preadv(there.fileno(), [buffer := bytearray(2)], -1, 0), buffer) == (2, b"ab")
     world.gives("EINVAL", os.preadv, number, [bytearray(1)] * 1025, -1)
+    world.gives("EINVAL", os.preadv, number, [bytearray(1)], -2)
+    world.gives("EINVAL", os.pread, number, 1, -1)
     with select.epoll() as poll:
         world.gives("EINVAL", os.preadv, poll.fileno(), [], -1)
         world.gives("EINVAL", os.pwritev, poll.fileno(), [b"x"], -1)
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_k133_preadv_from_where_a_socket_is_takes_flags(world: World, blocking: bool) -> None:
+    here, there = pair(world)
+    here.setblocking(blocking)
+    number = here.fileno()
+    world.gives("EAGAIN", os.preadv, number, [bytearray(1)], -1, os.RWF_NOWAIT)
+    there.send(b"abcd")
+    world.readable(here)
+    for flag in (os.RWF_HIPRI, os.RWF_NOWAIT, os.RWF_SYNC | os.RWF_DSYNC, 0x10, 0x20):  # RWF_APPEND and RWF_NOAPPEND
+        assert os.pwritev(number, [b"x"], -1, flag) == 1
+    for flag, answer in ((0x30, "EINVAL"), (0x40, "ENOTSUP"), (0x80, "ENOTSUP"), (1 << 20, "ENOTSUP"), (0x10, 2)):
+        world.gives(answer, os.preadv, number, [bytearray(2)], -1, flag)
+    world.gives("ESPIPE", os.preadv, number, [bytearray(2)], 0, 0x40)
+    with select.epoll() as poll:
+        world.gives("EINVAL", os.preadv, poll.fileno(), [bytearray(2)], -1, 0x40)
+
+
+def test_k133_limits_are_told_of_a_socket_as_of_a_file_with_a_name(world: World) -> None:
+    """It is glibc that answers; of some it looks at the file first."""
+    sock = world.socket()
+    told = (127, 255, 255, 255, 4096, 4096, 1, 1, 0, -1, -1, -1, -1, 32, -1, -1, 4096, 4096, 4096, -1)
+    with select.epoll() as poll:
+        for name, number in os.pathconf_names.items():
+            known = {os.fpathconf(each, name) for each in (sock, poll)} | {os.pathconf(sock.fileno(), number)}
+            assert known == {told[number]}, name
+    world.gives("EINVAL", os.fpathconf, sock, 999)
+    number = sock.detach()
+    os.close(number)
+    assert os.fpathconf(number, "PC_PIPE_BUF") == 4096
+    world.gives("EBADF", os.fpathconf, number, "PC_NAME_MAX")
+
+
+def test_k133_a_file_of_a_socket_has_an_inode_that_stays(world: World) -> None:
+    low, sock, other = (world.socket() for _ in range(3))
+    inode = os.fstat(sock.fileno()).st_ino
+    os.dup2(sock.fileno(), low.fileno())
+    assert {os.fstat(each.fileno()).st_ino for each in (low, sock)} == {inode}
+    assert os.fstat(other.fileno()).st_ino != inode
+    assert os.fstat(sock.fileno()).st_rdev == 0
 
 
 def test_k133_a_socket_is_no_terminal_and_no_folder(world: World) -> None:

@@ -90,6 +90,13 @@ def test_k104_a_socket_has_the_mode_that_the_umask_leaves_it(world: World, tmp_p
     assert not os.access(tmp_path / "nobody", os.F_OK)
 
 
+def test_k104_a_file_tells_its_times_and_that_it_takes_no_room(world: World, tmp_path: Path) -> None:
+    bound(world, tmp_path / "s")
+    told = os.stat(tmp_path / "s")
+    assert (told.st_size, told.st_blocks, told.st_rdev, told.st_blksize) == (0, 0, 0, 4096)
+    assert int(told.st_mtime) == told.st_mtime_ns // 1_000_000_000 == told[stat.ST_MTIME] > 0
+
+
 def test_k104_a_link_to_a_socket_is_another_name_of_it(world: World, tmp_path: Path) -> None:
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
     listener = bound(world, tmp_path / "first")
