@@ -8,10 +8,11 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
-from simnet.calls.descriptor_flags import NOBODY, O_ASYNC, owner, refused, set_owner, set_status, status
+from simnet.calls.descriptor_flags import NOBODY, O_ASYNC, kept, owner, refused, set_owner, set_status, status
 from simnet.calls.link_requests import LINK_LIST, LINK_REQUESTS, link_list, link_request
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, SIOCATMARK, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SOCK_STREAM
+from simnet.kernel.timestamps import KINDS, time_on
 from simnet.poll_arguments import descriptor_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ INT = struct.Struct("=i")
 KNOWN = (SIOCINQ, SIOCOUTQ, SIOCATMARK, SIOCOUTQNSD)
 FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC = 0x5450, 0x5451, 0x5421, 0x5452
 SET_OWNER, GET_OWNER = (0x8901, 0x8902), (0x8903, 0x8904)  # FIOSETOWN, SIOCSPGRP; FIOGETOWN, SIOCGPGRP
-STAMPS = (0x8906, 0x8907)  # SIOCGSTAMP, SIOCGSTAMPNS: when the last packet came, if any: no stream is told
+STAMPS = {0x8906: 1000, 0x8907: 1}  # SIOCGSTAMP, SIOCGSTAMPNS: nanoseconds in the unit of each
 FIGETBSZ, BLOCK_SIZE = 2, 4096
 FS_IOC_FIEMAP = 0xC020660B
 PRIVILEGED = frozenset(
@@ -106,11 +107,32 @@ def _answer(process: Process, number: int, file: Any, request: int, argument: An
         told = link_request(process.machine, file, request, bytes(_bytes(argument)))
         if told is not None:
             return told
-    if request in STAMPS and (file.family == AF_UNIX or file.type == SOCK_STREAM or file.inbox is None):
-        raise socket_error(errno.ENOTTY if file.family == AF_UNIX else errno.ENOENT)
+    if request in STAMPS:
+        return _stamp(file, STAMPS[request], argument)
     if request not in KNOWN:
         raise refused(process, f"ioctl(request {request:#x})")
     return INT.pack(ask(request))
+
+
+def _stamp(file: Any, unit_ns: int, argument: Any) -> bytes:
+    """When the last datagram came that was read, as seconds and *unit_ns*: now, for nobody had noted it (sock_gettstamp).
+
+    Raises:
+        OSError: ENOTTY, a Unix socket; ENOENT, a stream, or nothing was read yet: or what came last, and nobody had asked
+            before, or its time went with it (SO_TIMESTAMP).
+    """
+    if file.family == AF_UNIX:
+        raise socket_error(errno.ENOTTY)
+    if file.type == SOCK_STREAM or not kept(file).get("stamped"):
+        if file.type == SOCK_STREAM or file.inbox is None or (file.inbox and not file.fetched):
+            raise socket_error(errno.ENOENT)
+        if file.options and any(key in file.options for key in KINDS):
+            raise socket_error(errno.ENOENT)
+        kept(file)["stamped"] = 1
+    if hasattr(argument, "__index__"):
+        raise socket_error(errno.EFAULT)
+    seconds, rest = divmod(time_on(file.stack), 1_000_000_000)
+    return struct.pack("=qq", seconds, rest // unit_ns)
 
 
 def _integer(argument: Any) -> bytes:

@@ -13,6 +13,7 @@ import struct
 import sys
 import tempfile
 import termios
+import time
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -326,6 +327,23 @@ def test_k133_an_epoll_has_no_requests_of_sockets(world: World) -> None:
     ):
         for request in (SIOCGSTAMP, SIOCGSTAMPNS):
             world.gives(answer, fcntl.ioctl, sock, request, bytes(16))
+
+
+@pytest.mark.parametrize(("request_", "units"), [(SIOCGSTAMP, 10**6), (SIOCGSTAMPNS, 10**9)])
+def test_k133_when_a_datagram_came_is_told_of_what_was_read(world: World, request_: int, units: int) -> None:
+    sock, noting = (world.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    noting.setsockopt(socket.SOL_SOCKET, 29, 1)  # SO_TIMESTAMP
+    for each in (sock, noting):
+        each.bind(("127.0.0.1", 0))
+        each.sendto(b"x", each.getsockname())
+        world.readable(each)
+        world.gives("ENOENT", fcntl.ioctl, each, request_, bytes(16))
+        assert each.recv(9, socket.MSG_PEEK) == b"x"
+    seconds, rest = struct.unpack("=qq", fcntl.ioctl(sock, request_, bytes(16)))
+    assert abs(seconds - time.time()) < 60
+    assert 0 <= rest < units
+    world.gives("EFAULT", fcntl.ioctl, sock, request_, 0)
+    world.gives("ENOENT", fcntl.ioctl, noting, request_, bytes(16))  # its time went with it
 
 
 def test_k133_an_epoll_is_neither_read_nor_written(world: World) -> None:
