@@ -278,8 +278,9 @@ def said(
             continue  # another protocol's
         value = bytes(memoryview(data))
         if level == IPPROTO_IPV6 and kind in (IPV6_PKTINFO, six and IPV6_2292PKTINFO) and socket.family == AF_INET6:
+            before = link or link_of(socket)
             link, source = _source_v6(value, six)
-            if six and link and link_of(socket) not in (0, link):
+            if six and link and before not in (0, link):
                 raise socket_error(EINVAL)
             if six and not 0 <= link <= len(LINKS):
                 raise socket_error(ENODEV)

@@ -590,6 +590,9 @@ def test_k131_a_link_that_is_not_there_is_found_before_what_comes_behind_it(worl
     nowhere = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, bytes(16) + struct.pack("=i", 999))
     wrong = (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, b"x")
     world.gives("ENODEV", here.sendmsg, [b"x"], [nowhere, wrong], 0, there.getsockname())
+    loopback, other = ((IPV6, socket.IPV6_PKTINFO, bytes(16) + number(link)) for link in (1, 2))
+    world.gives("EINVAL", here.sendmsg, [b"x"], [loopback, nowhere], 0, there.getsockname())  # a datagram has one link
+    world.gives("EINVAL", here.sendmsg, [b"x"], [loopback, other], 0, there.getsockname())
     world.gives("EINVAL", here.sendmsg, [b"x"], [wrong, nowhere], 0, there.getsockname())
     no_segment = (socket.IPPROTO_UDP, 103, b"abc")  # UDP looks at its own before
     world.gives("EINVAL", here.sendmsg, [b"x"], [nowhere, no_segment], 0, there.getsockname())
