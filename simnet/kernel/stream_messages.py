@@ -2,6 +2,8 @@
 
 A socket that has asked for SO_TIMESTAMP or SO_TIMESTAMPNS is watched as by a poller, and each arrival recorded, so that
 no other connection pays for it. The time is that of the last byte read; what had come before the socket asked has none.
+Linux puts what comes behind what is acknowledged already, and still unread, into one buffer with it, whose time is then
+the later one.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.idle_options import TCP_INQ
 from simnet.kernel.messages import Message
+from simnet.kernel.nagle import peer_of, unacknowledged
 from simnet.kernel.options import IPPROTO_TCP, SO_TIMESTAMP, SOL_SOCKET, Key
 from simnet.kernel.timestamps import set_stamps, stamped, time_on, wants_stamps
+from simnet.kernel.window import DELAYED_NS
 
 if TYPE_CHECKING:
     from simnet.kernel.control import ControlBlock
@@ -25,11 +29,12 @@ ARRIVALS: Final = (SOL_SOCKET, -SO_TIMESTAMP)  # beside the options, where they 
 class Arrivals:
     """Up to which sequence number bytes had come at which time, in order."""
 
-    __slots__ = ("marks", "seen")
+    __slots__ = ("marks", "owed", "seen")
 
     def __init__(self, seen: int) -> None:
         self.seen = seen
         self.marks = [(seen, 0)]  # when that came nobody knows
+        self.owed = False  # does the last of it wait for its acknowledgement?
 
     def wake(self, socket: Any, events: int) -> None:  # a poller's
         """Something has happened to *socket*: perhaps bytes came."""
@@ -37,8 +42,17 @@ class Arrivals:
         if came < self.seen:  # another connection
             self.marks.clear()
         if came != self.seen:
+            marks, now = self.marks, time_on(socket.stack)
+            if marks and self.seen > socket.copied_seq and not self._waits(socket, now):
+                del marks[-1]
             self.seen = came
-            self.marks.append((came, time_on(socket.stack)))
+            marks.append((came, now))
+            sender = peer_of(socket)
+            self.owed = sender is not None and unacknowledged(sender, socket) != 0
+
+    def _waits(self, socket: Any, now: int) -> bool:
+        """Is what came last still not acknowledged?"""
+        return self.owed and socket.rcv_wup < self.seen and now - self.marks[-1][1] < DELAYED_NS
 
     def at(self, end: int, read_to: int) -> int:
         """When the byte before number *end* came, 0 if that is not known; what is before *read_to* is not asked for again."""
