@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from errno import EHOSTUNREACH, ENETUNREACH
 from itertools import pairwise
 from socket import MSG_PEEK, gaierror
 from typing import Protocol
@@ -18,6 +19,7 @@ from simnet.verdicts import HandlerError, Hang, Verdict, let_out
 
 __all__ = ["Over", "explain", "let_go_of_frames", "raise_what_failed", "why_by_itself"]
 
+OUT_OF_REACH = (EHOSTUNREACH, ENETUNREACH)
 NOTES = 5  # of what else went wrong: the first ones are nearest to the cause
 
 
@@ -139,7 +141,12 @@ def why_by_itself(error: BaseException, over: Played, *, resets: bool = True) ->
     """What the network knows of *error*, which came without a fault, or of one that it was raised for; empty: nothing."""
     told: BaseException | None = error
     while told is not None:
-        why = why_refused(told, over) or (why_reset(told, over) if resets else "") or made_before(told)
+        why = (
+            why_refused(told, over)
+            or _why_unheard(told, over)
+            or (why_reset(told, over) if resets else "")
+            or made_before(told)
+        )
         if not why and isinstance(told, gaierror):
             why = next(iter(getattr(told, "__notes__", ())), "").strip().partition("\n")[0]
         if why:
@@ -231,7 +238,21 @@ def why_refused(error: BaseException, over: Played) -> str:
         return (
             f"{host}:{port} listened on 127.0.0.1, which {host} alone reaches: bind it to '', each address of its host"
         )
-    return f"nobody listened there; the programs under test listened on {', '.join(over.listening) or 'no port'}"
+    listened = dict.fromkeys(over.listening)  # for IPv4 and for IPv6, as asyncio's servers do, is one port
+    return f"nobody listened there; the programs under test listened on {', '.join(listened) or 'no port'}"
+
+
+def _why_unheard(error: BaseException, over: Played) -> str:
+    """Whom the last connect asked, where *error* says that no answer came: an address that no host has is told as it is."""
+    if not isinstance(error, OSError) or not (isinstance(error, TimeoutError) or error.errno in OUT_OF_REACH):
+        return ""
+    last = next((each for each in reversed(list(over.trace.of(CALL))) if each.op == "connect"), None)
+    if last is None or last.result is None or not last.arguments or not isinstance(last.arguments[0], tuple):
+        return ""
+    host = last.arguments[0][0]
+    if last.place.partition("#")[0].partition("->")[2].rpartition(":")[0] != host:
+        return ""
+    return f"no host of this network has the address {host}, and the world outside is out of reach: connect to the name of a host"
 
 
 def _came_up_again(over: Played, place: str) -> int | None:

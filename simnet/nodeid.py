@@ -148,6 +148,10 @@ class NodeId(NamedTuple):
                 if not depth and _broken_off(found, name, path):
                     found = self.module(root, again=True)
                 if not hasattr(found, name):
+                    if depth and not isinstance(found, type):
+                        raise ValueError(
+                            f"{str(self)!r}: {self.names[depth - 1]!r} in {path} is no class; nothing is in it"
+                        )
                     raise ValueError(
                         f"{str(self)!r}: there is no {name!r} in {path}{meant(name, _callables(found), TESTS)}"
                     )

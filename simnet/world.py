@@ -313,15 +313,20 @@ class Network(Holding):
         scheduler = self._running()
         body = scheduler.body
         self._failed = failed
+        daemons: list[Process] = []
         try:
             if settle and scheduler.interrupted is None:
                 if body.crew:  # its threads go on, with its descriptors
                     scheduler.settle()
-                body.close_descriptors()
+                    daemons = [each for each in body.crew if each.daemon]
+                    for each in daemons:
+                        _end_one(each)
+                if not body.crew:  # else an interpreter would wait on
+                    body.close_descriptors()
                 scheduler.settle()
                 self._look_at_what_must_hold()
                 if len(scheduler.processes) > 1 or body.target:
-                    self._look(scheduler)
+                    self._look(scheduler, daemons)
                 if self._doubtful or self._target is not None:
                     self.verdicts += slips.never_there(self._doubtful, self._fabric.machines)
                     self.verdicts += slips.no_hosts(self._target, self._hosts)
@@ -335,8 +340,8 @@ class Network(Holding):
         if isinstance(scheduler.interrupted, Exception):  # no verdict, of which there is a record
             raise scheduler.interrupted
 
-    def _look(self, scheduler: Scheduler) -> None:
-        """The network is quiet: what is left?"""
+    def _look(self, scheduler: Scheduler, daemons: list[Process]) -> None:
+        """The network is quiet: what is left? *daemons* went on until the test had ended."""
         listening: list[str] = []
         for process in scheduler.processes:
             if process.done or process is scheduler.body:
@@ -353,7 +358,8 @@ class Network(Holding):
                     if verdict is not None:
                         self.verdicts.append(verdict)
         self.listening = tuple(listening)
-        self.alive = tuple(process.name for process in scheduler.processes if process.target and not process.done)
+        lived = [each for each in scheduler.processes if not each.done or each in daemons]
+        self.alive = tuple(process.name for process in lived if process.target)
         left = checks.at_quiet(scheduler.processes)
         if left:  # held, or waiting for the collector? All that this run made is in the youngest generation
             let_go_of_frames(self.handler_errors, scheduler.processes)
@@ -369,12 +375,7 @@ class Network(Holding):
             scheduler.interrupted = None  # else every process would be told of it, and not that it is ended
             for process in scheduler.processes:
                 if process is not scheduler.body and not process.done:
-                    stop_reactors(process)
-                    if "loop" in process.state:
-                        with ended_in_the_middle(process):
-                            scheduler.end(process)
-                    else:
-                        scheduler.end(process)
+                    _end_one(process)
             scheduler.body.ending = scheduler.body.cannot_wait = True
             scheduler.body.close_descriptors()
             scheduler.body.done = True
@@ -475,6 +476,15 @@ class Network(Holding):
         if process.done and owner is None:
             refuse_arguments(process)
         return process
+
+
+def _end_one(process: Process) -> None:
+    stop_reactors(process)
+    if "loop" in process.state:
+        with ended_in_the_middle(process):
+            process.scheduler.end(process)
+    else:
+        process.scheduler.end(process)
 
 
 def _look_at(name: str) -> None:

@@ -51,6 +51,7 @@ def run(programs: int, seed: int = 0, progress: Progress | None = None, *, first
     try:
         for number in range(first, first + programs):
             series.one(f"{seed}/{number}")
+            report.programs += 1
             report.seconds = real.monotonic() - began
             if progress is not None:
                 progress(report)
@@ -59,6 +60,7 @@ def run(programs: int, seed: int = 0, progress: Progress | None = None, *, first
         series.finish()
     except KeyboardInterrupt:
         report.stopped = True
+        series.finish()  # those that have run are counted, and not run again by whoever goes on from there
     finally:
         series.abandon()
     report.seconds = real.monotonic() - began
@@ -89,7 +91,6 @@ class _Series:
         program = random_program(seed)
         setting = next(self._settings)
         prediction = predict(program, setting)
-        report.programs += 1
         report.steps += len(prediction.seen)
         report.coverage.update(prediction.states)
         if prediction.not_modelled is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import select
@@ -404,6 +405,32 @@ def test_a_verdict_that_leaves_the_network_is_an_exception_for_hypothesis_to_mak
     assert type(caught.value).__name__ == verdict.__name__
     smallest = b"\0" * (8 if server is deaf else 1)
     assert any(f"payload={smallest!r}" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("timeout", [1, None])
+def test_who_asks_the_world_outside_is_told_that_it_is_out_of_reach(timeout: float | None) -> None:
+    with pytest.raises(OSError, match=r"timed out|No route") as caught, simnet.Network():
+        socket.create_connection(("192.0.2.1", 7), timeout=timeout)
+    told = "no host of this network has the address 192.0.2.1, and the world outside is out of reach"
+    assert caught.value.__notes__ == [f"{told}: connect to the name of a host"]
+
+
+def test_a_host_that_does_not_answer_is_none_of_the_world_outside() -> None:
+    with pytest.raises(TimeoutError) as caught, simnet.Network() as net:
+        net.partition("test", "server")
+        socket.create_connection(("server", 7), timeout=1)
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_a_port_that_listens_for_both_families_is_told_once() -> None:
+    async def serve() -> None:
+        async with await asyncio.start_server(lambda reader, writer: writer.close(), port=7) as server:
+            await server.serve_forever()
+
+    with pytest.raises(ConnectionRefusedError) as refused, simnet.Network() as net:
+        net.host("server").spawn(asyncio.run, serve())
+        socket.create_connection(("server", 8))
+    assert refused.value.__notes__ == ["nobody listened there; the programs under test listened on server:7"]
 
 
 def test_what_a_library_makes_of_a_refusal_is_told_with_who_listened() -> None:

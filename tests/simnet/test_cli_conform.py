@@ -46,6 +46,7 @@ def test_ctrl_c_ends_a_series_with_what_was_found_so_far(
         assert json.loads(said)["stopped"] is True
     else:
         assert said.startswith("3 programs, ")
+        assert "\n3 agreed " in said  # those that wait for their last look have it now
         assert "stopped by Ctrl-C; --first 13 goes on from there" in said
 
 

@@ -441,6 +441,13 @@ def test_a_method_that_is_not_there_is_told_with_its_class(make: Make, project: 
         NodeId.parse("test_it.py::Tests::test_y").check(project)
 
 
+def test_a_function_has_no_tests_in_it(make: Make, project: Path) -> None:
+    make("test_it.py", "def test_x(): ...")
+
+    with pytest.raises(ValueError, match=r"::test_x::test_y': 'test_x' in .* is no class; nothing is in it"):
+        NodeId.parse("test_it.py::test_x::test_y").load(project)
+
+
 def test_a_file_that_is_no_python_is_told_with_its_line(make: Make, project: Path) -> None:
     make("test_it.py", "def test_x():\n  return )")
 

@@ -717,6 +717,38 @@ def test_a_thread_that_the_test_does_not_wait_for_keeps_its_sockets_until_it_has
 
 
 @pytest.mark.parametrize("daemon", [False, True])
+def test_a_server_that_a_test_runs_in_a_thread_ends_with_it(simnet_network: Any, daemon: bool) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read(10))
+        writer.close()
+
+    async def serve() -> None:
+        async with await asyncio.start_server(answer, port=7):
+            for _ in range(10):
+                await asyncio.sleep(15)  # it looks around once more when the test has ended
+            await asyncio.Event().wait()
+
+    threading.Thread(target=asyncio.run, args=(serve(),), daemon=daemon).start()
+    with socket.create_connection(("localhost", 7)) as sock:
+        sock.sendall(b"hello")
+        assert sock.recv(10) == b"hello"
+
+
+def test_what_a_test_has_left_open_is_closed_when_only_daemons_go_on() -> None:
+    heard: list[bytes] = []
+
+    def hear() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            heard.append(connection.recv(10))
+
+    with simnet.Network() as net:
+        net.host("server").spawn(hear)
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        kept = socket.create_connection(("server", 7))
+    assert heard == [b""], kept
+
+
+@pytest.mark.parametrize("daemon", [False, True])
 def test_a_sweep_warns_of_a_thread_that_the_test_has_left_waiting(daemon: bool) -> None:
     def leaves() -> None:
         threading.Thread(target=threading.Event().wait).start()
