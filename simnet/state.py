@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, partial
-from itertools import count
-from random import Random
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from simnet.eventloops import let_go, loop_given_back, loop_set_aside
+from simnet.fresh import copied, maker_of
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -24,8 +22,8 @@ __all__ = [
     "PER_PROCESS",
     "ProcessState",
     "absent",
+    "as_made",
     "checked_names",
-    "maker_of",
     "place_of",
     "put_fresh",
     "same_place",
@@ -58,9 +56,6 @@ def with_modules(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 PLACES = with_modules((*PER_PROCESS, REACTOR, *PER_THREAD))
-
-#: What is empty, or zero, when it is made of nothing.
-EMPTIED = (dict, list, set, deque, tuple, str, bytes, int, float, threading.local)
 
 
 class _Attributes:
@@ -130,7 +125,22 @@ def checked_names(names: Any) -> tuple[str, ...]:
         module, colon, attribute = name.partition(":")
         if not (colon and module and all(attribute.split("."))):
             raise ValueError(f"per_process={name!r} is not of the form 'module:attribute'")
+        as_made(name)
     return tuple(names)
+
+
+def as_made(name: str) -> Any:
+    """A copy of what the global *name* held when it was first asked for, if that is plain: mostly as its module has made it, since a
+    decorator's names are looked at when the tests are collected, before any of them has run.
+    """
+    place = place_of(name)
+    if place is None:
+        return None
+    namespace, attribute = place
+    known = _made.get(name)
+    if known is None or not same_place(known[0], namespace):  # else the module was imported anew
+        known = _made[name] = namespace, copied(namespace[attribute])
+    return known[1]
 
 
 def place_of(name: str) -> tuple[Any, str] | None:
@@ -169,24 +179,6 @@ def absent(names: Sequence[str]) -> str:
     return ""
 
 
-def maker_of(value: Any) -> Callable[[], Any]:
-    """What makes a fresh one of what is kept for each process: an empty container of the same type, a zero, dice, or None."""
-    if value is None:
-        return _none
-    if type(value) is Random:
-        numbers = count()
-        return lambda: Random(f"the generator {next(numbers)} of its name in this run")
-    if isinstance(value, defaultdict):
-        return partial(type(value), value.default_factory)
-    if isinstance(value, deque):
-        return partial(type(value), (), value.maxlen)
-    if isinstance(value, EMPTIED):
-        return type(value)
-    if (asyncio := sys.modules.get("asyncio")) is not None and _chosen(asyncio, value):
-        return lambda: value
-    return _none
-
-
 def put_fresh(name: str, place: tuple[Any, str], fresh: Callable[[], Any]) -> Any:
     """What *fresh* makes, put where the global *name* is kept.
 
@@ -205,13 +197,7 @@ def put_fresh(name: str, place: tuple[Any, str], fresh: Callable[[], Any]) -> An
     return made
 
 
-def _chosen(asyncio: Any, value: Any) -> bool:
-    """Is it a policy that somebody has set, whose processes shall have no other?"""
-    return isinstance(value, asyncio.AbstractEventLoopPolicy) and type(value) is not asyncio.DefaultEventLoopPolicy
-
-
-def _none() -> None:
-    """An object that somebody will make when it is missed."""
+_made: dict[str, tuple[Any, Any]] = {}  # by name: where it is kept, and the copy
 
 
 def same_place(one: Any, other: Any) -> bool:
@@ -226,6 +212,7 @@ class ProcessState:
 
     __slots__ = (
         "_wanted",
+        "_named",
         "_slots",
         "_own",
         "_shared",
@@ -239,6 +226,7 @@ class ProcessState:
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
         self._wanted = PLACES if not extra else with_modules((*PER_PROCESS, REACTOR, *PER_THREAD, *extra))
+        self._named = frozenset(extra)
         self._slots: list[tuple[int, Any, str, Callable[[], Any]]] = []  # all of them:
         self._own: list[tuple[int, Any, str, Callable[[], Any]]] = []  # those that each thread has for itself,
         self._shared: list[tuple[int, Any, str, Callable[[], Any]]] = []  # and those that a process has once
@@ -274,7 +262,7 @@ class ProcessState:
             if self._slots and self._has(namespace, attribute):
                 continue  # after `dispatch.install()` one module has two names
             outside = namespace[attribute]
-            fresh = maker_of(outside)
+            fresh = maker_of(outside, as_made(wanted[1]) if wanted[1] in self._named else None)
             put_fresh(wanted[1], place, fresh)
             slot = (len(self._slots), namespace, attribute, fresh)
             self._slots.append(slot)

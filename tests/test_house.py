@@ -43,6 +43,7 @@ STEPS = {
             "simnet.dropped",
             "simnet.slips",
             "simnet.clients",
+            "simnet.fresh",
         ],
         ["simnet.arguments", "simnet.poll_arguments"],
         ["simnet.schedule", "simnet.stuck", "simnet.storms", "simnet.workers", "simnet.beginnings", "simnet.wait"],

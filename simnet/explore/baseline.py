@@ -46,8 +46,8 @@ class NotRepeatable(Exception):
     def __str__(self) -> str:
         text = (
             f"two runs without faults differ: {self.difference}.\n"
-            "The same test must do the same each time. Look for state that stays from run to run (a cache, a counter, a "
-            "global: per_process=['module:name'] makes it new each time), for an order or a text that depends on id() or "
+            "The same test must do the same each time. Look for state that stays from run to run (a file, a cache, a counter, "
+            "a global: per_process=['module:name'] makes it new each time), for an order or a text that depends on id() or "
             "an address (a set of your own objects: a dict keeps them in order), and for values that do not compare equal."
         )
         return f"{text}\n\n{self.where}" if self.where else text
@@ -103,11 +103,15 @@ def _not_repeatable(difference: str, first: Run, second: Run, slip: str, stays: 
 
 
 def _ended(first: Run, second: Run) -> str:
-    """What to say if an exception ended a process, and did not the other time."""
+    """What to say if an exception ended a process, or reached a handler, and did not the other time."""
     before = [(each.process, type(each.error)) for each in first.failures]
     for each in second.failures:
         if (each.process, type(each.error)) not in before:
             return f"; {each.process} ended with {exception_line(each.error)}"
+    heard = [(handled.host, type(handled.error)) for handled in first.handler_errors]
+    for handled in second.handler_errors:
+        if (handled.host, type(handled.error)) not in heard:
+            return f"; {handled.handler} of {handled.channel} failed with {exception_line(handled.error)}"
     return ""
 
 

@@ -1,7 +1,8 @@
 """What stays from run to run: the globals of a user's modules, and what their classes and objects hold, that a run has changed.
 
 Looked for only when two runs differ already: the test is played once more, and what it finds is compared with what it leaves. Numbers,
-how many things a container holds, and where dice stand are all that is compared: a counter, a cache, a registry, a back-off.
+how many things a container holds, and which if they are plain, and where dice stand are all that is compared: a counter, a cache, a
+registry, a back-off. What tasks have waited for belongs to the loop of that run.
 """
 
 from __future__ import annotations
@@ -15,19 +16,23 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from simnet.blame import users_own
+from simnet.fresh import copied, kind_in_asyncio
 
 __all__ = ["what_stays"]
 
 CONTAINERS = (dict, list, set, deque, defaultdict, OrderedDict)
 NUMBERS = (int, float)
+STANDS = ("_locked", "_value", "_queue")  # of what is asyncio's
+WIDTH = 140  # characters of what is shown of a container, both times
 SHOWN = 4  # names; what counts each call of a large program may be one of hundreds
 
 
 class _Value(NamedTuple):
-    """What can be told of one value, and what else it is compared by."""
+    """What can be told of one value, what else it is compared by, and whether a loop that has ended still has it."""
 
     text: str
     stand: object = None
+    bound: bool = False
 
 
 def what_stays(play: Callable[[], object]) -> list[str]:
@@ -35,12 +40,18 @@ def what_stays(play: Callable[[], object]) -> list[str]:
     before = dict(_state())
     play()
     after = dict(_state())
-    changed = [name for name, value in after.items() if name in before and before[name] != value]
-    return [_told(name, before[name].text, after[name].text) for name in changed[:SHOWN]]
+    changed = [name for name, value in after.items() if not value.bound and before.get(name, value) != value]
+    changed += [name for name, value in after.items() if value.bound]
+    return [_told(name, before.get(name, after[name]), after[name]) for name in changed[:SHOWN]]
 
 
-def _told(name: str, before: str, after: str) -> str:
-    return f"{name} was {before}, then {after}" if before != after else f"{name}, {after}, has gone on"
+def _told(name: str, before: _Value, after: _Value) -> str:
+    if after.bound:
+        return f"{name}, {after.text}, belongs to the event loop of an earlier run: name it, or make it in the coroutine that is run"
+    if before.text != after.text:
+        return f"{name} was {before.text}, then {after.text}"
+    then, now = (repr(each.stand) if isinstance(each.stand, CONTAINERS) else "" for each in (before, after))
+    return f"{name} was {then}, then {now}" if 0 < len(then + now) <= WIDTH else f"{name}, {after.text}, has gone on"
 
 
 def _state() -> Iterator[tuple[str, _Value]]:
@@ -75,5 +86,8 @@ def _value(value: Any) -> _Value | None:
     if kind is random.Random:
         return _Value("a random.Random", value.getstate())
     if kind in CONTAINERS:
-        return _Value(f"a {kind.__name__} of {len(value)}")
+        return _Value(f"a {kind.__name__} of {len(value)}", copied(value))
+    if waited_for := kind_in_asyncio(value):
+        stands = [each for name in STANDS if (each := getattr(value, name, None)) is not None]
+        return _Value(f"an asyncio.{waited_for}", copied(stands), getattr(value, "_loop", None) is not None)
     return None

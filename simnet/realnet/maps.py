@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from simnet.fresh import maker_of
 from simnet.realnet.process import current_process
-from simnet.state import PER_PROCESS, maker_of, place_of, put_fresh, same_place
+from simnet.state import PER_PROCESS, as_made, place_of, put_fresh, same_place
 
 __all__ = ["Maps"]
 
@@ -33,7 +34,8 @@ class _Divided:
         self.namespace, self.attribute = place
         self.original = original = self.namespace[self.attribute]
         self.shared = not isinstance(original, CONTAINERS)
-        self.divided = put_fresh(name, place, maker_of(original) if self.shared else partial(_divided, original))
+        fresh = maker_of(original, None if name in PER_PROCESS else as_made(name))
+        self.divided = put_fresh(name, place, fresh if self.shared else partial(_divided, original, fresh))
         self.runs = 0
 
     def stands_at(self, namespace: Any, attribute: str) -> bool:
@@ -82,9 +84,9 @@ class Maps:
         self._held.clear()
 
 
-def _divided(original: Any) -> Any:
-    """An object of the type of *original* that is another one in each process, and *original* outside."""
-    base, fresh = type(original), maker_of(original)
+def _divided(original: Any, fresh: Callable[[], Any]) -> Any:
+    """An object of the type of *original* that is another one, made by *fresh*, in each process, and *original* outside."""
+    base = type(original)
     number = id(original)
 
     def mine() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import signal
 import socket
@@ -17,9 +18,19 @@ import pytest
 import simnet
 from dispatch import asyncore
 from simnet import tellers
+from simnet.explore.options import SweepOptions
+from simnet.explore.sweep import run_sweep
 from simnet.realnet import RealNetwork
 
 WORLDS = pytest.mark.parametrize("world", [simnet.Network, RealNetwork])
+
+
+counters: dict[str, Any] = {"logins": 0, "port": 5000, "by": {"ann": [1]}}
+going = True
+rooms: dict[str, object] = {"hall": object()}
+queue: asyncio.Queue[int] = asyncio.Queue(maxsize=2)
+seats = asyncio.BoundedSemaphore(3)
+NAMED = [f"{__name__}:{name}" for name in ("counters", "going", "rooms", "queue", "seats")]
 
 
 class Pair(NamedTuple):
@@ -32,6 +43,7 @@ class Color(enum.IntEnum):
 
 
 clients: defaultdict[str, list[int]] = defaultdict(list)
+latest_port = 5000
 latest: deque[int] = deque(maxlen=2)
 pair = Pair(1, 2)
 color = Color.RED
@@ -51,6 +63,41 @@ def test_a_fresh_container_is_made_as_the_first_one_was(world: Any) -> None:
         assert use() == ([1], [2, 3])
     assert not clients
     assert not latest
+
+
+@WORLDS
+def test_what_is_plain_begins_as_its_module_made_it_and_else_empty(world: Any) -> None:
+    def use() -> object:
+        global going
+        counters["logins"] += 1
+        counters["by"].setdefault("ann", []).append(2)
+        before, going = going, False
+        rooms["den"] = None
+        queue.put_nowait(1)
+        return counters.copy(), before, list(rooms), queue.qsize(), queue.maxsize, seats._value
+
+    begun = ({"logins": 1, "port": 5000, "by": {"ann": [1, 2]}}, True, ["den"], 1, 2, 3)
+    for _ in range(2):
+        with world(per_process=NAMED) as net:
+            assert net.host("a").run(use) == begun
+    assert (counters["logins"], counters["by"], going, list(rooms)) == (0, {"ann": [1]}, True, ["hall"])
+
+
+def test_what_tests_have_left_in_a_global_since_its_name_was_given_is_not_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ask() -> int:
+        with socket.create_connection(("server", 7)):
+            return latest_port
+
+    def look(net: Any) -> int:
+        with net.host("server").listen(7):
+            port: int = net.host("client").run(ask)
+        return port
+
+    options = SweepOptions.of(per_process=[f"{__name__}:latest_port"], runs=1)
+    monkeypatch.setattr(sys.modules[__name__], "latest_port", 5187)
+    assert run_sweep(look, options).baseline.outcome.returned == 5000
 
 
 @WORLDS

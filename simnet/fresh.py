@@ -1,0 +1,87 @@
+"""What a global begins with in each process: what its module has put there, where that is plain, else an empty or an equal one."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+from itertools import count
+from random import Random
+from types import NoneType
+from typing import Any
+
+__all__ = ["copied", "kind_in_asyncio", "maker_of"]
+
+#: What cannot change.
+PLAIN = frozenset({NoneType, bool, int, float, complex, str, bytes})
+#: What may hold it, and nothing else if it is to be copied: a connection, or a class's object, has a past.
+CONTAINERS = frozenset({dict, OrderedDict, defaultdict, list, set, frozenset, tuple, deque})
+DEPTH = 4  # containers in containers
+SIZE = 1_000  # of one of them; a table of more is no counter
+
+#: What is empty, or zero, when it is made of nothing.
+EMPTIED = (dict, list, set, deque, tuple, str, bytes, int, float, threading.local)
+
+#: What tasks wait for. Each belongs to the loop in which one first did.
+IN_ASYNCIO = ("Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore", "Queue", "LifoQueue", "PriorityQueue")
+
+
+def copied(value: Any) -> Any:
+    """A copy of *value*, if it holds but numbers, text and containers of those; else None."""
+    return deepcopy(value) if _is_plain(value, DEPTH) else None
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    kind = type(value)
+    if kind in PLAIN:
+        return True
+    if kind not in CONTAINERS or not depth or len(value) > SIZE:
+        return False
+    if isinstance(value, dict) and not all(_is_plain(each, depth - 1) for each in value.values()):
+        return False
+    return all(_is_plain(each, depth - 1) for each in value)
+
+
+def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
+    """What makes a fresh one of *value*, which is kept for each process: *made*, if there was something plain at first; else an empty
+    container of the same type, a zero, dice, a lock or queue of asyncio's, or None.
+    """
+    if made:
+        return partial(deepcopy, made) if type(made) in CONTAINERS else lambda: made
+    if value is None:
+        return _none
+    if type(value) is Random:
+        numbers = count()
+        return lambda: Random(f"the generator {next(numbers)} of its name in this run")
+    if isinstance(value, defaultdict):
+        return partial(type(value), value.default_factory)
+    if isinstance(value, deque):
+        return partial(type(value), (), value.maxlen)
+    if isinstance(value, EMPTIED):
+        return type(value)
+    if (asyncio := sys.modules.get("asyncio")) is not None:
+        if _chosen(asyncio, value):
+            return lambda: value
+        if kind := kind_in_asyncio(value):
+            make: Callable[..., Any] = type(value)
+            room = value.maxsize if kind.endswith("Queue") else value._value if kind.endswith("Semaphore") else None
+            return make if room is None else partial(make, room)
+    return _none
+
+
+def kind_in_asyncio(value: Any) -> str:
+    """``Lock``, ``Event`` ... if *value* is one of asyncio's, else ""."""
+    kind = type(value)
+    return kind.__name__ if kind.__module__.startswith("asyncio.") and kind.__name__ in IN_ASYNCIO else ""
+
+
+def _chosen(asyncio: Any, value: Any) -> bool:
+    """Is it a policy that somebody has set, whose processes shall have no other?"""
+    return isinstance(value, asyncio.AbstractEventLoopPolicy) and type(value) is not asyncio.DefaultEventLoopPolicy
+
+
+def _none() -> None:
+    """An object that somebody will make when it is missed."""
