@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 from simnet import real, tls
 from simnet.arguments import UINT_MAX, checked_timeout, descriptor_number, whole
 from simnet.calls import descriptor_flags, descriptors, socket_files
-from simnet.calls.alarms import alarm_call, send
+from simnet.calls.alarms import alarm_call, from_outside, send
 from simnet.calls.by_number import BY_NUMBER, by_number
 from simnet.calls.ioctl import ioctl
 from simnet.calls.masks import mask_call
@@ -261,21 +261,22 @@ class SimulatedBackend:
             ours = number != SIGINT and (call != "raise_signal" or self.hears(process, number))
         return (signal_call if ours else original)(*((process, call) if ours else ()), number, *arguments, **options)
 
-    def kill(self, original: Any, whom: Any, number: Any) -> None:
+    def kill(self, original: Any, whom: Any, number: Any) -> Any:
         """``os.kill``, ``signal.pthread_kill``: what a process sends itself, and has a handler for, comes to it alone."""
         process = self._program
         whom = whom if original.__name__ == "kill" else self.true_thread(whom)
         myself = whom in (real.getpid(), real.get_ident()) and number != SIGINT
         if myself and process is not self._scheduler.current:
-            if number:
-                send(process, number)
-            return
+            return send(process, number)
         if myself and keep_back(process, number):
-            return
+            return None
         if myself and self.hears(process, number):
-            signal_call(process, "raise_signal", number)
-        else:
-            original(whom, number)
+            return signal_call(process, "raise_signal", number)
+        return original(whom, number)
+
+    def send_signal(self, process: Process, number: int) -> None:
+        """Another program sends *process* a signal."""
+        from_outside(process, number)
 
     def true_thread(self, ident: Any) -> Any:
         """By which number C, which another would end, knows the thread of that *ident*; ESRCH if there is none, or it has ended."""
@@ -287,11 +288,9 @@ class SimulatedBackend:
 
     def hears(self, process: Process, number: Any) -> bool:
         """Has *process* something to do with that signal? If it were to end, so would the interpreter: that is refused."""
-        if has_handler(process, number):
-            return True
-        if ends_who_has_none(number):
+        if not has_handler(process, number) and ends_who_has_none(number):
             self.escape(f"an end by signal {int(number)}, of which it has no handler,")
-        return False
+        return has_handler(process, number)
 
     def broken_pipe(self, process: Process) -> None:
         """SIGPIPE comes to *process*, if it has a handler of it."""

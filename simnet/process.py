@@ -43,7 +43,7 @@ PROCESSES_APART = 1023  # not those of so many one after the other: beyond, numb
 TAKES_ANY = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 NO_PLAIN_FUNCTION = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 NOT_BY_NUMBER = ("room in the backlog", "linger")  # waits for a file that the call was given no number of
-FACE = ("name", "host_name", "target", "done", "result", "error", "join", "where")
+FACE = ("name", "host_name", "target", "done", "result", "error", "join", "send_signal", "where")
 
 
 class Process:
@@ -163,6 +163,18 @@ class Process:
             self.joiners.append(scheduler.current)
             if not scheduler.wait(("the end of", self), deadline):
                 return self.done
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, as ``kill`` does: ``signal.SIGTERM``. Its handler runs where it waits; who has none ends.
+
+        Nothing happens if it has ended.
+
+        Raises:
+            ValueError: SIGINT, which ends the run, one that stops a process (see :meth:`Host.pause`), or no signal.
+            RuntimeError: the caller is this process, or it is one of a real network.
+        """
+        if not self.done:
+            self.scheduler.backend.send_signal(self, number)
 
     @property
     def random(self) -> random.Random:

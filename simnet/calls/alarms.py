@@ -9,10 +9,12 @@ import math
 import os
 import sys
 from contextlib import suppress
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet.arguments import UINT_MAX
-from simnet.calls.signals import KERNEL, hear, keep_back
+from simnet.calls.signals import KERNEL, SIGINT, blocked, ends_who_has_none, has_handler, hear, keep_back
+from simnet.eventloops import ended_in_the_middle
 from simnet.poll_arguments import c_int
 from simnet.real import c_signal
 from simnet.whereabouts import caller
@@ -20,9 +22,10 @@ from simnet.whereabouts import caller
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["Alarm", "alarm_call", "send"]
+__all__ = ["Alarm", "alarm_call", "from_outside", "send"]
 
-SIGALRM = 14
+SIGALRM, SIGKILL = 14, 9
+STOPS = (19, 20, 21, 22)  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU
 ITIMER_REAL, OF_THE_PROCESSOR, NO_TIMER = 0, (1, 2), 9
 SECOND, MICROSECOND = 1_000_000_000, 1_000
 KEEPS_TIME = 3  # after so many rings it is one that only keeps time: nobody waits for the network of such a process
@@ -109,6 +112,31 @@ def send(program: Process, number: int) -> None:
             return
         program.pending = program.pending or Sent(program, number)
     program.wake()  # it may wait for one that it keeps back
+
+
+def from_outside(program: Process, number: int) -> None:
+    """Another program sends it a signal. Who has no handler of it, and does not ignore or block it, may end by it.
+
+    Raises:
+        ValueError: none that can be sent here.
+        RuntimeError: it would send it to itself.
+    """
+    number, scheduler = index(number), program.scheduler
+    if not 0 < number < c_signal.NSIG or number == SIGINT or number in STOPS:
+        what = "ends the run" if number == SIGINT else "is no such signal"
+        why = "host.pause(seconds) stops a host's programs" if number in STOPS else f"{number} {what}; send SIGTERM"
+        raise ValueError(f"send_signal({number}): {why}")
+    if program in (scheduler.current, scheduler.current.owner):
+        raise RuntimeError(f"{program.name} sends itself a signal by os.kill(os.getpid(), {number})")
+    scheduler.effects += 1
+    scheduler.activity += 1
+    kept = has_handler(program, number) or number in blocked(program)
+    if number != SIGKILL and (kept or not ends_who_has_none(number)):
+        send(program, number)
+        return
+    for each in (*program.crew, program):
+        with ended_in_the_middle(each):
+            scheduler.end(each, f"signal {number} has ended {program.name}")
 
 
 def alarm_call(process: Process, call: str, original: Any, *arguments: Any) -> Any:

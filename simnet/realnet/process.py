@@ -14,7 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from simnet import real
 from simnet.eventloops import Left, bury, hush
@@ -201,6 +201,10 @@ class RealProcess:
         thread.daemon = True  # should it never end, the interpreter still can
         self._threads.append(thread)
         self._beginning.add(thread)
+
+    def send_signal(self, number: int) -> NoReturn:
+        """Refused: it is a thread, and a signal comes to the interpreter as a whole."""
+        raise RuntimeError("send_signal() is for a simulated network: here its processes are threads of this one")
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; False if *timeout* seconds passed first."""

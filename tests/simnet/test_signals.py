@@ -204,3 +204,105 @@ def test_an_alarm_on_real_sockets_would_be_the_whole_programs() -> None:
         simnet.RealNetwork() as net,
     ):
         net.host("server").spawn(lambda: signal.alarm(1))
+
+
+async def board() -> str:
+    """A server that says good-bye to its clients when it is to stop."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(TERM, stop.set)
+    writers = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await reader.read()
+
+    server = await asyncio.start_server(answer, port=7)
+    await stop.wait()
+    server.close()
+    for each in writers:
+        each.write(b"going down")
+        each.close()
+        await each.wait_closed()
+    return "stopped"
+
+
+def test_a_server_that_is_told_to_stop_by_a_signal_does_so_in_order() -> None:
+    def conversation(net: Any) -> tuple[bytes, object]:
+        server = net.host("server").spawn(asyncio.run, board())
+        with socket.create_connection(("server", 7)) as sock:
+            time.sleep(5)
+            server.send_signal(TERM)
+            said = sock.makefile("rb").read()
+        assert server.join(1)
+        server.send_signal(TERM)  # of which nobody hears any more
+        return said, server.result
+
+    result = simnet.check(conversation, target="server", kinds=["eof", "reset", "would-block"])
+    assert result.baseline.outcome.returned == (b"going down", "stopped")
+
+
+def patient(heard: list[str]) -> None:
+    with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+        threading.Thread(target=time.sleep, args=(100,)).start()
+        connection.recv(1)
+    heard.append("never")
+
+
+@pytest.mark.parametrize("number", [TERM, signal.SIGKILL, USR1])
+def test_who_has_no_handler_ends_by_a_signal_threads_and_all_and_its_peers_hear_of_it(number: int) -> None:
+    heard: list[str] = []
+    with simnet.Network(target="server") as net:
+        server = net.host("server").spawn(patient, heard)
+        with socket.create_connection(("server", 7)) as sock:
+            time.sleep(1)
+            server.send_signal(number)
+            assert (server.done, server.error, sock.recv(1)) == (True, None, b"")
+        assert net.time < 2
+    assert not heard
+
+
+def test_a_signal_that_is_ignored_blocked_or_harmless_ends_nobody() -> None:
+    def serve() -> list[int]:
+        signal.signal(USR1, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [TERM])
+        time.sleep(10)
+        return sorted(signal.sigpending())
+
+    with simnet.Network() as net:
+        server = net.host("server").spawn(serve)
+        for number in (USR1, signal.SIGWINCH, signal.SIGCHLD, TERM):
+            server.send_signal(number)
+        server.join()
+        assert server.result == [TERM]
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (signal.SIGINT, r"send_signal\(2\): 2 ends the run; send SIGTERM"),
+        (signal.SIGSTOP, r"host.pause\(seconds\) stops"),
+        (0, "no such signal"),
+        (65, "no such signal"),
+    ],
+)
+def test_what_signal_cannot_be_sent_is_told(number: int, told: str) -> None:
+    with simnet.Network() as net:
+        process = net.host("a").spawn(time.sleep, 10)
+        with pytest.raises(ValueError, match=told):
+            process.send_signal(number)
+        assert not process.done
+
+
+def test_who_sends_itself_a_signal_is_told_how_and_on_real_sockets_that_nobody_can() -> None:
+    def own() -> None:
+        itself[0].send_signal(TERM)
+
+    itself: list[Any] = []
+    with simnet.Network() as net:
+        process = net.host("a").spawn(lambda: (time.sleep(1), own()))
+        itself.append(process)
+        process.join()
+        assert str(process.error).endswith(f"sends itself a signal by os.kill(os.getpid(), {TERM.value})")
+        process.answered = True
+    with simnet.RealNetwork() as real, pytest.raises(RuntimeError, match="simulated network"):
+        real.host("a").spawn(time.sleep, 0).send_signal(TERM)
