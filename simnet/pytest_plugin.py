@@ -272,6 +272,14 @@ def pytest_runtest_makereport(
         from simnet.faces.pytest_network import tell_what_gives_one
 
         tell_what_gives_one(report, item, call.excinfo.value)
+    if (
+        call.excinfo is not None
+        and call.excinfo.typename == "FailedHealthCheck"
+        and FIXTURE in getattr(item, "fixturenames", ())
+    ):
+        from simnet.faces.pytest_network import ONE_FOR_EACH
+
+        report.sections.append(("simnet", ONE_FOR_EACH))
     return report
 
 

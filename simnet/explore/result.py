@@ -83,6 +83,9 @@ class KindRow:
     noted: int = 0
     equal: int = 0
     unreached: int = 0
+    first_noted: tuple[FaultPlan, str] | None = (
+        None  # the first run with another outcome: its plan, and what was different
+    )
 
     @property
     def transparent(self) -> bool:

@@ -333,6 +333,8 @@ def count(result: SweepResult, row: KindRow, run: Run, judgement: Judgement) -> 
     elif judgement.status == "noted":
         result.noted += 1
         row.noted += 1
+        if row.first_noted is None:
+            row.first_noted = run.plan, difference_of_outcomes(result.baseline.outcome, run.outcome)
     else:
         result.interrupted += 1
         row.interrupted += 1

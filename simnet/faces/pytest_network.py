@@ -23,7 +23,7 @@ from simnet.wait import current_scheduler
 if TYPE_CHECKING:
     from simnet.world import Network
 
-__all__ = ["Held", "end_forgotten", "leave", "refuse_forgotten", "running_here", "tell_what_gives_one"]
+__all__ = ["ONE_FOR_EACH", "Held", "end_forgotten", "leave", "refuse_forgotten", "running_here", "tell_what_gives_one"]
 
 _KEY = pytest.StashKey["Held"]()
 
@@ -158,6 +158,12 @@ def _tell_unreached(item: pytest.Item, network: Any) -> None:
 GIVEN = (
     "@simnet.sweep(...) gives a network to the first parameter of the test below it, whatever its name; without faults the "
     "fixture simnet_network does"
+)
+
+
+ONE_FOR_EACH = (
+    "simnet_network is one network for all examples of @given. `with simnet.Network() as net:` in the test makes one for each, and so does "
+    "@simnet.sweep(...) below @given"
 )
 
 

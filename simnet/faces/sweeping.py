@@ -124,6 +124,7 @@ def _tell(screen: Screen, named: Named, result: SweepResult) -> None:
     screen.title(named.id)
     if not result.fails_without_faults:
         kinds_table(screen, result)
+        _print_noted(screen, result)
     print_failures(screen, named, result)
     print_warnings(screen, result)
     screen.say()
@@ -160,6 +161,15 @@ def kinds_table(screen: Screen, result: SweepResult) -> None:
         names, rows, left = [names[0], *names[2:]], [[row[0], *row[2:]] for row in rows], 1
     styles = ["red" if row.failed else "" for row in shown]
     screen.table(names, rows, left=left, styles=styles or [""])
+
+
+def _print_noted(screen: Screen, result: SweepResult) -> None:
+    """Of each kind that has led to another outcome the first: is it right that a client takes that for an answer?"""
+    noted = [(row.kind, row.first_noted) for row in result.kinds if row.first_noted is not None]
+    if noted:
+        screen.say()
+    for kind, (plan, difference) in noted:
+        screen.paragraph(f"noted     {plan}: {difference}; survives=[{kind!r}] makes that a failure", "dim")
 
 
 def print_failures(screen: Screen, named: Named, result: SweepResult) -> None:
@@ -211,6 +221,7 @@ def as_object(named: Named, result: SweepResult) -> dict[str, Any]:
                 "interrupted": row.interrupted,
                 "noted": row.noted,
                 "equal": row.equal,
+                "first_noted": row.first_noted and {"plan": str(row.first_noted[0]), "difference": row.first_noted[1]},
             }
             for row in result.kinds
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -267,3 +268,40 @@ def test_the_folder_of_failures_tells_git_to_pass_it_over(tmp_path: Path) -> Non
     assert not told.exists()
     write_whole(tmp_path / "scenarios" / "test_it" / "2.toml", "format = 1\n")
     assert not (tmp_path / "scenarios" / ".gitignore").exists()
+
+
+CUT = """
+import socket
+
+import simnet
+
+def serve():
+    with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+        connection.sendall(b"all of it")
+
+def ask():
+    with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as answer:
+        return answer.read()
+
+@simnet.sweep(target="client", kinds=["eof", "split"])
+def test_cut(net):
+    net.host("server").spawn(serve)
+    return net.host("client").run(ask)
+"""
+
+
+def test_the_first_run_with_another_outcome_is_told_with_how_it_becomes_a_failure(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "test_cut.py").write_text(CUT)
+    assert main(["sweep", "test_cut.py"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert (
+        "noted eof client->server:7#1 end=client byte=0: the test returned b''; without the fault b'all of it'" in told
+    )
+    assert told.count("; survives=['eof'] makes that a failure") == 1
+
+    assert main(["sweep", "test_cut.py", "--json"]) == 0
+    kinds = {row["kind"]: row for row in json.loads(capsys.readouterr().out)[0]["kinds"]}
+    assert kinds["eof"]["first_noted"]["plan"] == "eof client->server:7#1 end=client byte=0"
+    assert kinds["split"]["first_noted"] is None

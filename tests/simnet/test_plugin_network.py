@@ -483,6 +483,24 @@ def test_what_a_function_in_c_reaches_for_is_shown_without_a_line_of_simnets(
         result.stdout.no_fnmatch_line(f"*{room}*")
 
 
+@pytest.mark.slow
+def test_who_gives_examples_to_a_test_with_one_network_is_told_what_makes_one_for_each(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        from hypothesis import given, strategies as st
+
+        @given(st.binary())
+        def test_words(simnet_network, word):
+            pass
+        """
+    )
+    result = pytester.runpytest("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*FailedHealthCheck*", "*- simnet -*", "*with simnet.Network() as net:*"])
+
+
 def test_a_test_whose_decorator_was_forgotten_is_told_what_gives_it_a_network(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
