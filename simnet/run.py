@@ -92,6 +92,7 @@ class Run:
     alive: tuple[str, ...] = ()  # the targets' processes that had not ended then
     # Where programs closed theirs: server.py:12 in serve.
     closed_listeners: Mapping[str, str] = field(default_factory=dict)
+    row: int = 0  # of wake-ups by time alone while the test waited, until something came of it
     _digest: str = field(default="", repr=False)
     _points: Points | None = field(default=None, repr=False)
 
@@ -152,6 +153,7 @@ def play(
     network.begin("by a sweep or a simnet.play, which gives it to the test's first parameter")
     if baseline is not None:
         network._running().longest_ns = TIMES_AS_LONG * baseline.time_ns + LONGER_NS
+        network._running().patience = TIMES_AS_LONG * baseline.row
     if hurried:
         network._running().calls_max = CALLS_MAX_HURRIED
     try:
@@ -204,6 +206,7 @@ def run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
             for process, what, where, tasks, alone in network.waiting
         ],
         time_ns=network._clock.now_ns,
+        row=network._running().row,
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from simnet.process import Process
     from simnet.trace import Entry
+    from simnet.wait import Scheduler
 
 __all__ = [
     "OTHERWISE",
@@ -24,6 +25,7 @@ __all__ = [
     "does_not_wait",
     "entered_already",
     "entrance",
+    "is_awaited",
     "nobody_will_wake",
     "only_time_passes",
     "polled_for_nothing",
@@ -161,7 +163,26 @@ def only_time_passes(body: Process, now_ns: int, times: int) -> Hang:
 
 def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
     """Each waits for another."""
+    times = processes[0].scheduler.ticks
+    if any(each.has_deadline for each in processes[1:] if not each.done):
+        return _everybody(
+            processes, now_ns, f"nothing is on a link, and who wakes has done nothing {times:,} times in a row:"
+        )
     return _everybody(processes, now_ns, "nothing is on a link and no process that could act will wake:")
+
+
+def is_awaited(scheduler: Scheduler, most: int, heartbeats: int) -> bool:
+    """After so many wake-ups by time alone: does the body wait for the end of one who wakes, or may one of those who wake count them?
+
+    Who looks at sockets alone, and has found nothing *heartbeats* times, does not. Who sleeps, or reads a clock, may be at work.
+    """
+    if scheduler.ticks < most and scheduler.body.waits_for_a_sleeper(len(scheduler.processes)):
+        return True
+    return scheduler.ticks < scheduler.patience and any(
+        each.has_deadline and (each.heartbeats < heartbeats or each.waiting[0] == "time to pass")
+        for each in scheduler.processes
+        if each.waiting is not None
+    )
 
 
 def outlasts(processes: Sequence[Process], now_ns: int) -> Deadlock:

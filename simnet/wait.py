@@ -13,9 +13,9 @@ others. Rules that hold here:
   one instant take ``POLLS_NS``, and after ``LAGS_MAX`` times that in a row the clock moves to what is due next.
 * A process that reads a clock as often, and does nothing else, waits for it to move: so it moves.
 * ``TICKS_MAX`` wake-ups in a row by time alone, with nothing on a link, mean that only clocks tick: then a body that
-  waits without a deadline is a :class:`Deadlock`, and a network whose body has ended is *quiet*. It is quiet at once when
-  each process that still wakes has looked, found nothing and slept again ``HEARTBEATS`` times, without even reading a clock;
-  once is enough for a loop that is known to call nobody in between.
+  waits without a deadline is a :class:`Deadlock`, unless who wakes may count (``patience``), and a network whose body has
+  ended is *quiet*. It is so at once when each process that still wakes has looked, found nothing and slept again
+  ``HEARTBEATS`` times, without even reading a clock; once is enough for a loop that calls nobody in between.
 * A trace function (coverage, a debugger) belongs to its process: it is carried over each switch.
 """
 
@@ -47,7 +47,7 @@ PAUSES_MAX = 1_000  # polls without effect in one instant, or looks at a clock, 
 POLLS_NS = 1_000_000  # virtual time that these take: a poll that finds nothing takes Linux a microsecond
 LAGS_MAX = 32  # times in a row that polls take it: a loop that is at work may have as many turns before it waits
 TICKS_MAX = 64  # wake-ups in a row by time alone: several rounds of every heartbeat seen in practice
-AWAITED_MAX = 2_000  # of them, where the body waits for the end of one of those that wake, or for its lock
+AWAITED_MAX = 2_000  # of them, where the body waits for one of those that wake, or one of them does more than look
 ALONE_MAX = 250_000  # of them, where the body is one of those that wake: some seconds of real time, and days of virtual
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
 HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, is a heart that beats
@@ -85,7 +85,7 @@ class Scheduler:
 
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
-        "entered", "ticks", "calls", "calls_max", "effects", "seen", "activity", "looks_end", "forced", "entries_max",
+        "entered", "ticks", "row", "patience", "calls", "calls_max", "effects", "seen", "activity", "looks_end", "forced", "entries_max",
         "entries_at_ns", "entries_then", "in_vain", "interrupted", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
         "_arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
@@ -102,15 +102,14 @@ class Scheduler:
         self.entered: Any = "by hand"  # at which line of which code, or by whom
         self.backend: Any = None  # what answers the stand-ins; set by the world
         self.pipes: Pipes | None = None  # real ones, if processes make any
-        self.clock = clock
-        self.trace = trace
-        self.recording = trace.recording
+        self.clock, self.trace, self.recording = clock, trace, trace.recording
         self.current: Process = None  # type: ignore[assignment]  # set by the first process to start
         self.body: Process = None  # type: ignore[assignment]
         self.processes: list[Process] = []
         self.verdicts: list[Verdict] = []
         self.closed_listeners: dict[str, str] = {}  # where a program closed them last
         self.ticks = 0  # wake-ups by time alone since the last call that had an effect
+        self.row, self.patience = 0, AWAITED_MAX  # how many led on at last; how many may, if somebody counts them
         self.effects = 0  # calls that did something, by anybody
         self.seen = 0  # how many of them are in the accounts: see `account`
         self.activity = 0  # calls that did nothing, and looks at a clock or at dice, by anybody
@@ -438,7 +437,8 @@ class Scheduler:
 
     def _is_awaited(self) -> bool:
         """Does the body wait for somebody who still wakes by time? That one may count its wake-ups."""
-        return self.ticks < AWAITED_MAX and self.body.waits_for_a_sleeper(len(self.processes))
+        self.row = max(self.row, self.ticks)
+        return stuck.is_awaited(self, AWAITED_MAX, HEARTBEATS)
 
     def _only_hearts_beat(self) -> bool:
         """Does everybody who will wake just look, find nothing, and sleep again, as they did the last times?

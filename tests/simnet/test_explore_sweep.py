@@ -104,8 +104,9 @@ def test_two_outcomes_without_faults_are_not_repeatable() -> None:
 
     with pytest.raises(NotRepeatable, match=r"the test returned 1; the other time 0\.") as caught:
         run_sweep(counts, SERVER)
-    assert "state that stays from run to run (a cache, a counter, a global: per_process=['module:name'] makes" in str(
-        caught.value
+    assert (
+        "state that stays from run to run (a file, a cache, a counter, a global: per_process=['module:name'] makes"
+        in str(caught.value)
     )
 
 

@@ -811,6 +811,67 @@ def test_who_looks_now_and_then_sees_what_arrives_while_it_sleeps(family: int, l
     assert ended
 
 
+def sleeps(seconds: float) -> None:
+    for _ in range(round(seconds * 100)):
+        time.sleep(0.01)
+
+
+def looks_at_the_clock(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def polls_now_and_then(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        select.select([], [], [], 0.01)
+
+
+works = pytest.mark.parametrize("work", [sleeps, looks_at_the_clock, polls_now_and_then])
+
+
+def at_work(work: Callable[[float], None], seconds: float) -> Callable[[simnet.Network], bytes]:
+    """The test of a server that needs so long for its answer, and a client that waits as long as it takes."""
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                with contextlib.suppress(OSError), listener.accept()[0] as connection:
+                    if connection.makefile("rb").readline() == b"a job\n":
+                        work(seconds)
+                        connection.sendall(b"done")
+
+    def test(net: simnet.Network) -> bytes:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"a job\n")
+            return sock.makefile("rb").readline()
+
+    return test
+
+
+@works
+def test_who_waits_for_a_server_that_wakes_often_until_it_answers_is_answered(work: Callable[[float], None]) -> None:
+    assert play(at_work(work, 1.5)).outcome.returned == b"done"
+
+
+@pytest.mark.slow
+@works
+def test_a_server_under_faults_may_wake_as_often_as_without(work: Callable[[float], None]) -> None:
+    result = simnet.check(at_work(work, 1), target="server", kinds=["stall", "split"])
+    assert result.equal == result.runs > 20
+
+
+def test_a_server_that_wakes_for_ever_and_does_not_answer_is_a_deadlock_that_says_how_often() -> None:
+    run = play(at_work(sleeps, 1_000))
+    assert "at 20.003001 s nothing is on a link, and who wakes has done nothing 2,000 times in a row:" in str(
+        run.outcome
+    )
+    again = play(at_work(sleeps, 1_000), baseline=play(at_work(sleeps, 0.1)))
+    assert "has done nothing 64 times in a row:" in str(again.outcome)
+
+
 def test_a_process_is_ended_where_it_waits_and_its_finally_code_runs() -> None:
     seen = []
 
