@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, ClassVar, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 from simnet.kernel.packed_options import ETHERNET_MTU
+from simnet.misnamed import no_attribute
 
 __all__ = ["DEFAULT_LATENCY", "PROFILES", "Direction", "Link", "NotALink", "Profile"]
 
@@ -248,6 +249,9 @@ class NotALink:
     mtu = _OfALink()
 
     INNER: ClassVar[tuple[str, ...]] = ()  # public to other rooms, and nothing that a test should call
+
+    if not TYPE_CHECKING:  # else any name would do
+        __getattr__ = no_attribute
 
     def __dir__(self) -> list[str]:
         """What there is to use: what completes names shall not offer what is refused."""

@@ -18,6 +18,7 @@ from greenlet import getcurrent, greenlet
 from simnet.clock import deadline_after
 from simnet.ended import OVER
 from simnet.kernel.descriptors import Descriptors, File
+from simnet.misnamed import no_attribute
 from simnet.trace import PROCESS
 from simnet.verdicts import VERDICTS, ProcessEnded, in_full
 from simnet.whereabouts import in_short, stands_at, task_places
@@ -115,6 +116,9 @@ class Process:
         self.pollers = 0
         self.pairs = 0
         self._random: random.Random | None = None
+
+    if not TYPE_CHECKING:  # else any name would do
+        __getattr__ = no_attribute
 
     def __repr__(self) -> str:
         state = "done" if self.done else "waiting" if self.waiting else "running"

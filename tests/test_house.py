@@ -22,6 +22,7 @@ STEPS = {
         ["simnet.kernel", "simnet.real", "simnet.extra", "simnet.blame", "simnet.whereabouts"],
         ["simnet.clock", "simnet.ended", "simnet.verdicts", "simnet.folders"],
         [
+            "simnet.misnamed",
             "simnet.link",
             "simnet.decrypted",
             "simnet.sealed",

@@ -1,0 +1,64 @@
+"""What a person may mean who asks a network, a host or a process for what it does not have: it is called otherwise, or is another's."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+__all__ = ["no_attribute"]
+
+OF_A_HOST = (
+    "spawn",
+    "connect",
+    "listen",
+    "socket",
+    "wait_listening",
+    "crash",
+    "restart",
+    "pause",
+    "set_clock",
+    "address",
+)
+
+#: What is asked for, and what says so here: of a network, a host, a process.
+MEANT = {
+    "Network": {name: f'net.host("server").{name}' for name in OF_A_HOST} | {"now": "net.time", "clock": "net.time"},
+    "Host": {
+        "start": "host.spawn(function, ...)",
+        "ip": "host.address",
+        "stop": "process.send_signal(signal.SIGTERM) of what spawn() gave, or host.crash()",
+        "kill": "process.send_signal(signal.SIGKILL) of what spawn() gave, or host.crash()",
+        "partition": 'net.partition("test", "server")',
+        "time": "net.time",
+        "sleep": "net.sleep(seconds)",
+    },
+    "Process": {
+        "terminate": "process.send_signal(signal.SIGTERM)",
+        "stop": "process.send_signal(signal.SIGTERM)",
+        "kill": "process.send_signal(signal.SIGKILL)",
+        "wait": "process.join(seconds)",
+        "is_alive": "not process.done",
+        "returncode": "process.result, or process.error",
+        "exitcode": "process.result, or process.error",
+        "host": "process.host_name",
+    },
+}
+
+
+def no_attribute(asked: object, name: str) -> Any:
+    """The ``__getattr__`` of networks, hosts and processes of either world, which comes to know of what they do not have.
+
+    Raises:
+        AttributeError: always; with what is meant, if that can be guessed.
+    """
+    kind = type(asked)
+    if name.startswith("_") or hasattr(kind, name):
+        return object.__getattribute__(asked, name)  # it is there, and has raised this itself
+    told = f"a {kind.__name__} has no {name}"
+    known = (MEANT.get(each.__name__.removeprefix("Real")) for each in kind.__mro__)
+    meant = next((table[name] for table in known if table and name in table), "")
+    if name in getattr(asked, "_hosts", ()):
+        meant = f"net.host({name!r})"
+    near = difflib.get_close_matches(name, [each for each in dir(asked) if not each.startswith("_")], n=1)
+    told += f"; write {meant}" if meant else f"; did you mean {near[0]!r}?" if near else ""
+    raise AttributeError(told, name=name, obj=asked)
