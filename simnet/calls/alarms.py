@@ -17,6 +17,7 @@ from simnet.calls.signals import KERNEL, SIGINT, blocked, ends_who_has_none, has
 from simnet.eventloops import ended_in_the_middle
 from simnet.poll_arguments import c_int
 from simnet.real import c_signal
+from simnet.trace import PROCESS
 from simnet.whereabouts import caller
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Alarm", "alarm_call", "from_outside", "send"]
 
 SIGALRM, SIGKILL = 14, 9
+NAMES = {each: name for name, each in vars(c_signal).items() if name.startswith("SIG") and not name.startswith("SIG_")}
 STOPS = (19, 20, 21, 22)  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU
 ITIMER_REAL, OF_THE_PROCESSOR, NO_TIMER = 0, (1, 2), 9
 SECOND, MICROSECOND = 1_000_000_000, 1_000
@@ -130,6 +132,17 @@ def from_outside(program: Process, number: int) -> None:
         raise RuntimeError(f"{program.name} sends itself a signal by os.kill(os.getpid(), {number})")
     scheduler.effects += 1
     scheduler.activity += 1
+    entry = (
+        scheduler.clock.now_ns,
+        PROCESS,
+        program.host_name,
+        program.name,
+        "",
+        "signal",
+        0,
+        NAMES.get(number, str(number)),
+    )
+    scheduler.trace.entries.append(entry)
     kept = has_handler(program, number) or number in blocked(program)
     if number != SIGKILL and (kept or not ends_who_has_none(number)):
         send(program, number)

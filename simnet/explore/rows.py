@@ -242,6 +242,8 @@ def _other(event: Event) -> str:
         return f"observes {event.op}={event.detail}"
     if event.kind == PROCESS and event.op == "end" and event.detail:
         return f"{event.place} ended: {event.detail}"
+    if event.kind == PROCESS and event.op == "signal":
+        return f"{event.detail} comes to {event.place}"
     if event.kind == PROCESS and event.op in _POWER:
         return _POWER[event.op]
     return ""

@@ -14,6 +14,7 @@ import pytest
 
 import dispatch
 import simnet
+from simnet.explore.ladder import ladder
 
 USR1, TERM = signal.SIGUSR1, signal.SIGTERM
 
@@ -239,6 +240,7 @@ def test_a_server_that_is_told_to_stop_by_a_signal_does_so_in_order() -> None:
 
     result = simnet.check(conversation, target="server", kinds=["eof", "reset", "would-block"])
     assert result.baseline.outcome.returned == (b"going down", "stopped")
+    assert "SIGTERM comes to server/run\n" in ladder(result.baseline.trace)
 
 
 def patient(heard: list[str]) -> None:
