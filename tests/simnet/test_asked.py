@@ -242,4 +242,4 @@ def test_what_completes_names_offers_what_there_is_to_use(network: Any) -> None:
     assert offered[2] == {
         *("a", "b", "latency", "jitter", "bandwidth", "loss", "duplication", "reordering", "mtu", "use"),
     }
-    assert offered[3] == {"name", "host_name", "target", "done", "result", "error", "join", "where"}
+    assert offered[3] == {"name", "host_name", "target", "done", "result", "error", "join", "send_signal", "where"}
