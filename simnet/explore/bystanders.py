@@ -85,6 +85,8 @@ def _was_hung_up_on(place: str, run: Run, since: int) -> bool:
     first = next(_ends(place, run), None)
     if first is None or not first[2] or first[0] <= since:
         return False
+    if first[1][1] != CALL:
+        return False  # nobody has closed it: its process was over, as all are when the run is
     entries = run.trace.entries
     if not any(entry[3] == place and entry[1] == CALL and entry[4] == TOWARDS_SERVER for entry in entries[:since]):
         return False

@@ -143,6 +143,29 @@ def test_a_time_out_that_the_fault_let_run_out_is_not_meant() -> None:
     assert failures(hub, True, 0.5) == []
 
 
+@pytest.mark.slow
+def test_a_client_that_still_waits_when_the_run_ends_was_not_hung_up_on() -> None:
+    """Its server ends with the run, and its kernel closes what the server had open."""
+
+    def listen() -> bytes:
+        with socket.create_connection(("server", PORT)) as sock, sock.makefile("rwb") as lines:
+            lines.write(b"here\n")
+            lines.flush()
+            return lines.readline() + lines.readline()
+
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(hub, True)
+        reader = net.host("reader").spawn(listen)
+        net.sleep(1)
+        with socket.create_connection(("server", PORT)) as writer:
+            writer.sendall(b"news\n")
+            assert writer.recv(100) == b"sent\n"
+        reader.join()
+        return reader.result  # type: ignore[no-any-return]
+
+    assert run_sweep(test, SweepOptions.of(target="server", kinds=BREAKING)).failures == []
+
+
 def test_those_that_belong_together_say_so() -> None:
     def test(net: Any) -> None:
         net.host("server").spawn(together, True)
