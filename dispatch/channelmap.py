@@ -29,7 +29,10 @@ def items(map: Any) -> dict[Any, Any]:
 def same(one: dict[Any, Any], other: Any) -> bool:
     """Whether the same objects stand there. They are not asked: what is equal to a program need not be the same."""
     other = other if isinstance(other, dict) else items(other)
-    return one.keys() == other.keys() and all(map(is_, one.values(), other.values()))
+    try:
+        return one.keys() == other.keys() and all(map(is_, one.values(), other.values()))
+    except RuntimeError:  # another thread has changed one of them meanwhile
+        return False
 
 
 class ChannelMap(dict[Any, Any]):

@@ -90,9 +90,8 @@ class MapLoop(Loop):
         self._surprised = True  # who was ready stands in the map no more: more may have changed
         self._ready: Any = None  # a list of Ready: what this turn's poll has found; None: no turn is under way
         self._served: list[Ready] = []  # who had a turn since it was asked
-        self._left: dict[
-            Guest, tuple[Any, Any, int]
-        ] = {}  # who has left in this turn: object, socket, closes till then
+        # Who has left in this turn: object, socket, closes till then.
+        self._left: dict[Guest, tuple[Any, Any, int]] = {}
         self.touched: dict[Any, int] = {}  # keys that were set since the last turn; their old places in the order, or 0
         self.dirty: dict[Any, None] = {}  # keys whose objects say that their interest changed
         #: Descriptors of those that always want to write, only to say that nobody handles it: they are not woken for that.
@@ -253,10 +252,10 @@ class MapLoop(Loop):
     def _compare(self, mirror: dict[Any, Any]) -> None:
         """Find what a program did to its own dict by hand."""
         if self._looks(mirror) and not same(mirror, self.map):
-            self._mirror = now = items(self.map)  # in one step: another thread may be changing it
+            self._mirror = (now := items(self.map)).copy()  # another thread may be changing the map, and the mirror
             # The same are there, in another order, and nobody has told.
             moved = len(now) == len(mirror) and not self.touched and now.keys() == mirror.keys() and [*now] != [*mirror]
-            for key in mirror:
+            for key in list(mirror):
                 if moved or key not in now:
                     self.taken(key)
             for key in now:
@@ -361,6 +360,8 @@ class MapLoop(Loop):
                 pass
             if guest._bits != READ:
                 guest._ask()
+        if self._guests.get(key) is not guest:
+            self._strike(guest)  # another thread has taken it out meanwhile, before it was there to be struck
         if resting:
             for pause, who in tired():
                 if who is obj:
@@ -435,9 +436,8 @@ class MapLoop(Loop):
         """There is time to look. True if somebody waits for something else now, and may have it in this turn."""
         self._idle_turns += 1
         self._surprised = True
-        if timeout is None or timeout >= PATIENT or self._idle_turns * AUDITED >= len(self._guests):
-            return self._audit()
-        return False
+        due = timeout is None or timeout >= PATIENT or self._idle_turns * AUDITED >= len(self._guests)
+        return due and self._audit()
 
     def _audit(self, most: int | None = None) -> bool:
         """Look for what nobody tells us: sockets closed behind the map's back, and attributes that a program set from outside.

@@ -1,0 +1,173 @@
+"""A map whose channels come and go in one thread while another serves it, as programs do that have a thread for ``loop()``.
+
+What another thread does between two lines of the loop is played where it can be; the last test lets threads do it.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+
+import pytest
+
+from dispatch import asynchat, asyncore, channelmap
+from dispatch.maploop import MapLoop
+from tests.dispatch.conftest import PATIENCE, kernel_only
+
+pytestmark = pytest.mark.usefixtures("anywhere")
+
+TURNS = 8  # in one call of loop(): enough for a loop of its own
+
+
+class Kept(asyncore.dispatcher):
+    """Says what it has got."""
+
+    def __init__(self, sock, map):
+        super().__init__(sock, map)
+        self.got = b""
+
+    def writable(self):
+        return False
+
+    def handle_read(self):
+        self.got += self.recv(10)
+
+
+class Overtaken:
+    """A socket whose channel another thread closes, right after the loop has asked it for its number."""
+
+    def __init__(self, channel):
+        self.sock, self.channel = channel.socket, channel
+
+    def fileno(self):
+        number = self.sock.fileno()
+        if self.channel is not None:
+            channel, self.channel = self.channel, None
+            channel.close()
+        return number
+
+    def close(self):
+        self.sock.close()
+
+
+class Changing(dict):
+    def values(self):
+        raise RuntimeError("dictionary changed size during iteration")
+
+
+@pytest.fixture
+def two():
+    """Two channels in one dict, and the peer of the first, which has sent a byte."""
+    channels = {}
+    pairs = [socket.socketpair() for _ in range(2)]
+    first, second = (Kept(near, channels) for near, _ in pairs)
+    pairs[0][1].send(b"x")
+    yield channels, first, second
+    asyncore.close_all(channels, ignore_all=True)
+    for _, far in pairs:
+        far.close()
+
+
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_a_channel_may_be_closed_while_the_map_is_compared_with_what_it_was(two, use_poll, monkeypatch):
+    """It left what was just being walked over: "dictionary changed size during iteration" ended the loop."""
+    channels, first, second = two
+    put = MapLoop.put
+
+    def overtaken(loop, key):
+        if second._fileno is not None:
+            second.close()
+        put(loop, key)
+
+    monkeypatch.setattr(MapLoop, "put", overtaken)
+    asyncore.loop(0, use_poll, channels, TURNS)
+    assert first.got == b"x"
+    assert list(channels.values()) == [first]
+
+
+def test_a_map_that_changes_while_it_is_compared_is_not_the_same():
+    assert not channelmap.same({1: None}, Changing({1: None}))
+
+
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("asked", [True, False], ids=["asked-each-turn", "not-asked"])
+def test_a_channel_may_be_closed_while_it_is_let_in(two, asked, use_poll):
+    """The loop kept its place, and had nobody there to serve, nor to end: an AttributeError when ``loop()`` returned."""
+    channels, first, second = two
+    if not asked:
+        second.__class__ = asyncore.dispatcher
+    second.socket = Overtaken(second)
+    asyncore.loop(0, use_poll, channels, TURNS)
+    assert first.got == b"x"
+    assert list(channels.values()) == [first]
+
+
+@pytest.mark.slow
+@kernel_only
+@pytest.mark.parametrize("count", [None, TURNS])
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_clients_come_and_go_in_threads_and_each_is_answered(use_poll, count):
+    channels, failed, over = {}, [], threading.Event()
+
+    class Chat(asynchat.async_chat):
+        terminator = b"\n"
+        collect_incoming_data = asynchat.async_chat._collect_incoming_data
+
+        def handle_error(self):
+            failed.append(sys.exc_info()[1])
+            self.close()
+
+    class Echo(Chat):
+        def found_terminator(self):
+            self.push(self._get_data() + b"\n")
+
+    class Client(Chat):
+        def __init__(self, sock):
+            self.answered = threading.Event()
+            super().__init__(sock, channels)
+
+        def found_terminator(self):
+            self.answered.set()
+
+    class Server(asyncore.dispatcher):
+        def handle_accepted(self, sock, addr):
+            Echo(sock, channels)
+
+    def serve():
+        try:
+            while not over.is_set():
+                asyncore.loop(0.01, use_poll, channels, count)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the test shows it
+            failed.append(error)
+
+    def ask(address):
+        for _ in range(50):
+            if not failed:
+                client = Client(socket.create_connection(address))
+                client.push(b"what\n")
+                if not client.answered.wait(PATIENCE):
+                    failed.append(client)
+                client.close()
+
+    server = Server(map=channels)
+    server.create_socket()
+    server.bind(("127.0.0.1", 0))
+    server.listen(100)
+    threads = [threading.Thread(target=ask, args=(server.socket.getsockname(),)) for _ in range(3)]
+    loop = threading.Thread(target=serve)
+    pause = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # seconds; a thread is overtaken everywhere
+    try:
+        for each in (loop, *threads):
+            each.start()
+        for each in threads:
+            each.join()
+    finally:
+        sys.setswitchinterval(pause)
+        over.set()
+        server.close()
+        asyncore.close_all(channels.copy(), ignore_all=True)
+        loop.join(PATIENCE)
+    assert failed == []
+    assert not loop.is_alive()
