@@ -179,6 +179,14 @@ class Guest(Channel):
         return f"<guest {self.obj!r} fd={self._fileno}>"
 
 
+def wished(guests: dict[Any, Guest]) -> bool:
+    """Whether one of them waits for anything. Also if another thread lets them in and out meanwhile: then it is seen in the next turn."""
+    try:
+        return any(guest.wishes() for guest in guests.values())
+    except RuntimeError:
+        return True
+
+
 def _is_socket(fd: int) -> bool:
     """Whether a socket stands under this number. Where numbers of sockets are not those of files, nobody can tell: then not."""
     try:

@@ -20,7 +20,7 @@ from dispatch.annotations import Any
 from dispatch.channel import ASLEEP
 from dispatch.channelmap import ChannelMap, items, same
 from dispatch.events import closed_since, drop_urgent, is_closing, left_behind, tells_itself
-from dispatch.guest import Guest
+from dispatch.guest import Guest, wished
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
 from dispatch.observers import observers
@@ -185,7 +185,7 @@ class MapLoop(Loop):
 
     def _wished(self) -> bool:
         """Whether anybody waits for anything, were it only to grumble."""
-        return bool(self.grumblers) or any(guest.wishes() for guest in self._guests.values())
+        return bool(self.grumblers) or wished(self._guests)
 
     @property
     def turning(self) -> bool:
@@ -428,7 +428,7 @@ class MapLoop(Loop):
 
     def rest(self, obj: Any) -> None:
         """Give *obj* no events for a moment."""
-        for guest in self._guests.values():
+        for guest in list(self._guests.values()):
             if guest.obj is obj and not guest.resting:
                 guest.rest()
 

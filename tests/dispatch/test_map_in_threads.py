@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from dispatch import asynchat, asyncore, channelmap
+from dispatch.guest import wished
 from dispatch.maploop import MapLoop
 from tests.dispatch.conftest import PATIENCE, kernel_only
 
@@ -88,6 +89,19 @@ def test_a_channel_may_be_closed_while_the_map_is_compared_with_what_it_was(two,
 
 def test_a_map_that_changes_while_it_is_compared_is_not_the_same():
     assert not channelmap.same({1: None}, Changing({1: None}))
+
+
+def test_whether_anybody_waits_may_be_asked_while_they_leave():
+    """In each turn of a loop without a time-out, with select's habits."""
+
+    class Leaving:
+        def wishes(self):
+            guests.clear()
+            return False
+
+    guests = {1: Leaving(), 2: Leaving()}
+    assert wished(guests)
+    assert not wished(guests)
 
 
 @pytest.mark.parametrize("use_poll", [False, True])
