@@ -76,6 +76,37 @@ def look_back(sender: ControlBlock, peer: Any, ended: bool = False) -> tuple[Acc
     return mine, other
 
 
+def when_all_is_heard(sender: ControlBlock, peer: Any) -> Account | None:
+    """The account of *sender* some time after its last write, when all is acknowledged; its *peer* may be gone (None).
+
+    It tells how far windows have grown, and nothing about what is unread. Of a peer that is gone one write is known.
+    """
+    if any(_is_beside(end, ended=True) for end in (sender, peer) if end is not None):
+        return None
+    if peer is None:
+        inbox = sender.inbox
+        writes = Writes([sender.sent] if sender.sent else [], [], 0)
+        there = [] if inbox is None or not inbox.size else [len(each) for each in (inbox.head, *(inbox.rest or ()))]
+        answers = Writes([size] if (size := sender.received - sum(there)) > 0 else [], there, 0)
+    else:
+        writes, answers = _writes(sender, peer), _writes(peer, sender)
+    sizes, others = ([*each.read, *each.there] for each in (writes, answers))
+    if len(sizes) + len(others) > MANY:
+        return None
+    opener, acceptor = open_accounts(Terms(), Terms(), sender.stack.clock.now_ns, ":" in (sender.local or ("",))[0])
+    mine, other = (opener, acceptor) if sender.origin == "client" else (acceptor, opener)
+    turns = [(mine, other, sizes), (other, mine, others)]
+    if others and sender.rcv_wup > ISN + 1:
+        turns.reverse()  # it had heard something when it wrote last
+    for writer, reader, each in turns:
+        for size in each:
+            writer.write(size)
+            reader.acknowledge_late()
+            reader.read(size)
+    mine.acknowledge_late()
+    return mine
+
+
 def _writes(sender: Any, peer: Any) -> Writes:
     inbox = peer.inbox
     there = [] if inbox is None or not inbox.size else [len(each) for each in (inbox.head, *(inbox.rest or ()))]
@@ -114,5 +145,5 @@ def _is_beside(end: Any, ended: bool = False) -> bool:
         any(each is not None for each in unusual)
         or changed
         or bool(end.urg_seq or end.unsent or (end.shut & SHUT_SEND and not ended))
-        or end.low_water != 1
+        or (end.low_water != 1 and not ended)
     )

@@ -164,7 +164,7 @@ ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
     (IPPROTO_TCP, TCP_SAVE_SYN): Option(0, 0, 2),
     (IPPROTO_TCP, TCP_FASTOPEN_CONNECT): Option(0),  # of no effect without a cookie, which no listener here gives out
     (IPPROTO_TCP, TCP_INQ): Option(0),
-    (IPPROTO_TCP, TCP_TX_DELAY): Option(0, 0, INT_MAX, fixed=True),
+    (IPPROTO_TCP, TCP_TX_DELAY): Option(0, 0, (1 << 28) - 1),  # microseconds, by a queue that neither lo nor eth0 has
     (IPPROTO_TCP, TCP_RTO_MAX_MS): Option(120_000, 1000, 120_000, fixed=True),
     **TCP_OPTIONS,
 }

@@ -14,7 +14,7 @@ from simnet.kernel.account import HELD_BY_OTHERS, NEVER, SEGMENTS_HELD, Account
 from simnet.kernel.buffer import Buffer
 from simnet.kernel.control import FIN_DUE, ISN, OOB_INLINE, WHOLE
 from simnet.kernel.cork import Cork
-from simnet.kernel.hindsight import look_back
+from simnet.kernel.hindsight import look_back, when_all_is_heard
 from simnet.kernel.messages import MSG_DONTWAIT, MSG_EOR, MSG_MORE, MSG_NOSIGNAL, MSG_OOB
 from simnet.kernel.opening import Terms, open_accounts
 from simnet.kernel.options import (
@@ -407,10 +407,18 @@ def begin_in_hindsight(sender: Sender, for_long: bool = True) -> Ledger | None:
     return sender.ledger
 
 
-def mss_in_hindsight(sender: Sender) -> int:
-    """The size of segments that *sender* goes by, half of the largest window it was told; 0 if its past cannot be told."""
+def in_hindsight(sender: Sender) -> Account | None:
+    """An account that tells what *sender* goes by: segments of half of the largest window it was told, and its own limit.
+
+    None if its past cannot be told.
+    """
+    if sender.ledger is not None:
+        return sender.ledger.account
     found = _look_back(sender, for_mss=True)
-    return 0 if found is None else found[0].mss
+    if found is not None:
+        return found[0]
+    peer: Any = sender.stack.connections.get((sender.peer, sender.local))
+    return when_all_is_heard(sender, peer if hasattr(peer, "inbox") and peer is not sender else None)
 
 
 def begin_to_hold(sender: Sender) -> None:

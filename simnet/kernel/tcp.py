@@ -58,7 +58,7 @@ from simnet.kernel.states import (
     SYN_SENT,
 )
 from simnet.kernel.tampering import swallow
-from simnet.kernel.tcp_options import forget_mss, get_option, set_option
+from simnet.kernel.tcp_options import forget_options, get_option, set_option
 from simnet.kernel.tcp_stream import Stream
 
 EARLY_MAX: Final = 32_768  # bytes that a SYN takes along over loopback
@@ -386,7 +386,7 @@ class TcpSocket(Stream):
             self._give_back_port()
 
     def disconnect(self) -> None:
-        forget_mss(self)
+        forget_options(self)
         super().disconnect()
 
     def _orphan(self, state: str) -> None:

@@ -26,7 +26,7 @@ from simnet.kernel.idle_options import (
     TCP_FASTOPEN_NO_COOKIE,
     TCP_SAVE_SYN,
 )
-from simnet.kernel.ledger import BY_HAND, NOT_COUNTED, begin_in_hindsight, mss_in_hindsight, set_size
+from simnet.kernel.ledger import BY_HAND, NOT_COUNTED, begin_in_hindsight, in_hindsight, set_size
 from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import ANSWERS_SINCE, FULL, FULL_V6, acknowledge_at_once, answers
@@ -78,9 +78,11 @@ _WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
 _WINDOW_CLAMP_OF_A_SYN: Final = 67_107_840  # what scaling can say, in whole segments; the answer makes it less
 _HOPS: Final = 64
 _GROWN_RCVBUF: Final = (o.SOL_SOCKET, -o.SO_RCVBUF)
+_GROWN_SNDBUF: Final = (o.SOL_SOCKET, -o.SO_SNDBUF)  # of an earlier connection, which a disconnect leaves
 _MSS: Final = 536  # TCP_MSS_DEFAULT
 _MSS_V6: Final = 1220  # of the smallest MTU of IPv6
 _LAST_MSS: Final = (o.IPPROTO_TCP, -o.TCP_MAXSEG)  # what was shown before a disconnect
+_FORGOTTEN: Final = (_MAXSEG, _WINDOW_CLAMP, AGREED_LIMIT, ASKS_FOR_COOKIE, _QUICKACK, ANSWERS_SINCE)
 _LOOPBACK_MSS_LATER: Final = 32768
 _AUTOTUNED_SNDBUF: Final = 3_939_840  # what SO_SNDBUF says once connected over loopback, measured on Linux 6.18
 _AUTOTUNED_SNDBUF_LATER: Final = 4_194_304  # and once there was room after it had been full: net.ipv4.tcp_wmem[2]
@@ -256,6 +258,8 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
         return max(number, _WINDOW_CLAMP_MIN) if number else 0
     if name == o.TCP_NOTSENT_LOWAT and number > 0 and socket.ledger is None:
         begin_in_hindsight(socket)
+    if name == o.TCP_QUICKACK and socket.ledger is None:
+        begin_in_hindsight(socket, for_long=False)
     if name == o.TCP_CORK:
         if number and socket.cork is None:
             begin_in_hindsight(socket, for_long=False)
@@ -341,7 +345,8 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
     if kept is None and (level, name) == _INCOMING_CPU and _has_heard(socket):
         kept = 0  # a host has but one
     if kept is None and (level, name) == _QUICKACK:
-        kept = int(not (answers(socket) or (socket.done and owes_acknowledgement(socket))))
+        answering = answers(socket) if socket.ledger is None else socket.ledger.account.pingpong
+        kept = int(not (answering or (socket.done and owes_acknowledgement(socket))))
     if (level, name) == PEEK_OFF and kept is not None and kept >= 0 and socket.options is not None:
         kept = peek_place(socket.options, max(socket.copied_seq, ISN + 1))
     if (level, name) in _OF_A_CONNECTION and socket.peer is not None:
@@ -374,8 +379,12 @@ def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
         return socket.low_water
     if name == o.SO_RCVBUF and socket.option(o.SOL_SOCKET, name) is None:
         return _grown_rcvbuf(socket)
-    if name == o.SO_SNDBUF and socket.option(o.SOL_SOCKET, name) is None and _was_established(socket):
-        return _grown_sndbuf(socket)
+    if name == o.SO_SNDBUF and socket.option(o.SOL_SOCKET, name) is None:
+        grown = socket.option(*_GROWN_SNDBUF)
+        if _was_established(socket):
+            return max(_grown_sndbuf(socket), grown or 0)
+        if grown is not None:
+            return int(grown)
     return fixed(socket, name)
 
 
@@ -399,11 +408,7 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
     if name == o.TCP_MAXSEG:
         return _shown_mss(socket, kept)
     if name == o.TCP_WINDOW_CLAMP:
-        if kept is None:
-            kept = (
-                socket.option(*AGREED_LIMIT) or o.WINDOW_CLAMP if _was_established(socket) else _WINDOW_CLAMP_OF_A_SYN
-            )
-        return kept
+        return _limit_of_window(socket) if kept is None else kept
     if name == IPV6_MULTICAST_IF:
         if socket.origin != "server" or socket.peer is None:
             return kept
@@ -412,6 +417,18 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
         name == IPV6_MULTICAST_HOPS or (socket.peer is not None and ":" not in socket.peer[0])
     )
     return socket.option(*HOPS_OF_SYN) or _HOPS if came else kept
+
+
+def _limit_of_window(socket: TcpSocket) -> int:
+    """TCP_WINDOW_CLAMP where the program has set none: within a host it grows with the segments that come."""
+    if not _was_established(socket):
+        buffer = socket.option(o.SOL_SOCKET, o.SO_RCVBUF)
+        return _WINDOW_CLAMP_OF_A_SYN if buffer is None else int(buffer) // 2
+    if socket.received and socket.peer is not None and socket.stack.is_local(socket.peer[0]):
+        found = in_hindsight(socket)
+        if found is not None:
+            return found.clamp
+    return int(socket.option(*AGREED_LIMIT) or o.WINDOW_CLAMP)
 
 
 def _shown_mss(socket: TcpSocket, asked: int | None) -> int:
@@ -432,11 +449,12 @@ def _agreed_mss(socket: TcpSocket, asked: int | None) -> int:
     agreed = min((each for each in (asked, socket.peer_mss) if each), default=0)
     if agreed and agreed - TIMESTAMPS < mss:
         return agreed - TIMESTAMPS
-    if mss in (FULL, FULL_V6) and socket.snd_nxt > ISN + 1:
+    if mss in (FULL, FULL_V6) and socket.sent:
         if socket.sent > STREAM and _is_open_wide(socket):
             return FIRST_WINDOW if mss == FULL else FIRST_WINDOW_V6  # the window has grown with what was read
-        if found := mss_in_hindsight(socket):
-            return found
+        found = in_hindsight(socket)
+        if found is not None:
+            return found.mss
     # A FIN that nobody has acknowledged yet has had no larger window told.
     sent = socket.snd_nxt - (socket.state == FIN_WAIT1)
     later = max(sent, socket.rcv_nxt) > ISN + 1
@@ -452,18 +470,20 @@ def _is_open_wide(socket: TcpSocket) -> bool:
     return peer is not None and not any(each and not BY_HAND.isdisjoint(each) for each in options)
 
 
-def forget_mss(socket: TcpSocket) -> None:
-    """tcp_disconnect: TCP_MAXSEG, whose last value is shown until the next attempt, SO_PEEK_OFF and TCP_WINDOW_CLAMP are forgotten."""
+def forget_options(socket: TcpSocket) -> None:
+    """tcp_disconnect: TCP_MAXSEG, TCP_WINDOW_CLAMP, TCP_QUICKACK and SO_PEEK_OFF are forgotten.
+
+    The last segment size is shown until the next attempt; SO_SNDBUF stays as large as it has become.
+    """
+    connected = socket.peer is not None and socket.refs
+    if connected:
+        if _was_established(socket):
+            keep(socket, *_GROWN_SNDBUF, max(_grown_sndbuf(socket), socket.option(*_GROWN_SNDBUF) or 0))
+        keep(socket, *_LAST_MSS, _agreed_mss(socket, socket.option(*_MAXSEG)))
     if socket.options is not None:
         forget_peek_place(socket.options)
-    if socket.peer is not None and socket.refs:
-        mss = _agreed_mss(socket, socket.option(*_MAXSEG))
-        if socket.options is not None:
-            socket.options.pop(_MAXSEG, None)
-            socket.options.pop(_WINDOW_CLAMP, None)
-            socket.options.pop(AGREED_LIMIT, None)
-            socket.options.pop(ASKS_FOR_COOKIE, None)
-        keep(socket, *_LAST_MSS, mss)
+        for key in _FORGOTTEN:
+            socket.options.pop(key, None)
 
 
 def _was_established(socket: TcpSocket) -> bool:

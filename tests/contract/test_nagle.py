@@ -377,3 +377,17 @@ def test_k060_a_byte_that_is_read_lets_nothing_go(world: World) -> None:
     client, _ = in_no_time(world, scene)
     world.pause()
     assert world.ioctl(client, "FIONREAD") == 39_999
+
+
+def test_k060_what_quickack_sends_for_waits_until_all_is_read(world: World) -> None:
+    # A large segment makes the next ones count as small, so that the option alone acknowledges nothing.
+    def scene(client: Any, server: Any) -> None:
+        server.setsockopt(TCP, QUICKACK, 0)
+        client.send(b"x" * 1500)
+        client.send(b"held")
+        server.setsockopt(TCP, QUICKACK, 1)
+
+    client, server = in_no_time(world, scene)
+    assert world.ioctl(client, "SIOCOUTQNSD") == 4
+    world.gives(b"x" * 1500, server.recv, 2000)
+    assert arrived(world, server, 4) == 4

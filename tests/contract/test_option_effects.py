@@ -27,7 +27,6 @@ NOT_SET = {
     *((SOL, name) for name in (26, 37, 47, 50, 51, 52, 62, 65)),
     (IP, 4),
     (IP, 21),
-    (TCP, 37),
 }
 # Nor is looked at: the limit of the window, which follows buffers there; and what is read from the caller's own buffer.
 LEFT_OUT = {(TCP, 10), (TCP, 35), (IP, 9), (IP, 41), (IP, 48)}

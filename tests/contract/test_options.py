@@ -52,6 +52,7 @@ IDLE: dict[str, dict[tuple[int, int], tuple[Any, tuple[tuple[int, Any], ...]]]] 
         (TCP, 23): (0, ((5, 5), (5000, 4096), (-1, "EINVAL"))),  # TCP_FASTOPEN
         (TCP, 30): (0, ((0, 0), (1, 1), (2, "EINVAL"))),  # TCP_FASTOPEN_CONNECT
         (TCP, 34): (0, ((1, 1), (2, "EINVAL"))),  # TCP_FASTOPEN_NO_COOKIE
+        (TCP, 37): (0, ((5, 5), (2**28 - 1, 2**28 - 1), (2**28, "EINVAL"), (-1, "EINVAL"))),  # TCP_TX_DELAY
         (TCP, 44): (120_000, ((120_000, 120_000), (1, "EINVAL"))),  # TCP_RTO_MAX_MS
     },
     "tcp6": {
@@ -304,6 +305,63 @@ def test_k131_an_end_of_either_side_leaves_segments_as_they_were(world: World, s
     (client if who == "writer" else server).shutdown(socket.SHUT_WR)
     world.pause()
     assert [end.getsockopt(TCP, socket.TCP_MAXSEG) for end in (client, server)] == [told, 32768]
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize(("size", "mss", "clamp"), [(5, 32768, 65536), (1000, 35328, 71168), (40_000, 47616, 127_488)])
+def test_k131_segments_and_the_limit_of_the_window_stay_grown(
+    world: World, ip: str, size: int, mss: int, clamp: int
+) -> None:
+    """A segment that uses its memory well makes the receiver's window larger, and that the sender's segments; for good."""
+    client, server = world.pair(ip)
+    client.send(bytes(size))
+    world.readable(server)
+    time.sleep(0.06)
+    assert client.getsockopt(TCP, socket.TCP_MAXSEG) == mss
+    assert server.getsockopt(TCP, socket.TCP_WINDOW_CLAMP) == clamp
+    world.reset(server)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert client.getsockopt(TCP, socket.TCP_MAXSEG) == mss
+
+
+def test_k131_what_is_forgotten_with_a_disconnect(world: World) -> None:
+    clamp, quickack, maxseg = (
+        (TCP, name) for name in (socket.TCP_WINDOW_CLAMP, socket.TCP_QUICKACK, socket.TCP_MAXSEG)
+    )
+    listener = world.listener(options={clamp: 5000, maxseg: 700})
+    listener.setsockopt(*quickack, 0)
+    refused = world.refused()
+    refused.setsockopt(*clamp, 5000)
+    refused.setsockopt(*quickack, 0)
+    listener.shutdown(socket.SHUT_RD)
+    world.gives("ECONNREFUSED", refused.connect, listener.getsockname())
+    assert listener.getsockopt(*maxseg) == 536
+    assert [sock.getsockopt(*clamp) for sock in (listener, refused)] == [0, 0]
+    assert [sock.getsockopt(*quickack) for sock in (listener, refused)] == [1, 1]
+
+
+@pytest.mark.parametrize(("size", "limit"), [(4096, 4096), (70_000, 70_000)])
+def test_k131_a_syn_is_limited_by_a_receive_buffer_set_before(world: World, size: int, limit: int) -> None:
+    listener = world.listener(backlog=0)
+    world.client(listener)
+    waiting = world.socket()
+    waiting.setsockopt(SOL, socket.SO_RCVBUF, size)
+    waiting.connect_ex(listener.getsockname())
+    assert waiting.getsockopt(TCP, socket.TCP_WINDOW_CLAMP) == limit
+
+
+def test_k131_a_send_buffer_stays_as_large_as_a_connection_has_made_it(world: World) -> None:
+    listener = world.listener(backlog=0)
+    client = world.client(listener)
+    grown = client.getsockopt(SOL, socket.SO_SNDBUF)
+    assert grown > 2_000_000
+    world.reset(world.accept(listener))
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    world.gives("ECONNRESET", client.connect, listener.getsockname())
+    assert client.getsockopt(SOL, socket.SO_SNDBUF) == grown
+    world.client(listener)
+    client.connect_ex(listener.getsockname())  # which drops it
+    assert client.getsockopt(SOL, socket.SO_SNDBUF) == grown
 
 
 @pytest.mark.parametrize(("ip", "first"), [("127.0.0.1", 524), ("::1", 1208)])

@@ -124,7 +124,6 @@ def test_the_other_ways_to_write(fabric: Fabric) -> None:
         lambda a: (a.setsockopt(1, 60, 1), a.send(b"x", 0x4000000)),  # SO_ZEROCOPY, MSG_ZEROCOPY
         lambda a: a.sendmsg([b"x"], [(1, 37, b"")]),  # SO_TIMESTAMPING
         lambda a: a.ioctl(1),
-        lambda a: a.setsockopt(6, 37, 5),  # TCP_TX_DELAY
     ],
 )
 def test_what_is_not_modelled_says_so(fabric: Fabric, call: Any) -> None:
