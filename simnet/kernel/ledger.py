@@ -75,7 +75,7 @@ UNTOLD: Final = -WHOLE  # in the place of the edge of the window, so that every 
 AGAIN_NS: Final = 208_000_000  # measured 207.6 to 216 ms: a retransmission's time and a tick
 LONG_STREAM: Final = 8 * STREAM
 MANY_WRITES: Final = 400
-MOST_WRITES: Final = 5000  # that fill a send buffer which nobody has set, some 800 bytes each
+MOST_WRITES: Final = 14_000  # that fill a send buffer which nobody has set, some 280 bytes each
 CALM_WRITES: Final = 40
 ENDED: Final = (FIN_WAIT1, FIN_WAIT2)
 # In which state the peer is then, if neither has ended, or one.

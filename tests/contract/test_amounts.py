@@ -238,6 +238,13 @@ DIALOGUES: dict[str, tuple[Options, Options, list[Step]]] = {
             ("opener sends 100", -1, (5_000, 0, 0, False), (0, 0, 0, True)),
         ],
     ),
+    "thousands-of-small-writes": (
+        {},
+        {},
+        [
+            ("opener fills 600", 3_910_336, (3_867_368, 3_824_640, 0, False), (0, 0, 85_696, True)),
+        ],
+    ),
     "what-was-lost-is-waited-for": (
         {RCVBUF: 30_000, SNDBUF: 30_000},
         {SNDBUF: 4096},
