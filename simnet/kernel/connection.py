@@ -250,6 +250,7 @@ class Connection(Tamperable):
         self.trip_ns = trip_ns or 1 if trip_ns < RTO_FIRST_NS else 0
         if self.guard is not None:
             self.guard.established(self)
+            self.leave_guard()
         self.look_around()
         if stack.on_established is not None:
             stack.on_established(self)

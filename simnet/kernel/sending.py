@@ -364,6 +364,17 @@ class Sender(ControlBlock):
         if self.unsent:
             guard.probe_later(self)
 
+    def leave_guard(self) -> None:
+        """Only our SYN was lost, to a queue of this host that was full, and nothing else can be."""
+        stack, peer = self.stack, self.peer
+        assert peer is not None
+        if stack.is_local(peer[0]) and (stack.lossy is None or peer[0] not in stack.lossy):
+            assert self.guard is not None
+            self.guard.stop()
+            self.guard = None
+            self.hurry()
+            self.since_ns = stack.clock.now_ns  # it is as young as one that was made at once
+
     def lost(self, segment: Segment) -> None:
         """*segment*, sent by this end, was dropped: what a timer would find out later."""
         self.watch_losses()

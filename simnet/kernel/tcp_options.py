@@ -168,6 +168,8 @@ def _set_socket_level(socket: TcpSocket, name: int, value: Any) -> bool:
     forced = name in o.FORCED and socket.stack.privileged
     if forced:
         name = o.FORCED[name]
+    if name in (o.SO_SNDBUF, o.SO_RCVBUF) and socket.ledger is None:
+        begin_in_hindsight(socket)
     if name == o.SO_SNDBUF:
         size = o.sndbuf(o.integer(value), forced)
         keep(socket, o.SOL_SOCKET, name, size)
@@ -256,7 +258,7 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
         if not number and socket.state != CLOSED:
             raise socket_error(EINVAL)
         return max(number, _WINDOW_CLAMP_MIN) if number else 0
-    if name == o.TCP_NOTSENT_LOWAT and number > 0 and socket.ledger is None:
+    if name == o.TCP_NOTSENT_LOWAT and number and socket.ledger is None:
         begin_in_hindsight(socket)
     if name == o.TCP_QUICKACK and socket.ledger is None:
         begin_in_hindsight(socket, for_long=False)

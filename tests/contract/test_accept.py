@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import select
 import socket
@@ -105,6 +106,24 @@ def test_k044_the_dropped_client_comes_again_after_a_second(world: World) -> Non
     assert 1.0 <= elapsed < (1.1 if world.name == "simnet" else 3.0)  # a busy machine is late; the next one is at 3 s
     world.ready(late, "OUT")
     world.accept(listener)
+
+
+@pytest.mark.slow
+def test_k044_a_client_that_came_again_is_counted_as_any_other(world: World) -> None:
+    listener = world.listener(backlog=0)
+    world.client(listener)
+    late = world.socket()
+    late.connect_ex(listener.getsockname())
+    world.accept(listener)
+    deadline = time.monotonic() + 5
+    while world.mask(late) == "0" and time.monotonic() < deadline:
+        time.sleep(0.005)
+    server = world.accept(listener)
+    total = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            total += late.send(b"x" * 1000)
+    assert (total, world.ioctl(server, "FIONREAD")) == (3_924_720, 90_864)
 
 
 @pytest.mark.slow

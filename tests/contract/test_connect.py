@@ -258,6 +258,16 @@ def test_k017_a_socket_can_connect_to_itself(world: World) -> None:
     world.gives(b"", sock.recv, 10)
 
 
+def test_k017_so_can_one_whose_last_attempt_was_killed(world: World) -> None:
+    sock = unanswered(world)
+    sock.shutdown(socket.SHUT_WR)
+    sock.bind((world.ip, 0))
+    world.gives("EINPROGRESS", sock.connect, sock.getsockname())
+    world.ready(sock, "OUT")
+    sock.send(b"me")
+    world.gives(b"me", sock.recv, 10)
+
+
 def test_k017_two_bound_sockets_that_connect_to_each_other_are_refused(world: World) -> None:
     one, two = world.socket(), world.socket()
     one.bind((world.ip, 0))
