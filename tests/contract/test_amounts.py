@@ -327,6 +327,19 @@ def test_k065_a_buffer_that_is_set_on_an_open_connection_counts_too(world: World
     assert server.send(bytes(100_000)) == 98_304
 
 
+def test_k065_so_does_one_that_is_set_after_the_first_data(world: World) -> None:
+    client, server = world.pair()
+    client.send(bytes(5000))
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, -1)
+    client.setsockopt(*SNDBUF, 200_000)
+    assert [client.send(bytes(1 << 20)) for _ in range(2)] == [430_080, 107_520]
+    client, server = world.pair()
+    client.send(bytes(5000))
+    world.gives(bytes(5000), server.recv, 5000)
+    client.setsockopt(*SNDBUF, 4608)
+    assert client.send(bytes(100_000)) == 53_760
+
+
 def test_k066_who_is_told_that_there_is_room_finds_some(world: World) -> None:
     client, server = world.pair()
     client.setsockopt(*SNDBUF, 4096)
