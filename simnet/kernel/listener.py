@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from simnet.kernel.control import ACCEPTED_RECEIVE_ROOM, AUTOTUNED_RECEIVE_ROOM, AUTOTUNED_SEND_ROOM, ISN, NARROW_ROOM
+from simnet.kernel.control import (
+    ACCEPTED_RECEIVE_ROOM,
+    AUTOTUNED_RECEIVE_ROOM,
+    AUTOTUNED_SEND_ROOM,
+    ISN,
+    NARROW_ROOM,
+    SPEAKS_IPV4,
+)
 from simnet.kernel.cork import Cork, hear_mss
 from simnet.kernel.guard import RTO_FIRST_NS, SYNACK_RETRIES
 from simnet.kernel.idle_options import TCP_FASTOPEN
@@ -134,6 +141,8 @@ def admit(child: TcpSocket, segment: Segment) -> bool:
     child.port = port
     stack.tcp_ports.hold(port, child)
     listener.queue.append(child)
+    if parent.locks & SPEAKS_IPV4 and ":" in segment.source[0]:
+        child.fall_silent()
     return True
 
 

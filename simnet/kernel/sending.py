@@ -368,7 +368,8 @@ class Sender(ControlBlock):
         """Only our SYN was lost, to a queue of this host that was full, and nothing else can be."""
         stack, peer = self.stack, self.peer
         assert peer is not None
-        if stack.is_local(peer[0]) and (stack.lossy is None or peer[0] not in stack.lossy):
+        lossy = stack.lossy is not None and peer[0] in stack.lossy
+        if stack.is_local(peer[0]) and not lossy and self.emit is stack.emit:
             assert self.guard is not None
             self.guard.stop()
             self.guard = None

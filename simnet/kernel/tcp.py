@@ -312,8 +312,12 @@ class TcpSocket(Stream):
             self.locks |= SPEAKS_IPV4
             self.emit = self.stack.emit
         elif self.locks & SPEAKS_IPV4:
-            self.emit = swallow
-            self.watch_losses()
+            self.fall_silent()
+
+    def fall_silent(self) -> None:
+        """Nothing that this end sends arrives any more, nor does it when it is sent again."""
+        self.emit = swallow
+        self.watch_losses()
 
     def accept(self) -> tuple[TcpSocket, tuple[Any, ...]]:
         """The first connection that waits, and its peer's name; EAGAIN if there is none (K-040)."""

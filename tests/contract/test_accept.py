@@ -314,3 +314,22 @@ def test_k049_who_has_sent_to_a_full_queue_is_reset_when_the_data_comes_again(wo
     assert poll.poll(1000)
     assert 0.15 < time.monotonic() - began < 0.3
     world.ready(waits, "IN|OUT|RDHUP|ERR|HUP")
+
+
+def test_k034_who_has_connected_to_ipv4_once_is_not_heard_by_who_connects_to_it_by_ipv6(world: World) -> None:
+    sock = world.socket(socket.AF_INET6)
+    sock.connect_ex((f"::ffff:{world.ip}", world.dead_port()))
+    world.ready(sock, "IN|OUT|RDHUP|ERR|HUP")
+    world.gives("ECONNREFUSED", sock.connect, ("::1", 1))
+    sock.listen()
+    port = sock.getsockname()[1]
+    clients = world.socket(socket.AF_INET6), world.socket(socket.AF_INET)
+    for client, ip in zip(clients, ("::1", "127.0.0.1"), strict=True):
+        client.connect_ex((ip, port))
+        world.ready(client, "OUT")
+        server = world.accept(sock)
+        client.send(b"x")
+        world.gives(b"x", server.recv, 1)
+        assert server.send(b"y") == 1
+    world.gives(b"y", clients[1].recv, 1)
+    world.gives("EAGAIN", clients[0].recv, 1)
