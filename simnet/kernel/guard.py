@@ -45,6 +45,8 @@ GIVE_UP_NS: Final = 924_600_000_000  # what net.ipv4.tcp_retries2 = 15 comes to 
 ORPHAN_GIVE_UP_NS: Final = 102_200_000_000  # and the 8 retries of a socket without an owner
 # SYNs of one instant are sent again one after the other, so far apart: what a connect takes Linux.
 APART_NS: Final = 10_000
+BUCKET_NS: Final = 32_000_000  # LVL_GRAN(1) of timers of a second, at 250 ticks a second
+FEW: Final = 16  # clients whose SYNs go again together
 # TCP_TIMEOUT_MIN, two jiffies: a tail loss probe of several comes that much after two round trips.
 PROBE_MARGIN_NS: Final = 8_000_000
 ONE_SEGMENT: Final = 1448  # bytes: what fits into a packet of 1,500 beside heads with timestamps
@@ -114,7 +116,7 @@ class Guard:
             wait = min(wait, max(1, self.stamp_ns + limit * 1_000_000 - start))
         due = max(clock.now_ns, start + wait)
         if connection.state == SYN_SENT:
-            due = _apart(connection.stack, due)
+            due = _when_syns_go(connection, due)
         self.timer = clock.at(due, _ran_out, connection)
 
     def _wait_for_probe(self, start_ns: int) -> int:
@@ -329,13 +331,37 @@ def _apart(stack: Stack, due_ns: int) -> int:
     return due_ns + before * APART_NS
 
 
+def _when_syns_go(connection: Sender, due_ns: int) -> int:
+    """When the SYN of *connection* is sent again that would be at *due_ns*: at the end of a bucket of timers.
+
+    Those of a few clients that connected to this host within a bucket go together, so that a listener answers them all
+    before it hears who of them gets the free places. Of many, as no machine has at one instant, each goes by itself.
+    """
+    stack = connection.stack
+    if connection.peer is None or not stack.is_local(connection.peer[0]) or stack.demanding:
+        return _apart(stack, due_ns)
+    bucket_ns = (due_ns // BUCKET_NS + 1) * BUCKET_NS
+    together = stack.syns_together.setdefault(bucket_ns, [])
+    if len(together) >= FEW:
+        return _apart(stack, bucket_ns + APART_NS)
+    together.append(connection)
+    return bucket_ns
+
+
 def _end(segment: Segment) -> int:
     return segment.seq + len(segment.payload) + bool(segment.flags & (SYN | FIN))
 
 
 def _ran_out(connection: Sender) -> None:
-    assert connection.guard is not None
-    connection.guard.ran_out(connection)
+    stack = connection.stack
+    together = stack.syns_together.pop(stack.clock.now_ns, ())
+    for each in reversed(together):  # the last timer of a bucket is the first to run
+        if each.state == SYN_SENT and each.guard is not None and each.guard.timer is not None:
+            each.guard.timer.cancel()
+            each.guard.ran_out(each)
+    if connection not in together:
+        assert connection.guard is not None
+        connection.guard.ran_out(connection)
 
 
 def _looked(connection: Sender) -> None:

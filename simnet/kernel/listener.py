@@ -14,7 +14,7 @@ from simnet.kernel.control import (
     SPEAKS_IPV4,
 )
 from simnet.kernel.cork import Cork, hear_mss
-from simnet.kernel.guard import RTO_FIRST_NS, SYNACK_RETRIES
+from simnet.kernel.guard import GIVE_UP_NS, RTO_FIRST_NS, SYNACK_RETRIES
 from simnet.kernel.idle_options import TCP_FASTOPEN
 from simnet.kernel.nagle import inherit_quickack
 from simnet.kernel.options import (
@@ -33,6 +33,7 @@ from simnet.kernel.stream_messages import note_arrivals
 from simnet.kernel.tcp_info import OWN_SCALE, note_scale
 
 if TYPE_CHECKING:
+    from simnet.kernel.stack import Stack
     from simnet.kernel.tcp import TcpSocket
 
 SOMAXCONN: Final = 4096  # net.core.somaxconn, Linux 5.4 and later
@@ -93,7 +94,21 @@ def arrive_syn(socket: TcpSocket, segment: Segment) -> None:
     stack.connections[(segment.target, segment.source)] = child
     if stack.demanding:
         child.prepare()
+    if stack.out and _asked(listener, segment, stack) > listener.backlog:
+        if listener.half_open is None:
+            listener.half_open = {}
+        listener.half_open[child] = Waiting(cookie=True)
     child.send_syn(SYN | ACK)
+
+
+def _asked(listener: Listener, syn: Segment, stack: Stack) -> int:
+    """How many handshakes have begun and are not over: inet_csk_reqsk_queue_len."""
+    answers = (each for each in stack.out if isinstance(each, Segment) and each.flags == SYN | ACK)
+    return _requests(listener) + sum(each.source == syn.target for each in answers)
+
+
+def _requests(listener: Listener) -> int:
+    return sum(not each.cookie for each in (listener.half_open or {}).values())
 
 
 def inherit(socket: TcpSocket, child: TcpSocket) -> None:
@@ -135,8 +150,10 @@ def admit(child: TcpSocket, segment: Segment) -> bool:
         seconds = parent.option(IPPROTO_TCP, TCP_DEFER_ACCEPT)
         if seconds and not _defer(child, listener, segment, seconds):
             return False
-    if listener.half_open is not None and child in listener.half_open:
-        listener.half_open.pop(child).timer.cancel()
+    waiting = None if listener.half_open is None else listener.half_open.pop(child, None)
+    if waiting is not None:
+        waiting.stop()
+        stack.out.extend(each for each in waiting.segments if each.payload or each.flags & FIN)
     port = child.local[1] if child.local is not None else 0
     child.port = port
     stack.tcp_ports.hold(port, child)
@@ -149,14 +166,22 @@ def admit(child: TcpSocket, segment: Segment) -> bool:
 class Waiting:
     """A handshake that may not end yet, for the queue is full or data must come first: what came since, and a timer."""
 
-    __slots__ = ("segments", "tries", "timer", "over", "since_ns")
+    __slots__ = ("cookie", "over", "repeats", "segments", "since_ns", "timer", "tries")
 
-    def __init__(self) -> None:
+    def __init__(self, cookie: bool = False) -> None:
+        self.cookie = cookie  # it was answered by a SYN cookie: nobody repeats the answer
         self.segments: list[Segment] = []
         self.tries = 0
         self.timer: Any = None
+        self.repeats: Any = None  # the timer of who sends what is in ``segments``
         self.over = False  # TCP_DEFER_ACCEPT has waited long enough
         self.since_ns = 0  # when what is to be repeated came first
+
+    def stop(self) -> None:
+        """It waits no more."""
+        for timer in (self.timer, self.repeats):
+            if timer is not None:
+                timer.cancel()
 
 
 def _wait_for_room(child: TcpSocket, listener: Listener, segment: Segment) -> None:
@@ -168,33 +193,56 @@ def _wait_for_room(child: TcpSocket, listener: Listener, segment: Segment) -> No
     if listener.half_open is None:
         listener.half_open = {}
     waiting = listener.half_open.get(child)
+    clock = child.stack.clock
     if waiting is None or waiting.over:
         waiting = listener.half_open[child] = Waiting()
-        clock = child.stack.clock
         waiting.timer = clock.at(clock.now_ns + RTO_FIRST_NS, _try_again, child)
-    if segment.payload or segment.flags & FIN or not waiting.segments:
+    speaks = bool(segment.payload or segment.flags & FIN)
+    if speaks or not (waiting.segments or waiting.cookie):
         waiting.segments.append(segment)
-        if not waiting.since_ns:
-            waiting.since_ns = child.stack.clock.now_ns
+    if speaks and waiting.repeats is None:
+        waiting.since_ns = clock.now_ns
+        waiting.repeats = clock.at(clock.now_ns + REPEATED_NS, _repeat, child)
 
 
 def _try_again(child: TcpSocket) -> None:
     listener, waiting = _waiting(child)
-    assert listener.half_open is not None
     if not listener.full:
-        del listener.half_open[child]
-        for segment in waiting.segments:
-            child.arrive(segment)
+        _let_in(child, listener)
         return
     waiting.tries += 1
     clock = child.stack.clock
     if waiting.tries > SYNACK_RETRIES:
-        del listener.half_open[child]
-        child.vanish()
-        if any(segment.payload for segment in waiting.segments):
-            child.stack.refuse(waiting.segments[-1])  # what its repeated data would get
+        _give_up(child, waiting)
         return
     waiting.timer = clock.at(clock.now_ns + (RTO_FIRST_NS << waiting.tries), _try_again, child)
+
+
+def _repeat(child: TcpSocket) -> None:
+    """The client sends again what nobody has acknowledged."""
+    listener, waiting = _waiting(child)
+    clock = child.stack.clock
+    if not listener.full:
+        _let_in(child, listener)
+    elif clock.now_ns - waiting.since_ns > GIVE_UP_NS:
+        _give_up(child, waiting)
+    else:
+        waiting.repeats = clock.at(_repeated_ns(waiting.since_ns, clock.now_ns), _repeat, child)
+
+
+def _let_in(child: TcpSocket, listener: Listener) -> None:
+    assert listener.half_open is not None
+    waiting = listener.half_open.pop(child)
+    waiting.stop()
+    for segment in waiting.segments:
+        child.arrive(segment)
+
+
+def _give_up(child: TcpSocket, waiting: Waiting) -> None:
+    """The answer was repeated often enough: data of the client is for nobody now."""
+    child.vanish()
+    if any(segment.payload for segment in waiting.segments):
+        child.stack.refuse(waiting.segments[-1])  # what its repeated data would get
 
 
 def _defer(child: TcpSocket, listener: Listener, segment: Segment, seconds: int) -> bool:
@@ -202,8 +250,10 @@ def _defer(child: TcpSocket, listener: Listener, segment: Segment, seconds: int)
     if listener.half_open is None:
         listener.half_open = {}
     waiting = listener.half_open.get(child)
+    if waiting is not None and waiting.cookie:
+        return True
     if waiting is None:
-        if len(listener.half_open) > listener.backlog:
+        if _requests(listener) > listener.backlog:
             return True  # too many wait: the kernel answered by a SYN cookie, which remembers no deferral
         waiting = listener.half_open[child] = Waiting()
         waiting.segments.append(segment)
@@ -232,7 +282,7 @@ def forget(child: TcpSocket) -> None:
     if listener is not None and listener.half_open is not None:
         waiting = listener.half_open.pop(child, None)
         if waiting is not None:
-            waiting.timer.cancel()
+            waiting.stop()
 
 
 def _repeated_ns(since_ns: int, now_ns: int) -> int:
@@ -247,7 +297,7 @@ def abandon(listener: Listener) -> None:
     """The listener closed: whoever waited in its queue is reset (K-045)."""
     half_open, listener.half_open = listener.half_open, None
     for child, waiting in (half_open or {}).items():
-        waiting.timer.cancel()
+        waiting.stop()
         child.vanish()
         if any(segment.payload or segment.flags & FIN for segment in waiting.segments):
             # As its next repetition is; who only waits hears nothing.

@@ -95,7 +95,7 @@ class Stack:
 
     __slots__ = (
         "addresses", "clock", "out", "emit", "name", "connections", "listeners", "tcp_ports", "_udp_ports",
-        "_unix_names", "credentials", "groups", "pids", "time_waits", "epoch_ns", "last_words", "syns_due", "_mss", "_lossy", "demanding",
+        "_unix_names", "credentials", "groups", "pids", "time_waits", "epoch_ns", "last_words", "syns_due", "syns_together", "_mss", "_lossy", "demanding",
         "on_established", "path_error", "real_path", "muted", "carry", "_cookies", "privileged", "_autobinds",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
@@ -121,6 +121,7 @@ class Stack:
         self.time_waits: dict[TimeWait, None] = {}  # in order of expiry
         self.last_words: dict[tuple[Endpoint, Endpoint, int], int] | None = None  # see send_again_for_nobody
         self.syns_due = (-1, 0)  # the last instant at which a SYN was to be sent again, and how many more at the same
+        self.syns_together: dict[int, list[Any]] = {}  # by when they go again: see `guard`
         self._mss: Callable[[str, str], int | None] | None = None
         self._lossy: Container[str] | None = None
         self.demanding = False  # one of the two above is set

@@ -74,6 +74,7 @@ DIFFERENT = """
 | A subclass of `socket.socket` with attributes in `__slots__` cannot be made in a run: TypeError, about a layout conflict | a simulated socket has slots of its own after those of `socket.socket`, and Python cannot combine two classes that have; an empty `__slots__` is fine |
 | A socket that is open when its process ends causes no ResourceWarning; one that is garbage before that does | a real process would have ended; sockets left at quiet are reported by name, as `nothing-left` |
 | Ephemeral ports are the next free even one for connect, odd one for bind | Linux draws within the parity at random |
+| Of more than 16 clients of one host whose SYNs a full queue has dropped, those beyond come again 10 µs apart, not together with the first | on a machine many do not connect at one instant: who listens accepts some in between |
 | SO_REUSEPORT distributes connections to listeners by a fixed rule | Linux hashes addresses with a secret of its own |
 | `localhost` is ::1 and 127.0.0.1, and services have the names and protocols of Debian's list | `/etc/hosts` and `/etc/services` are not read: a run is the same on every machine |
 | What fits into a connection of which one end has sent its FIN, and whose buffers nobody has set, is not counted: 3,919,872 bytes, 128,000 of them with the receiver | Linux takes 3,910,656, and 113,152 get there; counting begins only where both ends may still write |

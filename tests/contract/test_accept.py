@@ -109,6 +109,37 @@ def test_k044_the_dropped_client_comes_again_after_a_second(world: World) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("backlog", [0, 1])
+def test_k044_dropped_clients_come_again_together_and_all_believe_they_are_connected(
+    world: World, backlog: int
+) -> None:
+    """All their SYNs are answered before one of them has taken the free place; the others find the queue full.
+
+    A listener remembers one handshake more than its backlog. It repeats its answer to those, and others, whom it answered
+    by a SYN cookie, get in with the first data that comes to a queue with room.
+    """
+    listener = world.listener(backlog=backlog)
+    for _ in range(backlog + 1):
+        world.client(listener)
+    late = [world.socket() for _ in range(3)]
+    for client in late:
+        client.connect_ex(listener.getsockname())
+    world.accept(listener)
+    deadline = time.monotonic() + 2
+    while "0" in map(world.mask, late) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert [world.mask(client) for client in late] == ["OUT"] * 3
+    accepted = [world.accept(listener) for _ in range(backlog + 1)]
+    if backlog:
+        time.sleep(1.1)  # and it repeats its answer
+        accepted.append(world.accept(listener))
+    world.gives("EAGAIN", listener.accept)
+    late[0].send(b"hello")
+    world.gives(b"hello", world.accept(listener).recv, 9)
+    assert accepted[-1].getpeername() == late[1 if backlog else 2].getsockname()  # who came last is first
+
+
+@pytest.mark.slow
 def test_k044_a_client_that_came_again_is_counted_as_any_other(world: World) -> None:
     listener = world.listener(backlog=0)
     world.client(listener)
