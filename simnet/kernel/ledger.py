@@ -436,13 +436,18 @@ def _look_back(sender: Sender, for_mss: bool = False) -> tuple[Account, Any, Acc
     expected = (PEERS if for_mss else PEERS_OF_OPEN).get(sender.state)
     if expected is None:
         return None
-    if clock.now_ns - sender.since_ns >= DELAYED_NS and not sender.snd_nxt == sender.rcv_nxt == ISN + 1:
-        return None  # who knows when it was
+    # Who knows when it was? Whatever the other let wait is acknowledged by now.
+    old = clock.now_ns - sender.since_ns >= DELAYED_NS and not sender.snd_nxt == sender.rcv_nxt == ISN + 1
     peer: Any = sender.stack.connections.get((sender.peer, sender.local))
     if peer is None or peer is sender or peer.state not in expected or sender.stack.out:
         return None
     accounts = look_back(sender, peer, sender.state != ESTABLISHED)
-    return None if accounts is None else (accounts[0], peer, accounts[1])
+    if accounts is None:
+        return None
+    if old:
+        for each in accounts:
+            each.acknowledge_late()
+    return accounts[0], peer, accounts[1]
 
 
 def _open(sender: Sender, account: Account, peer: Sender, other: Account, for_long: bool = True) -> None:

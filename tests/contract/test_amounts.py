@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import time
@@ -338,6 +339,19 @@ def test_k065_so_does_one_that_is_set_after_the_first_data(world: World) -> None
     world.gives(bytes(5000), server.recv, 5000)
     client.setsockopt(*SNDBUF, 4608)
     assert client.send(bytes(100_000)) == 53_760
+
+
+@pytest.mark.parametrize(("first", "total"), [(5, 3_932_160), (5000, 3_959_808)])
+def test_k065_an_older_connection_is_counted_as_well(world: World, first: int, total: int) -> None:
+    client, server = world.pair()
+    client.send(bytes(first))
+    world.readable(server)
+    time.sleep(0.06)  # all is acknowledged by now
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filled += client.send(bytes(65536))
+    assert filled == total
 
 
 def test_k066_who_is_told_that_there_is_room_finds_some(world: World) -> None:
