@@ -115,13 +115,16 @@ class Nothing(list[Entry]):
 class Trace:
     """The record of one run, in the order in which things happened; empty with *recording* off."""
 
-    __slots__ = ("deadlines", "entries", "recording")
+    __slots__ = ("deadlines", "entries", "moved", "recording")
 
     def __init__(self, *, recording: bool = True) -> None:
         self.recording = recording  # asked where an entry costs more to make than the call it is about
         self.entries: list[Entry] = [] if recording else Nothing()
         # what came in time: whose wait, when it was woken, and until when it would have waited
         self.deadlines: list[tuple[str, int, int]] = []
+        # the wake-ups by time alone, by their indices, after which a task of trio's loop stood at another line than before, or had
+        # ended; asked for membership only
+        self.moved: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.entries)

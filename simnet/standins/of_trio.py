@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial, wraps
 from itertools import count
@@ -23,8 +24,12 @@ from weakref import WeakSet, WeakValueDictionary
 from simnet.eventloops import Left, bury
 from simnet.standins import whose
 from simnet.threads import Pool, Work
+from simnet.trace import WAKE
+from simnet.wait import running
 
 __all__ = ["place", "unplace"]
+
+STOOD = "stood"  # in a process's state: where its tasks stood when time alone woke it, and which wake-up that was
 
 _DEAF = SimpleNamespace(firstiter=None, finalizer=bool)  # hooks that do nothing
 
@@ -50,11 +55,37 @@ def _get_events(original: Any, self: Any, timeout: float) -> Any:
         return original(self, timeout)
     if timeout == run._MAX_TIMEOUT and runner.deadlines.next_deadline() == inf:
         timeout = -1
+    scheduler = running.scheduler
+    recording = scheduler is not None and scheduler.recording and timeout != 0
+    if recording:
+        _look_who_has_moved(scheduler, runner)
     try:
-        return original(self, timeout)
+        events = original(self, timeout)
     except BaseException:  # the process is ended here, or a verdict ends the run: nobody goes on
         _end_run(sys._getframe())
         raise
+    if recording and not events:
+        _woken_by_time(scheduler, runner)
+    return events
+
+
+def _woken_by_time(scheduler: Any, runner: Any) -> None:
+    """Remember where its tasks stand, before one of them goes on."""
+    *_, woke, _ = scheduler.trace.entries  # then its poll found nothing
+    if woke[1] == WAKE:
+        scheduler.current.state[STOOD] = len(scheduler.trace.entries) - 2, _stands(runner)
+
+
+def _look_who_has_moved(scheduler: Any, runner: Any) -> None:
+    """The loop waits again: has a task that time has woken gone elsewhere than to where it slept?"""
+    stood = scheduler.current.state.pop(STOOD, None)
+    if stood is not None and stood[1] != _stands(runner):
+        scheduler.trace.moved.add(stood[0])
+
+
+def _stands(runner: Any) -> Counter[Any]:
+    """Each line that a task stands in, down to the innermost, as often as one does."""
+    return Counter(tuple((frame.f_code, line) for frame, line in task.iter_await_frames()) for task in runner.tasks)
 
 
 def _end_run(frame: FrameType | None) -> None:
