@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from simnet.process import Process
 
 __all__ = [
+    "DATAGRAMS_TOLD_APART",
     "LEVELS",
     "NAMES",
     "NOTHING_LEFT",
     "OTHERS_ANSWERED",
     "OTHERS_SURVIVE",
     "WAITS_FOR_EVER",
+    "WARNED_OF",
     "at_quiet",
     "checked",
     "is_alone",
@@ -40,12 +42,14 @@ __all__ = [
 NOTHING_LEFT = "nothing-left"
 OTHERS_SURVIVE = "others-survive"
 OTHERS_ANSWERED = "others-answered"
+DATAGRAMS_TOLD_APART = "datagrams-told-apart"
 NAMES = (
     "no-spin",
     "listener-survives",
     "loop-survives",
     OTHERS_SURVIVE,
     OTHERS_ANSWERED,
+    DATAGRAMS_TOLD_APART,
     "one-close",
     "silence-after-close",
     NOTHING_LEFT,
@@ -57,6 +61,7 @@ NAMES = (
 WAITS_FOR_EVER = "waits-for-ever"
 """A sweep judges it beside its run without faults; a network of one's own has none, and looks only if it is asked to."""
 
+WARNED_OF = (BLOCKS_THE_LOOP, DATAGRAMS_TOLD_APART)  # no failures, unless a test says so
 LEVELS = ("failure", "warning", "off")
 WAITS_SHOWN = 3  # of threads that wait for locks: two that wait for each other, and who waits for them
 # States in which the peer is gone for good, or never was.

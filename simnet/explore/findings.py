@@ -21,7 +21,7 @@ from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
 from simnet.explore.unanswered import SILENT, unanswered
 from simnet.faults.hosts import BODY, Crash, Restart
-from simnet.invariants import NOTHING_LEFT, OTHERS_ANSWERED, OTHERS_SURVIVE, WAITS_FOR_EVER
+from simnet.invariants import DATAGRAMS_TOLD_APART, NOTHING_LEFT, OTHERS_ANSWERED, OTHERS_SURVIVE, WAITS_FOR_EVER
 from simnet.resolver.lookups import ADDRESS_OF
 from simnet.trace import CALL, PROCESS, WAKE
 from simnet.verdicts import VERDICTS, Deadlock, ProcessEnded
@@ -258,6 +258,16 @@ class Case:
     def outcome(self, survived: bool) -> Finding:
         message = difference_of_outcomes(self.baseline.outcome, self.run.outcome)
         return self.found("outcome", message, BODY, self.run.body_error, FAILURE if survived else "")
+
+    def taken_for_another(self) -> Finding:
+        """Another outcome by what loses nothing."""
+        level = self.invariants.get(DATAGRAMS_TOLD_APART, WARNING)
+        kinds = list(dict.fromkeys(fault.kind for fault in self.disruptive))
+        message = f"the outcome is another under {' and '.join(kinds)}, though nothing is lost by it: is a second answer to one question "
+        message += "taken for the answer to the next?"
+        if level == WARNING:
+            message += f" survives={kinds!r} makes a failure of that"
+        return self.found(DATAGRAMS_TOLD_APART, message, BODY, self.run.body_error, level)
 
     def found(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from simnet.invariants import OTHERS_ANSWERED, OTHERS_SURVIVE, WAITS_FOR_EVER
+from simnet.invariants import DATAGRAMS_TOLD_APART, OTHERS_ANSWERED, OTHERS_SURVIVE, WAITS_FOR_EVER
 
 __all__ = ["BEYOND", "HAPPENS", "INVARIANTS", "Beyond", "Happening", "Invariant"]
 
@@ -103,6 +103,12 @@ INVARIANTS: Mapping[str, Invariant] = {
         "a fault on one connection does not leave a client on another one waiting for an answer that it gets without the fault",
         "when one side of a proxy ends, close the other; release what a client holds, such as a lock, in a `finally`; if an answer "
         "may be lost with another connection, say `invariants={'others-answered': 'off: why'}`",
+    ),
+    DATAGRAMS_TOLD_APART: Invariant(
+        "a datagram that comes twice, or is overtaken by another, does not change the outcome, if the test's own host neither sends nor "
+        "receives it (a warning, unless it is set to `failure`; a failure for the kinds in `survives=`)",
+        "look which question an answer is to, and which message was there before; where an outcome may depend on that, say "
+        "`invariants={'datagrams-told-apart': 'off: why'}`",
     ),
     "one-close": Invariant("each channel is closed once, and its `handle_close` is called once", "close in one place"),
     "silence-after-close": Invariant(

@@ -77,7 +77,7 @@ def judge(
     if not same_outcome and (run.body_error is None or survived):
         findings.append(case.outcome(survived))
     if not (same_outcome or survived) and _loses_nothing(disruptive):
-        findings.append(replace(case.outcome(survived), level=WARNING, message=_twice(disruptive)))
+        findings.append(case.taken_for_another())
     if strict:
         findings = [replace(each, level=FAILURE) if each.level == INTERRUPTED else each for each in findings]
     warnings = tuple(each for each in findings if each.level == WARNING)
@@ -100,14 +100,6 @@ def _loses_nothing(disruptive: tuple[Fault, ...]) -> bool:
     return bool(disruptive) and all(
         fault.kind in LOSES_NOTHING and BODY not in (fault.anchor.place.source, fault.anchor.place.target)
         for fault in disruptive
-    )
-
-
-def _twice(disruptive: tuple[Fault, ...]) -> str:
-    kinds = list(dict.fromkeys(fault.kind for fault in disruptive))
-    return (
-        f"the outcome is another under {' and '.join(kinds)}, though nothing is lost by it: is a second answer to one question taken for the "
-        f"answer to the next? survives={kinds!r} makes a failure of that"
     )
 
 

@@ -11,6 +11,7 @@ from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
 from simnet.faults.fields import meant
 from simnet.faults.kinds import KINDS
+from simnet.invariants import WARNED_OF
 
 __all__ = ["explain"]
 
@@ -65,7 +66,7 @@ def _rows(name: str) -> Iterator[tuple[str, str]]:
         yield "to do", happening.remedy
     elif name in INVARIANTS:
         yield "rule", INVARIANTS[name].says
-        yield "verdict", "a failure, whatever fault fired"
+        yield "verdict", f"{LEVELS['warning' if name in WARNED_OF else 'failure']}, whatever fault fired"
         yield "to do", INVARIANTS[name].remedy
     elif name in BEYOND:
         yield "what", BEYOND[name].what

@@ -386,6 +386,7 @@ def test_each_word_that_a_report_may_have_in_brackets_is_explained(simnet: Run) 
         assert word in KINDS or "\nto do     " in ran.out, ran.out
         assert "`" not in ran.out
     assert 'invariants={"no-spin": "failure"}, or "warning", or "off: why"' in simnet("explain", "no-spin").out
+    assert "a warning, whatever fault fired" in simnet("explain", "datagrams-told-apart").out
     ran = simnet("explain", "listener-survive")
     assert (ran.code, "did you mean 'listener-survives'?" in ran.err) == (2, True)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import simnet
 from simnet.explore.ladder import ladder
 from simnet.explore.nearest import unreached_texts
+from simnet.explore.options import SweepOptions
+from simnet.explore.sweep import run_sweep
 from simnet.faults.rates import FaultRates
 
 WORDS = (b"one", b"two", b"three", b"four")
@@ -162,9 +164,23 @@ def test_a_plain_sweep_warns_of_another_outcome_under_what_loses_nothing(match: 
 
     result = simnet.check(by_a_client, target="client")
     told = [(each.name, str(each.plan)) for each in result.warnings]
-    assert told == ([] if match else [("outcome", "duplicate client->server:53 datagram=1")])
+    assert told == ([] if match else [("datagrams-told-apart", "duplicate client->server:53 datagram=1")])
     assert match or "survives=['duplicate'] makes a failure of that" in result.warnings[0].text
     assert not simnet.check(by_itself, target="server").warnings, "a test may be as simple as it likes"
+
+
+def test_that_warning_is_turned_off_or_made_a_failure_by_its_name() -> None:
+    def test(net: Any) -> list[bytes]:
+        net.host("server").spawn(echo, 53)
+        return cast(list[bytes], net.host("client").run(questions, False))
+
+    def sweep(level: str) -> Any:
+        return run_sweep(test, SweepOptions.of(target="client", invariants={"datagrams-told-apart": level}))
+
+    assert not sweep("off: each answer will do").warnings
+    (failure,) = sweep("failure").failures
+    assert failure.reason == "datagrams-told-apart"
+    assert failure.finding.message.endswith("taken for the answer to the next?")
 
 
 def test_what_is_lost_or_late_may_be_another_outcome() -> None:
