@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from simnet.faults.fault import Fault
-from simnet.faults.fields import FaultError, meant
+from simnet.faults.fields import FaultError, lasts, meant
 from simnet.faults.transparent import CONNECTION_CALLS
 
 __all__ = [
@@ -35,6 +35,8 @@ ERRNOS: Final[Mapping[str, tuple[str, ...]]] = {
     "recv": ("ENOBUFS", "ETIMEDOUT", "EHOSTUNREACH"),
     "send": ("ENOBUFS", "ETIMEDOUT", "EHOSTUNREACH"),
 }
+
+RUN_OUT: Final = ERRNOS["socket"]  # what a call says that finds no descriptor, or no memory: it may stay so for a while
 
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "EAGAIN": "use would-block",
@@ -195,20 +197,28 @@ class ResetBeforeAccept(Fault, frozen=True, kw_only=True):
 
 
 class Error(Fault, frozen=True, kw_only=True):
-    """The call fails with *errno* (by name); the socket is left as the kernel would leave it."""
+    """The call fails with *errno* (by name); the socket is left as the kernel would leave it.
+
+    With *seconds*, so does every later one for that long: what an accept or a ``socket()`` needs has run out.
+    """
 
     kind: ClassVar[str] = "error"
     anchors: ClassVar[tuple[str, ...]] = ("call", "accept")
     ops: ClassVar[Mapping[str, str]] = {**CONNECTION_CALLS, "accept": "listener", "socket": "host"}
-    parameters: ClassVar[tuple[str, ...]] = ("errno",)
+    parameters: ClassVar[tuple[str, ...]] = ("errno", "seconds")
 
     op: str
     call: int
     errno: str
     end: str | None = None
+    seconds: float | None = None
 
     def _check(self) -> None:
         said = ERRNOS[self.op]
+        if self.seconds is not None:
+            if self.errno not in RUN_OUT or self.op not in ("accept", "socket"):
+                raise self.wrong("seconds", f"is for what has run out, {', '.join(RUN_OUT)} of accept and socket")
+            lasts(self.kind, self.seconds)
         if self.errno in said:
             if self.place.unix and (why := self.why_not_unix()):
                 raise FaultError(f"error: on={self.on!r} names Unix sockets, {why}", "errno")
@@ -227,6 +237,10 @@ class Error(Fault, frozen=True, kw_only=True):
         return f"whose {self.op} never says {self.errno}: {instead}"
 
     @property
+    def late(self) -> bool:
+        return self.seconds is not None
+
+    @property
     def code(self) -> int:
         """The errno as the kernel's number."""
         code = getattr(_errno, self.errno)
@@ -234,4 +248,6 @@ class Error(Fault, frozen=True, kw_only=True):
         return code
 
     def sentence(self) -> str:
+        if self.seconds is not None:
+            return f"{self.anchor}, and each one for {self.seconds:g} s, failed with {self.errno}"
         return f"{self.anchor} failed with {self.errno}"

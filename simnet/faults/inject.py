@@ -40,6 +40,8 @@ __all__ = ["Injector", "Tag", "named"]
 SPLIT_NS = 1  # the rest arrives in the next instant: a reader that is ready reads in between
 GATHER_NS = 40_000_000  # as Nagle's rule waits for a receiver that delays its acknowledgement (TCP_DELACK_MIN of Linux)
 
+ANY_LATER = 0  # the number of the calls after the one that an error began with, if it lasts; calls count from 1
+
 NONE: tuple[Fault, ...] = ()
 
 
@@ -95,7 +97,7 @@ class Injector:
 
     __slots__ = (
         "plan", "dice", "fired", "clock", "trace", "timed", "meddles", "watches_polls", "watches_lookups",
-        "watches_sockets", "_call", "_byte", "_connect", "_poll", "_datagram", "_lookup", "_socket", "_acted",
+        "watches_sockets", "_call", "_byte", "_connect", "_poll", "_datagram", "_lookup", "_socket", "_acted", "_until_ns",
     )  # fmt: skip
 
     def __init__(self, plan: FaultPlan, rates: FaultRates | None, clock: Clock, trace: Trace) -> None:
@@ -114,6 +116,7 @@ class Injector:
         self.watches_sockets = bool(self._socket)
         self.watches_polls = bool(self._poll) or (dice is not None and dice.active("poll"))
         self._acted: set[Fault] = set()  # faults of the plan that acted somewhere; asked for membership only
+        self._until_ns: dict[tuple[Fault, str], int] = {}  # errors that last: where, and for how long
 
     def _sort(self, plan: FaultPlan) -> None:
         by_form: dict[str, list[Fault]] = {}
@@ -139,7 +142,11 @@ class Injector:
         return tuple(fault for fault in self.plan.faults if fault not in self._acted)
 
     def fire(self, fault: Fault, place: Place | None, place_text: str, end: str, n: int) -> None:
-        """*fault* acts, now and here."""
+        """*fault* acts, now and here; if it has been in force here for a while, that is known."""
+        if isinstance(fault, Error) and fault.seconds is not None:
+            if self._lasts(fault, place_text):
+                return
+            self._until_ns[fault, place_text] = self.clock.now_ns + round(fault.seconds * 1e9)
         exact = fault if place is None or fault.place.concrete else fault.placed(place)
         self.fired.append(exact)
         self._acted.add(fault)
@@ -161,6 +168,8 @@ class Injector:
                 if tag.faults is None:
                     tag.faults = {}
                 tag.faults.setdefault((anchor.op or "", anchor.number), []).append(fault)
+                if isinstance(fault, Error) and fault.seconds is not None:
+                    tag.faults.setdefault((fault.op, ANY_LATER), []).append(fault)
         tag.dice = self.dice
         tag.plain = self.dice is None and tag.faults is None and tag.end != ""
 
@@ -174,6 +183,9 @@ class Injector:
             may = _OF_A_TIMED_CALL if timed else _OF_ANY_CALL
             for fault in tag.faults.get((op, n), ()):
                 if not blocking or isinstance(fault, may):
+                    return fault
+            for fault in tag.faults.get((op, ANY_LATER), ()):
+                if self._lasts(fault, tag.text):
                     return fault
         dice = tag.dice
         if dice is not None and tag.place is not None and dice.active(op):
@@ -202,9 +214,14 @@ class Injector:
     def for_socket(self, host: Place, n: int) -> Error | None:
         """What the *n*-th ``socket()`` of a host's processes says instead."""
         for fault in self._socket:
-            if fault.anchor.number == n and fault.place.matches(host):
+            if fault.place.matches(host) and (fault.anchor.number == n or self._lasts(fault, str(host))):
                 return cast(Error, fault)
         return None
+
+    def _lasts(self, fault: Fault, place_text: str) -> bool:
+        """Is *fault*, which has begun there, still in force?"""
+        until_ns = self._until_ns.get((fault, place_text))
+        return until_ns is not None and self.clock.now_ns < until_ns
 
     def for_poll(self, host: Place, n: int, ready: int) -> Wake | None:
         """How the *n*-th poll of a host that finds something ready is to be reported."""

@@ -61,7 +61,7 @@ def simpler(fault: Fault) -> Iterator[Fault]:
                 if not (isinstance(fault, Wake) and name == "first" and count == 0 and fault.keep is None):
                     yield _with(fault, name, count)
         elif name in ("at", "seconds") and value is not None:
-            if isinstance(fault, WouldBlock):
+            if isinstance(fault, WouldBlock | Error):
                 yield _with(fault, "seconds", None)
             may_vanish = name == "at" or (isinstance(fault, NameError_) and fault.errno is not None)
             for seconds in _shorter(value, 0.0 if may_vanish else None):

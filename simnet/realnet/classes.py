@@ -93,8 +93,8 @@ def _why_not(fault: Fault, seconds: float) -> str:
     """The reason for which *fault* is the simulator's alone; empty if it is not."""
     if fault.place.unix and fault.kind in ("reset", "reset-before-accept"):
         return "a Unix socket is reset by nothing but a close of the program's own at its other end"
-    if fault.kind == "stall" and fault.seconds > seconds / 2:  # type: ignore[attr-defined]  # a stall has them
-        late: float = fault.seconds  # type: ignore[attr-defined]
+    late: float | None = getattr(fault, "seconds", None)
+    if fault.kind in ("stall", "error") and late is not None and late > seconds / 2:
         return (
             f"it takes {late:g} s of real time, and the run has {seconds:g}: more by seconds=, --seconds in a command"
         )
