@@ -5,10 +5,12 @@ Nothing here imports asyncio: if no program has, there is no loop.
 
 from __future__ import annotations
 
+import gc
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet.verdicts import BLOCKS_THE_LOOP, VERDICTS, blocks_the_loop
@@ -34,6 +36,7 @@ __all__ = [
     "stop_reactors",
 ]
 
+PIECES = ("async_generator_asend", "async_generator_athrow")  # the types of what is awaited of a generator
 CLOSES_MAX = 1_000  # of a coroutine that is left over, one for each await it stands in, until the collector has it
 IN_HANDLER = "handler"  # in a process's state: which one of a dispatch or asyncore channel it is in
 
@@ -134,22 +137,41 @@ def bury(left: Left) -> None:
         transport._closing, transport._sock = True, None  # the descriptor is closed, whatever becomes of this object
     for coroutine in left.coroutines:
         for _ in range(CLOSES_MAX):  # who waits for something in `finally` refuses to be closed the first time
-            innermost = _innermost(coroutine)
-            if innermost is None:
+            end = _end_of_innermost(coroutine)
+            if end is None:
                 break
             try:
-                innermost.close()
+                end()
             except BaseException:  # noqa: BLE001  # nobody is left to be told
                 pass
 
 
-def _innermost(coroutine: Any) -> Any:
-    """Where *coroutine* stands: the last of those that await one another, whose refusal would end the others; None once it has ended."""
-    innermost = None
-    while getattr(coroutine, "cr_frame", None) is not None or getattr(coroutine, "gi_frame", None) is not None:
-        innermost = coroutine
-        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
-    return innermost
+def _end_of_innermost(coroutine: Any) -> Callable[[], object] | None:
+    """What ends *coroutine* where it stands: the last of those that await one another, whose refusal would end the others; None once
+    it has ended.
+    """
+    end: Callable[[], object] | None = None
+    while coroutine is not None:
+        if getattr(coroutine, "cr_frame", None) is not None or getattr(coroutine, "gi_frame", None) is not None:
+            end = coroutine.close
+            coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
+            continue
+        generator = _asked(coroutine)
+        if getattr(generator, "ag_frame", None) is None:
+            break
+        end = partial(coroutine.throw, GeneratorExit)  # its own `close` tells the generator nothing before Python 3.13
+        coroutine = generator.ag_await
+    return end
+
+
+def _asked(awaited: Any) -> Any:
+    """The generator whose next piece, or end, is *awaited*. Nothing but the collector can tell."""
+    for each in gc.get_referents(awaited):
+        if hasattr(each, "ag_frame"):
+            return each
+        if type(each).__name__ in PIECES:  # with a default, as `anext` has it
+            return _asked(each)
+    return None
 
 
 def hush_verdicts() -> None:

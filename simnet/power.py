@@ -16,6 +16,7 @@ from simnet.kernel.readiness import ERROR_NEWS
 from simnet.kernel.tcp import TcpSocket
 from simnet.machine import Machine
 from simnet.trace import PROCESS
+from simnet.unheard import unheard
 
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
@@ -51,7 +52,7 @@ def cut(scheduler: Scheduler, machine: Machine) -> None:
             socket.die(ENETDOWN)
     for process in scheduler.processes:
         if process.machine is machine and not process.done:
-            with ended_in_the_middle(process):
+            with unheard(), ended_in_the_middle(process):
                 scheduler.end(process, f"the host {machine.name} has lost its power")
     for process in scheduler.processes:
         for file in process.descriptors.files():

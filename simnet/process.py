@@ -20,6 +20,7 @@ from simnet.ended import OVER
 from simnet.kernel.descriptors import Descriptors, File
 from simnet.misnamed import no_attribute
 from simnet.trace import PROCESS
+from simnet.unheard import unheard
 from simnet.verdicts import VERDICTS, ProcessEnded, in_full
 from simnet.whereabouts import in_short, stands_at, task_places
 
@@ -241,7 +242,8 @@ class Process:
                 others[0].join()
         for each in self.crew[:]:
             file = each.waiting[1] if each.waiting is not None else None
-            self.scheduler.end(each, f"the program of {self.name} has ended")
+            with unheard():
+                self.scheduler.end(each, f"the program of {self.name} has ended")
             if (
                 isinstance(file, File) and file.has_no_name()
             ):  # closed by another thread: that call kept it open, and is no more

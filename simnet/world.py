@@ -40,6 +40,7 @@ from simnet.standins.chance import begin_alike
 from simnet.standins.sockets import called_by_class
 from simnet.state import ProcessState, checked_names
 from simnet.trace import OBSERVE, Trace
+from simnet.unheard import unheard
 from simnet.verdicts import HandlerError, Verdict
 from simnet.wait import Scheduler
 from simnet.whereabouts import in_short, leads_out
@@ -373,9 +374,10 @@ class Network(Holding):
         try:
             interrupted = scheduler.interrupted
             scheduler.interrupted = None  # else every process would be told of it, and not that it is ended
-            for process in scheduler.processes:
-                if process is not scheduler.body and not process.done:
-                    _end_one(process)
+            with unheard():
+                for process in scheduler.processes:
+                    if process is not scheduler.body and not process.done:
+                        _end_one(process)
             scheduler.body.ending = scheduler.body.cannot_wait = True
             scheduler.body.close_descriptors()
             scheduler.body.done = True

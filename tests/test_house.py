@@ -20,7 +20,7 @@ from tests.house import ROOT, Import, Room, rooms
 STEPS = {
     "simnet": [
         ["simnet.kernel", "simnet.real", "simnet.extra", "simnet.blame", "simnet.whereabouts"],
-        ["simnet.clock", "simnet.ended", "simnet.verdicts", "simnet.folders"],
+        ["simnet.clock", "simnet.ended", "simnet.verdicts", "simnet.folders", "simnet.unheard"],
         [
             "simnet.misnamed",
             "simnet.link",

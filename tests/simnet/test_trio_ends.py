@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import socket
-import sys
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 import simnet
+from tests.simnet.silence import in_silence
 from tests.simnet.test_trio import ask, serve
 
 trio: Any = pytest.importorskip("trio", reason="trio is not installed: it comes with the extra `guests`")
-
-
-@contextmanager
-def in_silence(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Within, nothing is said: no warning, no error in what is collected, no word on any output."""
-    said: list[Any] = []
-    before, sys.unraisablehook = sys.unraisablehook, said.append
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            yield
-            gc.collect()
-    finally:
-        sys.unraisablehook = before
-    assert not said
-    assert capfd.readouterr() == ("", "")
 
 
 def test_where_a_program_is_ended_a_task_ends_behind_those_that_it_began() -> None:
