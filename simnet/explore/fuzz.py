@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simnet import watchdog
 from simnet.explore.baseline import begun
@@ -22,6 +22,8 @@ from simnet.explore.sweep import (
     NothingToTest,
     count,
     frozen_heap,
+    hangs_otherwise,
+    in_a_hurry,
     look_for_targets,
     make_small,
     nothing,
@@ -30,6 +32,10 @@ from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.rates import FaultRates
 from simnet.run import play
 from simnet.standins import interrupts
+
+if TYPE_CHECKING:
+    from simnet.explore.verdict import Judgement
+    from simnet.run import Run
 
 __all__ = ["run_fuzz"]
 
@@ -85,8 +91,10 @@ def _run_all(
     kinds = options.kinds or tuple(name for name in KINDS if drawn(name))
     for seed in seeds:
         rates = FaultRates.swarm(seed, kinds)
-        run = play(test, rates=rates, baseline=result.baseline, **options.playing)
-        run, judgement = with_verdict(run, result.baseline, options)
+        hurried = in_a_hurry(result)
+        run, judgement = _judged(test, rates, options, result, hurried=hurried)
+        if hurried and hangs_otherwise(run, judgement, result):
+            run, judgement = _judged(test, rates, options, result)
         result.runs += 1
         if result.runs % RUNS_A_COLLECTION == 0:
             gc.collect(0)
@@ -104,3 +112,15 @@ def _run_all(
         if failure is not None and options.first:
             result.stopped = FIRST_FAILURE
             return
+
+
+def _judged(
+    test: Callable[[Any], object],
+    rates: FaultRates,
+    options: SweepOptions,
+    result: SweepResult,
+    *,
+    hurried: bool = False,
+) -> tuple[Run, Judgement]:
+    run = play(test, rates=rates, baseline=result.baseline, hurried=hurried, **options.playing)
+    return with_verdict(run, result.baseline, options)

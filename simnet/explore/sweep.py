@@ -45,6 +45,8 @@ __all__ = [
     "begun",
     "count",
     "frozen_heap",
+    "hangs_otherwise",
+    "in_a_hurry",
     "look_for_targets",
     "make_small",
     "nothing",
@@ -222,9 +224,9 @@ def _run_all(
     rows = {row.kind: row for row in result.kinds}
     harmless: list[Fault] = []
     for plan in plans:
-        hurried = any(each.reason == HANG and each.count >= HANGS_IN_FULL for each in result.failures)
+        hurried = in_a_hurry(result)
         run, judgement = judged(test, plan, result.baseline, options, hurried=hurried)
-        if hurried and _hangs_otherwise(run, judgement, plan, result):
+        if hurried and hangs_otherwise(run, judgement, result, plan):
             run, judgement = judged(test, plan, result.baseline, options)
         if chosen:
             judgement = storms_alone(plan, judgement)
@@ -254,12 +256,19 @@ def _run_all(
     return harmless
 
 
-def _hangs_otherwise(run: Run, judgement: Judgement, plan: FaultPlan, result: SweepResult) -> bool:
-    """Has *run* been stopped though it might have gone on: not where others hang, or is it one to be shown?"""
+def in_a_hurry(result: SweepResult) -> bool:
+    """Have so many runs hung at one line that the next one need not be played in full?"""
+    return any(each.reason == HANG and each.count >= HANGS_IN_FULL for each in result.failures)
+
+
+def hangs_otherwise(run: Run, judgement: Judgement, result: SweepResult, plan: FaultPlan | None = None) -> bool:
+    """Has *run* been stopped though it might have gone on: not where others hang, or is it, of *plan*, the one to be shown of them?"""
     if all(verdict.name != HANG for verdict in run.verdicts):
         return False
     known = result.known(judgement)
-    return known is None or known.reason != HANG or _better_witness(run, judgement, plan, known)
+    if known is None or known.reason != HANG:
+        return True
+    return plan is not None and _better_witness(run, judgement, plan, known)
 
 
 def _better_witness(run: Run, judgement: Judgement, plan: FaultPlan, failure: Failure) -> bool:

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
+import simnet.explore.fuzz
 import simnet.explore.sweep
 import simnet.run
+from simnet.explore.fuzz import run_fuzz
 from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import HANGS_IN_FULL, run_sweep
 from simnet.run import CALLS_MAX_HURRIED
 from simnet.wait import CALLS_MAX
+
+SEEDS = 180  # of which a dozen hang
 
 
 def exactly(sock: socket.socket, size: int) -> bytes:
@@ -92,6 +96,31 @@ def test_who_only_looks_as_if_it_hung_is_played_in_full() -> None:
     result = run_sweep(body, SweepOptions.of(target="server", kinds="eof", shrink=False))
     (failure,) = result.failures
     assert (failure.reason, failure.count) == ("Hang", 5)
+
+
+@pytest.mark.slow
+def test_so_it_is_in_a_fuzz(monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[tuple[bool, bool]] = []  # whether somebody hung, and in full
+    play = simnet.run.play
+
+    def counted(*args: Any, **options: Any) -> Any:
+        run = play(*args, **options)
+        played.append((any(each.name == "Hang" for each in run.verdicts), len(run.trace) > CALLS_MAX))
+        return run
+
+    monkeypatch.setattr(simnet.explore.fuzz, "play", counted)
+    options = SweepOptions.of("fuzz", target="server", kinds="eof", shrink=False)
+    result = run_fuzz(test, options, seeds=range(SEEDS))
+    assert {each.reason for each in result.failures} == {"Hang"}
+    hung = [in_full for hangs, in_full in played if hangs]
+    assert sum(each.count for each in result.failures) == result.failed
+    assert sum(hung) < len(hung)
+    assert hung[:HANGS_IN_FULL] == [True] * HANGS_IN_FULL
+    monkeypatch.setattr(simnet.run, "CALLS_MAX_HURRIED", CALLS_MAX)
+    patient = run_fuzz(test, options, seeds=range(SEEDS))
+    assert [(each.key, each.count, each.plan) for each in patient.failures] == [
+        (each.key, each.count, each.plan) for each in result.failures
+    ]
 
 
 @pytest.mark.slow
