@@ -26,7 +26,7 @@ from simnet.kernel.idle_options import (
     TCP_FASTOPEN_NO_COOKIE,
     TCP_SAVE_SYN,
 )
-from simnet.kernel.ledger import BY_HAND, NOT_COUNTED, begin_in_hindsight, in_hindsight, set_size
+from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, in_hindsight, set_size
 from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import ANSWERS_SINCE, FULL, FULL_V6, acknowledge_at_once, answers
@@ -452,7 +452,7 @@ def _agreed_mss(socket: TcpSocket, asked: int | None) -> int:
     if agreed and agreed - TIMESTAMPS < mss:
         return agreed - TIMESTAMPS
     if mss in (FULL, FULL_V6) and socket.sent:
-        if socket.sent > STREAM and _is_open_wide(socket):
+        if socket.sent > STREAM:  # of ends whose buffers somebody has limited there is a ledger
             return FIRST_WINDOW if mss == FULL else FIRST_WINDOW_V6  # the window has grown with what was read
         found = in_hindsight(socket)
         if found is not None:
@@ -463,13 +463,6 @@ def _agreed_mss(socket: TcpSocket, asked: int | None) -> int:
     if mss in (FULL, FULL_V6) and (later or socket.origin == "server" or socket.peer == socket.local):
         return _LOOPBACK_MSS_LATER
     return mss
-
-
-def _is_open_wide(socket: TcpSocket) -> bool:
-    """Has nobody limited the buffers of either end, which are on one host, or were?"""
-    peer: Any = socket.stack.connections.get((socket.peer, socket.local))
-    options = (socket.options, getattr(peer, "options", None))
-    return peer is not None and not any(each and not BY_HAND.isdisjoint(each) for each in options)
 
 
 def forget_options(socket: TcpSocket) -> None:

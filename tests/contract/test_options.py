@@ -276,18 +276,40 @@ def test_k131_the_limit_of_the_window_shrinks_with_the_answer_and_is_unset_on_th
         assert sock.getsockopt(*clamp) == 0
 
 
+def read_a_megabyte(world: World, client: socket.socket, server: socket.socket) -> None:
+    client.setblocking(False)
+    read = 0
+    while read < 1_200_000:
+        with contextlib.suppress(BlockingIOError):  # what was limited may be full
+            client.send(bytes(30_000))
+        world.readable(server)
+        read += len(server.recv(100_000))
+
+
 @pytest.mark.parametrize(("ip", "largest"), [(None, 65483), ("::1", 65464)])
 def test_k131_segments_are_largest_after_a_megabyte_was_read(world: World, ip: str | None, largest: int) -> None:
     client, server = world.pair(ip)
-    read = 0
-    while read < 1_200_000:
-        client.send(bytes(30_000))
-        world.readable(server)
-        read += len(server.recv(100_000))
+    read_a_megabyte(world, client, server)
     assert client.getsockopt(TCP, socket.TCP_MAXSEG) == largest
     assert server.getsockopt(TCP, socket.TCP_MAXSEG) == 32768
     server.close()
     assert client.getsockopt(TCP, socket.TCP_MAXSEG) == largest
+
+
+@pytest.mark.parametrize(("size", "told"), [(60_000, 43520), (30_000, 32741), (200_000, 65483)])
+def test_k131_what_the_reader_has_room_for_keeps_segments_small(world: World, size: int, told: int) -> None:
+    client, server = world.pair()
+    server.setsockopt(SOL, socket.SO_RCVBUF, size)
+    read_a_megabyte(world, client, server)
+    assert [end.getsockopt(TCP, socket.TCP_MAXSEG) for end in (client, server)] == [told, 32768]
+
+
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_k131_another_congestion_control_does_not(world: World, who: str) -> None:
+    client, server = world.pair()
+    (client if who == "client" else server).setsockopt(TCP, socket.TCP_CONGESTION, b"reno")
+    read_a_megabyte(world, client, server)
+    assert [end.getsockopt(TCP, socket.TCP_MAXSEG) for end in (client, server)] == [65483, 32768]
 
 
 @pytest.mark.parametrize("who", ["writer", "reader"])

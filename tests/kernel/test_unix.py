@@ -18,6 +18,7 @@ from errno import (
     EPERM,
     EPIPE,
     EPROTOTYPE,
+    ERANGE,
     ESRCH,
 )
 from typing import Any
@@ -41,6 +42,7 @@ from tests.kernel.conftest import Fabric, Note, fails, mask
 
 PASSCRED = (1, 16, 1)
 RIGHTS, CREDENTIALS = 1, 2
+PEERGROUPS = 59
 OUTQ, INQ, ATMARK = 0x5411, 0x541B, 0x8905
 
 
@@ -551,3 +553,19 @@ class TestDatagrams:
                 a.send(record)
             b.release()
             assert a.getsockopt(1, 4) == error
+
+
+def test_the_peers_groups_are_told_where_there_is_room_for_all(stack: Stack) -> None:
+    stack.groups = (4, 24, 27)
+    one, _ = pair(stack)
+    packed = struct.pack("=3I", 4, 24, 27)
+    assert one.getsockopt(1, PEERGROUPS, 12) == packed
+    assert one.getsockopt(1, PEERGROUPS, 13) == packed
+    with fails(ERANGE):
+        one.getsockopt(1, PEERGROUPS, 11)
+    with fails(ERANGE):  # which asks for a number of four bytes
+        one.getsockopt(1, PEERGROUPS, 0)
+    stack.groups = (4,)
+    assert one.getsockopt(1, PEERGROUPS, 0) == 4
+    stack.groups = ()
+    assert one.getsockopt(1, PEERGROUPS, 1) == b""
