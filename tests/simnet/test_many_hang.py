@@ -138,3 +138,33 @@ def test_the_first_few_are_played_in_full_and_the_others_are_not(monkeypatch: py
     run_sweep(test, SweepOptions.of(target="server", kinds="eof", shrink=False))
     in_full = [length > CALLS_MAX for length in lengths]
     assert in_full == [True] * (2 + HANGS_IN_FULL) + [False] * (8 - HANGS_IN_FULL)
+
+
+@pytest.mark.slow
+def test_one_that_shows_it_better_than_the_first_few_is_played_in_full_as_well() -> None:
+    """Three errors show it first; then a segment that ends early does, which every program has to live with."""
+
+    def serve_whole_reads(port: int) -> None:
+        with socket.create_server(("", port)) as listener, listener.accept()[0] as connection:
+            try:
+                data = connection.recv(8)
+            except OSError:
+                data = b""
+            if len(data) < 8:
+                ended, other = socket.socketpair()
+                other.close()
+                while True:
+                    ended.recv(8)
+            connection.sendall(data)
+
+    def body(net: Any) -> bytes:
+        net.host("server").spawn(serve_whole_reads, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"abcdefgh")
+            return sock.makefile("rb").read()
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds=["error", "split"], shrink=False))
+    (failure,) = [each for each in result.failures if each.reason == "Hang"]
+    assert failure.kinds == {"error": HANGS_IN_FULL, "split": 7}
+    assert [fault.kind for fault in failure.plan] == ["split"]
+    assert calls_of(result)[0] > CALLS_MAX
