@@ -5,6 +5,7 @@ Nothing here imports asyncio: if no program has, there is no loop.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 import warnings
@@ -118,6 +119,7 @@ class Left(NamedTuple):
 
     coroutines: list[Any]
     transports: list[Any]
+    loop: Any = None  # asyncio's
 
 
 def hush(loop: Any = None) -> Left:
@@ -128,22 +130,46 @@ def hush(loop: Any = None) -> Left:
     tasks = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
     for task in tasks:
         task._log_destroy_pending = False
-    return Left([task.get_coro() for task in tasks], list(getattr(loop, "_transports", {}).values()))
+    return Left([task.get_coro() for task in tasks], list(getattr(loop, "_transports", {}).values()), loop)
 
 
 def bury(left: Left) -> None:
     """The process is no more: its transports have no descriptor, and where its tasks stand nobody goes on."""
     for transport in left.transports:
         transport._closing, transport._sock = True, None  # the descriptor is closed, whatever becomes of this object
-    for coroutine in left.coroutines:
-        for _ in range(CLOSES_MAX):  # who waits for something in `finally` refuses to be closed the first time
-            end = _end_of_innermost(coroutine)
-            if end is None:
-                break
-            try:
-                end()
-            except BaseException:  # noqa: BLE001  # nobody is left to be told
-                pass
+    with _open_again(left.loop):
+        for coroutine in left.coroutines:
+            _close(coroutine)
+
+
+def _close(coroutine: Any) -> None:
+    for _ in range(CLOSES_MAX):  # who waits for something in `finally` refuses to be closed the first time
+        end = _end_of_innermost(coroutine)
+        if end is None:
+            return
+        try:
+            end()
+        except BaseException:  # noqa: BLE001  # nobody is left to be told
+            pass
+    # It goes on whatever happens. Collected, even at the end of the interpreter, where nothing waits any more, it would do so for ever.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
+
+
+@contextmanager
+def _open_again(loop: Any) -> Iterator[None]:
+    """Within, *loop* seems to run: who catches whatever ends it, and sleeps, would else be told so at once, for ever."""
+    asyncio = sys.modules.get("asyncio")
+    if loop is None or asyncio is None:
+        yield
+        return
+    outside, closed = asyncio._get_running_loop(), getattr(loop, "_closed", True)
+    asyncio._set_running_loop(loop)
+    loop._closed = False
+    try:
+        yield
+    finally:
+        loop._closed = closed
+        asyncio._set_running_loop(outside)
 
 
 def _end_of_innermost(coroutine: Any) -> Callable[[], object] | None:

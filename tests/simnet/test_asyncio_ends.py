@@ -104,3 +104,24 @@ def test_a_task_that_waits_in_a_generator_is_ended_from_within(
             if crashes:
                 host.crash()
         del host, net
+
+
+@pytest.mark.parametrize("crashes", [False, True], ids=["with-its-network", "by-a-crash"])
+def test_a_task_that_goes_on_whatever_happens_is_left_where_it_is(
+    crashes: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def beat() -> None:
+        while True:
+            try:
+                await asyncio.sleep(5)
+            except BaseException:  # noqa: BLE001  # that is its mistake
+                continue
+
+    with in_silence(capfd):
+        with simnet.Network() as net:
+            host = net.host("client")
+            host.spawn(asyncio.run, beat())
+            net.sleep(1)
+            if crashes:
+                host.crash()
+        del host, net
