@@ -83,12 +83,22 @@ def _attempts_in_vain(entries: list[Entry], begin: int, process: Process) -> lis
                 attempts.append(entry)
             elif entry[5] == "connect" and not isinstance(entry[7][0][0], tuple):
                 return []  # to the path of a Unix socket; a datagram socket succeeds with any other address, and it is no attempt
-            elif entry[5] in ("recv", "accept") and entry[7][1] and not isinstance(entry[7][1], Failed):
+            elif (
+                entry[5] in ("recv", "accept")
+                and entry[7][1]
+                and not isinstance(entry[7][1], Failed)
+                and not _is_own_pair(entry[3])
+            ):
                 return []  # of a Unix socket, which sends no segments
     few = len(attempts) * ENTRIES_AN_ATTEMPT_MAX < len(entries) - begin
     if few or not attempts or attempts[0][2] != process.host_name:
         return []
     return attempts
+
+
+def _is_own_pair(place: str) -> bool:
+    """Is it one by which the threads of a program wake its loop?"""
+    return place.startswith("pair ")
 
 
 def _asked_in_vain(entries: list[Entry], begin: int, process: Process) -> list[Entry]:
@@ -112,6 +122,8 @@ def _asked_in_vain(entries: list[Entry], begin: int, process: Process) -> list[E
         elif entry[1] == CALL and op in ("recv", "accept", "poll"):
             if not entry[7][1] or isinstance(entry[7][1], Failed):
                 looks += mine
+            elif _is_own_pair(entry[3]):
+                continue
             elif mine and op != "poll":  # which tells of an error, too
                 return []
             else:

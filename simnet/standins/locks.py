@@ -14,6 +14,7 @@ from typing import Any
 from simnet.mutex import Lock, Reentrant
 from simnet.standins import own_locals, whose
 from simnet.standins.pairs import Origin, Pairs
+from simnet.state import PER_THREAD
 from simnet.wait import running
 
 __all__ = ["PAIRS"]
@@ -35,6 +36,9 @@ def _wait(self: threading.Condition, timeout: float | None = None) -> bool:
 
 PAIRS.add(_true_wait, _wait)
 
+# Packages whose locals are swapped as a whole, also if they are imported within the run.
+PUT_ASIDE = {name.partition(".")[0] for name in PER_THREAD if name.endswith(".__dict__")}
+
 
 def _allocate(original: Any) -> Any:
     def standin(_: Origin, *arguments: Any) -> Any:
@@ -54,10 +58,9 @@ class _Kind(type):
     ours: type
 
     def __new__(cls, name: str, bases: tuple[type, ...], names: dict[str, Any]) -> Any:
-        if (
-            bases
-        ):  # somebody makes a class of it, which is one of the true one, or of what serves threads that share one
-            heirs_of = "ours" if own_locals.local in [getattr(each, "ours", None) for each in bases] else "true"
+        if bases:  # somebody makes a class of it: one of the true one, or of what serves threads that share one
+            serves = own_locals.local in [getattr(each, "ours", None) for each in bases]
+            heirs_of = "ours" if serves and names.get("__module__", "").partition(".")[0] not in PUT_ASIDE else "true"
             return type(name, tuple(getattr(each, heirs_of, each) for each in bases), names)
         return super().__new__(cls, name, bases, names)
 

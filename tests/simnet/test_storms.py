@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 import simnet
 from simnet import storms
+from simnet.blame import first_of
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
 from simnet.faults.plan import FaultPlan
@@ -134,7 +137,27 @@ def _asyncio_client(pause: float) -> None:
     asyncio.run(_try_with_asyncio(pause))
 
 
-CLIENTS = pytest.mark.parametrize("client", [_try, _asyncio_client])
+def _trio_client(pause: float) -> None:
+    """It asks for the name in a thread, which wakes its loop by a pair of sockets."""
+    trio: Any = importlib.import_module("trio")
+
+    async def tries() -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                return await (await trio.open_tcp_stream("server", 7)).aclose()
+            if pause:
+                await trio.sleep(pause)
+
+    try:
+        trio.run(tries)
+    except BaseExceptionGroup as several:
+        raise first_of(several) from None
+
+
+NO_TRIO = pytest.mark.skipif(
+    find_spec("trio") is None, reason="trio is not installed: it comes with the extra `guests`"
+)
+CLIENTS = pytest.mark.parametrize("client", [_try, _asyncio_client, pytest.param(_trio_client, marks=NO_TRIO)])
 
 
 def _run(client: Callable[..., Any], pause: float, host: str = "client") -> None:

@@ -394,6 +394,35 @@ def test_it_is_a_guest_of_asyncios_loop_too() -> None:
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
+def test_it_may_be_imported_within_the_run() -> None:
+    program = """
+import sys, simnet
+
+def client():
+    import trio
+    async def ask():
+        async with await trio.open_tcp_stream("server", 7) as stream:  # which asks for the name in a thread
+            await trio.sleep(1)
+            return await stream.receive_some()
+    return trio.run(ask)
+
+def served():
+    with simnet.Network() as net:
+        listener = net.host("server").listen(7)
+        two = [net.host(name).spawn(client) for name in ("a", "b")]
+        for _ in two:
+            listener.accept()[0].close()
+        return [each.join(5) and each.result for each in two]
+
+assert "trio" not in sys.modules
+assert served() == [b"", b""]
+assert served() == [b"", b""]
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_outside_of_a_run_it_is_what_it_was() -> None:
     with simnet.Network() as net:
         net.host("server").run(trio.run, trio.sleep, 1)
