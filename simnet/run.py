@@ -90,6 +90,8 @@ class Run:
     targets: tuple[str, ...]
     listening: tuple[str, ...] = ()  # the targets' listeners that were open when the network was quiet
     alive: tuple[str, ...] = ()  # the targets' processes that had not ended then
+    # Where the tasks stand of those whose loops have something yet to do, at some time
+    dozing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Where programs closed theirs: server.py:12 in serve.
     closed_listeners: Mapping[str, str] = field(default_factory=dict)
     row: int = 0  # of wake-ups by time alone while the test waited, until something came of it
@@ -207,6 +209,7 @@ def run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
         ],
         time_ns=network._clock.now_ns,
         row=network._running().row,
+        dozing=network.dozing,
     )
 
 

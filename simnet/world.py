@@ -63,7 +63,7 @@ class Network(Holding):
 
     __slots__ = (  # what is set by a mistaken name is refused
         "__weakref__", "_plan", "_seed", "_target", "invariants", "may_raise", "trace", "observations",
-        "_per_process", "_clock", "_injector", "_fabric", "_hosts", "_state", "_scheduler", "_watcher", "_held",
+        "dozing", "_per_process", "_clock", "_injector", "_fabric", "_hosts", "_state", "_scheduler", "_watcher", "_held",
         "_names", "_spawned", "_doubtful", "_collects", "_hears_of_interrupts", "_at_users_code", "_stopped", "_failed",
         "_installed", "handler_errors", "verdicts", "waiting", "listening", "alive",
     )  # fmt: skip
@@ -116,6 +116,7 @@ class Network(Holding):
         self.waiting: list[tuple[Process, str, str, tuple[str, ...], bool]] = []
         self.listening: tuple[str, ...] = ()
         self.alive: tuple[str, ...] = ()
+        self.dozing: dict[str, tuple[str, ...]] = {}
 
     def __repr__(self) -> str:
         return f"Network({', '.join(self._hosts) or 'no hosts'}, at {self.time:.6f} s)"
@@ -358,6 +359,8 @@ class Network(Holding):
                     verdict = checks.still_waiting(process, told)
                     if verdict is not None:
                         self.verdicts.append(verdict)
+            elif tasks := process.tasks():
+                self.dozing[process.name] = tasks
         self.listening = tuple(listening)
         lived = [each for each in scheduler.processes if not each.done or each in daemons]
         self.alive = tuple(process.name for process in lived if process.target)

@@ -219,8 +219,13 @@ class Case:
         for waiting in self.run.waiting:
             before = usual.get(_wait(waiting))
             tasks = waiting.tasks
+            there: tuple[str, ...] | None = None
             if before:
-                tasks = tuple((Counter(tasks) - Counter(before.pop(0).tasks)).elements())
+                there = before.pop(0).tasks
+            elif tasks:  # where its loop had something yet to do, it was not said to wait
+                there = self.baseline.dozing.get(waiting.process)
+            if there is not None:
+                tasks = tuple((Counter(tasks) - Counter(there)).elements())
                 if not tasks:
                     continue
             yield self.waits(waiting, tasks)

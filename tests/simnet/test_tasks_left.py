@@ -144,3 +144,37 @@ def test_a_server_goes_on_and_a_task_of_one_of_its_connections_is_told() -> None
     result = sweep(test, "server")
     assert [(each.reason, each.at) for each in result.failures] == [("waits-for-ever", line_of("NO-MORE-REPLIES"))]
     assert "reset" in result.failures[0].kinds
+
+
+def test_a_server_that_waits_for_its_next_client_does_so_too_where_the_last_one_never_left() -> None:
+    """Without a fault it has a time-out for that one when all is quiet, so that the server itself waits for no longer."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(3600):
+                while line := await reader.readline():
+                    writer.write(line)
+                    await writer.drain()
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            writer.close()
+
+    async def serve() -> None:
+        server = await asyncio.start_server(talk, "", 7)
+        await server.serve_forever()
+
+    def stay() -> None:
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello\n")
+            while sock.recv(100):
+                pass
+
+    def body(net: Any) -> None:
+        net.host("server").spawn(asyncio.run, serve())
+        net.host("client").spawn(stay)
+        net.sleep(1)
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds=["refuse", "reset", "eof"]))
+    assert not result.failures, [each.finding for each in result.failures]
+    assert not result.warnings
