@@ -33,6 +33,7 @@ __all__ = [
     "WARNED_OF",
     "at_quiet",
     "checked",
+    "expects_somebody",
     "is_alone",
     "still_holds",
     "still_waiting",
@@ -161,13 +162,17 @@ def still_waiting(process: Process, told: str) -> Verdict | None:
     not meant; nor is a daemon that waits for what its program may hand to it.
     """
     what = process.waiting[0] if process.waiting is not None else ""
-    if process.daemon and what == "a notification":
-        return None
-    if what in ("accept", "readiness of") and any(
-        isinstance(file, (TcpSocket, UnixSocket)) and file.state == LISTEN for file in process.descriptors.files()
-    ):
+    if (process.daemon and what == "a notification") or expects_somebody(process):
         return None
     return Verdict(WAITS_FOR_EVER, f"{told}, without a deadline, so for ever", process.host_name)
+
+
+def expects_somebody(process: Process) -> bool:
+    """Does *process* hold a listener, and wait to accept, or poll?"""
+    what = process.waiting[0] if process.waiting is not None else ""
+    return what in ("accept", "readiness of") and any(
+        isinstance(file, (TcpSocket, UnixSocket)) and file.state == LISTEN for file in process.descriptors.files()
+    )
 
 
 def is_alone(process: Process) -> bool:

@@ -68,7 +68,9 @@ class Waiting:
     where: str
     since_ns: int
     tasks: tuple[str, ...] = ()  # the lines at which those of its asyncio loop stand, each as often as one does
-    alone: bool = False  # it has no connection, nor a socket for datagrams, by which one of them could be woken
+    # It has no connection, nor a socket for datagrams, by which one of them could be woken; or, without tasks, it waits for whoever
+    # comes to its listener, and has none of these.
+    alone: bool = False
     left: bool = False  # it is a thread of the test's own, and no daemon: an interpreter would wait for it when it ends
 
 
@@ -90,7 +92,7 @@ class Run:
     targets: tuple[str, ...]
     listening: tuple[str, ...] = ()  # the targets' listeners that were open when the network was quiet
     alive: tuple[str, ...] = ()  # the targets' processes that had not ended then
-    # Where the tasks stand of those whose loops have something yet to do, at some time
+    # Who waits with a deadline, again and again, and where the tasks of its loop stand
     dozing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Where programs closed theirs: server.py:12 in serve.
     closed_listeners: Mapping[str, str] = field(default_factory=dict)
@@ -209,7 +211,7 @@ def run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
         ],
         time_ns=network._clock.now_ns,
         row=network._running().row,
-        dozing=network.dozing,
+        dozing=network._dozing,
     )
 
 

@@ -63,7 +63,7 @@ class Network(Holding):
 
     __slots__ = (  # what is set by a mistaken name is refused
         "__weakref__", "_plan", "_seed", "_target", "invariants", "may_raise", "trace", "observations",
-        "dozing", "_per_process", "_clock", "_injector", "_fabric", "_hosts", "_state", "_scheduler", "_watcher", "_held",
+        "_dozing", "_per_process", "_clock", "_injector", "_fabric", "_hosts", "_state", "_scheduler", "_watcher", "_held",
         "_names", "_spawned", "_doubtful", "_collects", "_hears_of_interrupts", "_at_users_code", "_stopped", "_failed",
         "_installed", "handler_errors", "verdicts", "waiting", "listening", "alive",
     )  # fmt: skip
@@ -116,7 +116,7 @@ class Network(Holding):
         self.waiting: list[tuple[Process, str, str, tuple[str, ...], bool]] = []
         self.listening: tuple[str, ...] = ()
         self.alive: tuple[str, ...] = ()
-        self.dozing: dict[str, tuple[str, ...]] = {}
+        self._dozing: dict[str, tuple[str, ...]] = {}
 
     def __repr__(self) -> str:
         return f"Network({', '.join(self._hosts) or 'no hosts'}, at {self.time:.6f} s)"
@@ -354,13 +354,14 @@ class Network(Holding):
             if not process.has_deadline:
                 (where, in_whole), tasks = process.stands(), process.tasks()
                 told = process.describe_wait(in_short(tasks) or in_whole)
-                self.waiting.append((process, told, where, tasks, bool(tasks) and checks.is_alone(process)))
+                alone = (bool(tasks) or checks.expects_somebody(process)) and checks.is_alone(process)
+                self.waiting.append((process, told, where, tasks, alone))
                 if process.target and self.invariants.get(checks.WAITS_FOR_EVER, "off") != "off":
                     verdict = checks.still_waiting(process, told)
                     if verdict is not None:
                         self.verdicts.append(verdict)
-            elif tasks := process.tasks():
-                self.dozing[process.name] = tasks
+            else:
+                self._dozing[process.name] = process.tasks()
         self.listening = tuple(listening)
         lived = [each for each in scheduler.processes if not each.done or each in daemons]
         self.alive = tuple(process.name for process in lived if process.target)

@@ -222,7 +222,7 @@ class Case:
             there: tuple[str, ...] | None = None
             if before:
                 there = before.pop(0).tasks
-            elif tasks:  # where its loop had something yet to do, it was not said to wait
+            elif tasks or waiting.alone:  # with a deadline, for another client perhaps, it was not said to wait
                 there = self.baseline.dozing.get(waiting.process)
             if there is not None:
                 tasks = tuple((Counter(tasks) - Counter(there)).elements())

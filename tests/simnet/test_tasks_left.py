@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dispatch import Listener, Loop, Stream
 from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
@@ -146,23 +147,57 @@ def test_a_server_goes_on_and_a_task_of_one_of_its_connections_is_told() -> None
     assert "reset" in result.failures[0].kinds
 
 
-def test_a_server_that_waits_for_its_next_client_does_so_too_where_the_last_one_never_left() -> None:
+async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        async with asyncio.timeout(3600):
+            while line := await reader.readline():
+                writer.write(line)
+                await writer.drain()
+    except (OSError, TimeoutError):
+        pass
+    finally:
+        writer.close()
+
+
+async def _serve() -> None:
+    server = await asyncio.start_server(_talk, "", 7)
+    await server.serve_forever()
+
+
+def on_asyncio() -> None:
+    asyncio.run(_serve())
+
+
+class Idle(Stream):
+    idle_timeout = 3600
+
+    def handle_data(self, data: bytes) -> None:
+        self.write(data)
+
+
+def on_dispatch() -> None:
+    with Loop() as loop:
+        Listener(("", 7), Idle, loop=loop)
+        loop.run()
+
+
+def one_by_one() -> None:
+    with socket.create_server(("", 7)) as listener:
+        while True:
+            try:
+                with listener.accept()[0] as sock:
+                    sock.settimeout(3600)
+                    while data := sock.recv(100):
+                        sock.sendall(data)
+            except OSError:
+                continue
+
+
+@pytest.mark.parametrize("serve", [on_asyncio, on_dispatch, one_by_one])
+def test_a_server_that_waits_for_its_next_client_does_so_too_where_the_last_one_never_left(
+    serve: Callable[[], None],
+) -> None:
     """Without a fault it has a time-out for that one when all is quiet, so that the server itself waits for no longer."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(3600):
-                while line := await reader.readline():
-                    writer.write(line)
-                    await writer.drain()
-        except (OSError, TimeoutError):
-            pass
-        finally:
-            writer.close()
-
-    async def serve() -> None:
-        server = await asyncio.start_server(talk, "", 7)
-        await server.serve_forever()
 
     def stay() -> None:
         with socket.create_connection(("server", 7)) as sock:
@@ -171,10 +206,10 @@ def test_a_server_that_waits_for_its_next_client_does_so_too_where_the_last_one_
                 pass
 
     def body(net: Any) -> None:
-        net.host("server").spawn(asyncio.run, serve())
+        net.host("server").spawn(serve)
         net.host("client").spawn(stay)
         net.sleep(1)
 
-    result = run_sweep(body, SweepOptions.of(target="server", kinds=["refuse", "reset", "eof"]))
+    result = run_sweep(body, SweepOptions.of(target="server", kinds=["refuse", "reset", "eof", "reset-before-accept"]))
     assert not result.failures, [each.finding for each in result.failures]
     assert not result.warnings
