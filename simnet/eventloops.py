@@ -140,6 +140,10 @@ def bury(left: Left) -> None:
     with _open_again(left.loop):
         for coroutine in left.coroutines:
             _close(coroutine)
+        if left.loop is not None:  # what they have begun in their `finally` code
+            for coroutine in hush(left.loop).coroutines:
+                if coroutine not in left.coroutines:
+                    _close(coroutine)
 
 
 def _close(coroutine: Any) -> None:
@@ -170,6 +174,10 @@ def _open_again(loop: Any) -> Iterator[None]:
     finally:
         loop._closed = closed
         asyncio._set_running_loop(outside)
+        if closed:
+            for waiting in (getattr(loop, "_ready", ()), getattr(loop, "_scheduled", ())):
+                if waiting:
+                    waiting.clear()
 
 
 def _end_of_innermost(coroutine: Any) -> Callable[[], object] | None:

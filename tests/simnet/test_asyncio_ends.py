@@ -125,3 +125,29 @@ def test_a_task_that_goes_on_whatever_happens_is_left_where_it_is(
             if crashes:
                 host.crash()
         del host, net
+
+
+def test_what_a_task_begins_when_it_is_ended_never_began(capfd: pytest.CaptureFixture[str]) -> None:
+    begun: list[str] = []
+
+    async def say_goodbye() -> None:
+        begun.append("goodbye")
+
+    async def main() -> None:
+        held = asyncio.create_task(say_goodbye())
+        await held
+        try:
+            async for _ in pieces():
+                pass
+        finally:
+            asyncio.create_task(say_goodbye())  # noqa: RUF006  # nobody will hear it
+            asyncio.get_running_loop().call_later(1, begun.append, "late")
+
+    with in_silence(capfd):
+        with simnet.Network() as net:
+            host = net.host("client")
+            host.spawn(asyncio.run, main())
+            net.sleep(1)
+            host.crash()
+        del host, net
+    assert begun == ["goodbye"]
