@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
+from simnet.blame import NOWHERE, UserPlace
 from simnet.faults.fault import Fault
 from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
@@ -96,6 +97,7 @@ class Run:
     dozing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Where programs closed theirs: server.py:12 in serve.
     closed_listeners: Mapping[str, str] = field(default_factory=dict)
+    parts_at: UserPlace = NOWHERE  # of one that is reported: the user's line at which it goes another way
     row: int = 0  # of wake-ups by time alone while the test waited, until something came of it
     _digest: str = field(default="", repr=False)
     _points: Points | None = field(default=None, repr=False)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
-from simnet.blame import installed, users_own
+from simnet.blame import UserPlace, installed, users_own
 
 __all__ = [
     "OURS",
@@ -19,6 +19,7 @@ __all__ = [
     "in_short",
     "is_ours",
     "leads_out",
+    "place_of",
     "placed",
     "runs_a_loop",
     "stand",
@@ -26,6 +27,7 @@ __all__ = [
     "task_places",
     "tasks_at_once",
     "told_of",
+    "users_call",
 ]
 
 OURS = (
@@ -33,6 +35,8 @@ OURS = (
     *("threading", "queue", "concurrent", "subprocess", "multiprocessing"),
     *("trio", "outcome", "anyio"),
 )
+#: What event loops are run by: who is called beyond one of these does not know of the call.
+LOOPS = frozenset({"run", "run_forever", "run_once", "serve_forever", "loop", "poll", "poll2"})
 DOORS = ("simnet.world", "simnet.run")
 TASKS_SHOWN = 4  # lines; a server with a hundred clients has a hundred tasks at the same few
 
@@ -189,11 +193,25 @@ def stand(frame: FrameType) -> tuple[CodeType, int]:
 
 def told_of(stood: tuple[CodeType, int]) -> str:
     """Where one `stand` was, if that is the user's own code, as in ``file.py:12 in function``; else nothing."""
+    code, _ = stood
+    return placed(code, place_of(stood).line) if users_own(code.co_filename) else ""
+
+
+def place_of(stood: tuple[CodeType, int]) -> UserPlace:
+    """The line of one `stand`."""
     code, instruction = stood
-    if not users_own(code.co_filename):
-        return ""
     lines = (line for begin, end, line in code.co_lines() if begin <= instruction < end)
-    return placed(code, next(lines, None) or code.co_firstlineno)
+    return UserPlace(code.co_filename, next(lines, None) or code.co_firstlineno, code.co_name)
+
+
+def users_call(frame: FrameType) -> tuple[CodeType, int] | None:
+    """The `stand` of the user's own line that made a call; None if a package did, or an event loop by itself."""
+    step: FrameType | None = frame
+    while step is not None and (not _is_outside(step) or installed(step.f_code.co_filename)):
+        if step.f_code.co_name in LOOPS and not _is_simnet(_module(step)):
+            return None
+        step = step.f_back
+    return None if step is None else stand(step)
 
 
 def placed(code: CodeType, line: int) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from simnet.explore.keep import failure_text
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
+from simnet.explore.parting import look_where_it_parts
 from simnet.explore.raising import SweepFailure, as_exception
 from simnet.explore.report import FailureReport, report_run
 from simnet.explore.shrink import judged
@@ -130,6 +131,8 @@ def replay(
     if baseline is None:
         baseline = play(test, FaultPlan((), plan.schedule, plan.seed), **options.playing)
     run, judgement = judged(test, plan, baseline, options)
+    if judgement.findings:
+        look_where_it_parts(test, run, judgement, baseline, options)
     return weigh(baseline, run, judgement, record)
 
 

@@ -78,6 +78,8 @@ class FailureReport:
     headline: str
     """``TypeError at tutorial_server.py:71 when accept says EAGAIN (1 bug, 3 of 214 runs)``."""
 
+    line: str = ""
+    """``server.py:42 in answer: sent = conn.send(data)``: what made the target's first call that went otherwise, if not *place*."""
     why: str = ""
     """What the network knows of an error that came without a fault, or of a test that reads once; empty if nothing."""
 
@@ -112,6 +114,8 @@ class FailureReport:
         lines: list[str] = []
         for told, kind in self.network:
             lines.append(line_of("network", told, f"({kind})" if kind else "", width))
+        if self.line:
+            lines.append(line_of("line", self.line, "", width))
         if self.why:
             lines.append(line_of("why", self.why, "", width))
         if self.consequence:
@@ -200,6 +204,7 @@ def report_run(
         commands=tuple(_commands(plan, main, _Test(test_id, by_pytest, asked_target, root or _root(file), call), file)),
         kernel=kernel,
         headline=headline(main, plan),
+        line=_line(run, main),
         why="" if main is None else _why(run, baseline, main, judgement, plan),
     )
 
@@ -259,6 +264,14 @@ def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str,
             kind = "transparent" if fault.transparent else "disruptive"
         told.append((fault.sentence(), kind))
     return told
+
+
+def _line(run: Run, main: Finding | None) -> str:
+    place = run.parts_at
+    if not place.path or (main is not None and main.at == place.short):
+        return ""
+    source = linecache.getline(place.path, place.line).strip()
+    return f"{place.short} in {place.function}" + (f": {source}" if source else "")
 
 
 def _why(run: Run, baseline: Run, main: Finding, judgement: Judgement, plan: FaultPlan) -> str:

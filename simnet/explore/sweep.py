@@ -19,6 +19,7 @@ from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
 from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.pairs import PAIRS, pairs_after
+from simnet.explore.parting import look_where_it_parts
 from simnet.explore.points import families, select
 from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.quiet import quiet
@@ -120,11 +121,12 @@ def run_sweep(
 
 
 def make_small(test: Callable[[Any], object], result: SweepResult) -> None:
-    """The plan of each distinct failure as small as it gets."""
+    """The plan of each distinct failure as small as it gets, and where its run goes another way."""
     for failure in result.failures:
         start = Shrunk(failure.plan, failure.run, failure.judgement, 0)
         small = shrink(test, start, result.baseline, result.options)
         failure.plan, failure.run, failure.judgement = small.plan, small.run, small.judgement
+        look_where_it_parts(test, small.run, small.judgement, result.baseline, result.options)
 
 
 def _only(plan: FaultPlan, result: SweepResult) -> list[FaultPlan]:

@@ -231,6 +231,7 @@ def as_object(named: Named, result: SweepResult) -> dict[str, Any]:
                 "reason": failure.reason,
                 "type": failure.type_name,
                 "at": failure.at,
+                "line": report.line or None,
                 "host": failure.host,
                 "count": failure.count,
                 "akin_to": akin_to(failure, result.failures),
