@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from simnet import lookback, real
 from simnet.clock import EPOCH_NS, Timer
 from simnet.folders import in_the_way, without_links
+from simnet.kernel.identity import Identity
 from simnet.kernel.segment import ACK, FIN, SYN, TCP, Endpoint, Notice, Segment
 from simnet.kernel.stack import Stack
 from simnet.kernel.tcp import TcpSocket
@@ -54,10 +55,7 @@ class Machine:
         clock: Any = _StackClock(self)
         stack = kind(addresses, clock=clock, out=self.out, name=self.name)
         stack.epoch_ns = self.epoch_ns
-        # A program compares these with what os says; but a number of the machine's processes would tell runs apart.
-        stack.credentials = (stack.credentials[0], real.geteuid(), real.getegid())
-        stack.groups = tuple(real.getgroups())
-        stack.pids = frozenset({stack.credentials[0], real.getpid(), real.getppid()})
+        stack.who = _who_runs
         stack.privileged = self.privileged
         stack.path_error = in_the_way
         stack.real_path = without_links
@@ -153,6 +151,16 @@ class _StackClock:
         pair[0](pair[1])
         if self._machine.out:
             self._machine.fabric.route(self._machine)
+
+
+def _who_runs() -> Identity:
+    """A program compares this with what os says; but a number of the machine's processes would tell runs apart."""
+    pid = 1
+    return Identity(
+        (pid, real.geteuid(), real.getegid()),
+        tuple(real.getgroups()),
+        frozenset({pid, real.getpid(), real.getppid()}),
+    )
 
 
 @lru_cache(maxsize=256)

@@ -33,7 +33,8 @@ class Hearer(Protocol):
 
 _hearers: tuple[Hearer, ...] = ()  # networks on real sockets may overlap, and end in any order
 _laid: dict[tuple[str, str, str], Teller] = {}  # the last one of each place
-_seen: dict[str, Any] = {}  # the modules, as they were when all that were loaded had their tellers
+_seen: list[Any] = []  # the modules, as they were when all that were loaded had their tellers
+_passes = False  # is one of them in a module that is PASSING?
 _placing = threading.Lock()
 
 #: Whose tellers go with the last one who hears: the traceback of a handler, which asyncore puts into one line, names them.
@@ -43,12 +44,13 @@ PASSING = frozenset({"asyncore", "asynchat"})
 class Teller:
     """A function in the place of another."""
 
-    __slots__ = ("owner", "name", "original", "function", "silent")
+    __slots__ = ("owner", "name", "names", "original", "function", "silent")
     function: Any
 
     def __init__(self, owner: Any, name: str, make: Callable[[Teller], Callable[..., Any]]) -> None:
         self.owner = owner
         self.name = name
+        self.names = vars(owner)  # as they are at any time
         there: Any = getattr(owner, name)
         below: Teller | None = getattr(there, "teller", None)  # one that was laid over, and has been put back
         self.original: Any = there if below is None else below.original
@@ -60,7 +62,7 @@ class Teller:
     @property
     def stands(self) -> bool:
         """Is it where it was put?"""
-        return vars(self.owner).get(self.name) is self.function
+        return self.names.get(self.name) is self.function
 
     def retire(self) -> None:
         """Put back what was there, and say nothing any more wherever somebody keeps the function: that alone refers to this."""
@@ -75,18 +77,22 @@ class Teller:
 
 def tell(hearer: Hearer) -> None:
     """Tell *hearer* of the loops that are loaded; asked again, also of those that have been loaded since."""
-    global _hearers
+    global _hearers, _passes
     with _placing:
         if hearer not in _hearers:
             _hearers += (hearer,)
-        modules = sys.modules
-        now = {module: modules.get(module) for module in MODULES}
-        if now == _seen and all(teller.stands for teller in _laid.values()):
-            return
-        _seen.update(now)
+        now = list(map(sys.modules.get, MODULES))  # each run asks: in one go
+        if now == _seen:
+            for teller in _laid.values():
+                if teller.names.get(teller.name) is not teller.function:
+                    break
+            else:
+                return
+        _seen[:] = now
+        modules = dict(zip(MODULES, now, strict=True))
         for place, make in PLACES.items():
             module, path, name = place
-            loaded = now[module]
+            loaded = modules[module]
             if loaded is None or loaded.__name__ != module:  # what `dispatch.install()` put there tells by itself
                 continue
             owner = getattr(loaded, path, None) if path else loaded
@@ -97,16 +103,18 @@ def tell(hearer: Hearer) -> None:
                 known.retire()
             if owner is not None and hasattr(owner, name):
                 _laid[place] = Teller(owner, name, make)
+                _passes = _passes or module in PASSING
             else:  # it is half loaded
                 _seen.clear()
 
 
 def tell_no_more(hearer: Hearer) -> None:
-    global _hearers
+    global _hearers, _passes
     with _placing:
-        _hearers = tuple(each for each in _hearers if each is not hearer)
-        if not _hearers:
+        _hearers = () if _hearers == (hearer,) else tuple(each for each in _hearers if each is not hearer)
+        if _passes and not _hearers:
             _take_away([place for place in _laid if place[0] in PASSING])
+            _passes = False
 
 
 def unplace() -> None:

@@ -57,7 +57,7 @@ _running = False
 def guard(scheduler: Scheduler, rouse: Callable[[], object]) -> None:
     """Look after *scheduler*'s run, in the current thread, until :func:`unguard`. *rouse* ends a call of the true kernel there."""
     global _running
-    _guarded[threading.get_ident()] = (scheduler, rouse)
+    _guarded[real.get_ident()] = (scheduler, rouse)
     if not _running:
         with _lock:
             if not _running:
@@ -81,7 +81,7 @@ def _no_signals() -> Iterator[None]:
 
 def unguard() -> None:
     """The run in this thread is over, and hears of nothing any more."""
-    _guarded.pop(threading.get_ident(), None)
+    _guarded.pop(real.get_ident(), None)
     try:
         with _lock:  # who is about to be stopped is stopped here: it has come to its end
             pass
@@ -94,7 +94,7 @@ def series() -> Iterator[None]:
     """Within, runs of one test follow each other in this thread. Where one computes for ever, so will many: who has waited
     for the first does not wait as long for each of the others, unless one of them has come to its end after all.
     """
-    ident = threading.get_ident()
+    ident = real.get_ident()
     before = _series.get(ident)
     _series[ident] = _Series()
     try:

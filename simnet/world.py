@@ -89,12 +89,12 @@ class Network(Holding):
         self._plan = plan_of(plan)
         self._seed = seed_of(seed) or self._plan.seed
         self._target = target_of(target)
-        self.invariants = checks.checked({} if invariants is None else invariants)
-        self.may_raise = exceptions_of(may_raise)
+        self.invariants = {} if invariants is None else checks.checked(invariants)
+        self.may_raise = exceptions_of(may_raise) if may_raise != () else ()
         self.trace = Trace(recording=trace)
         self.observations: list[tuple[str, Any]] = []
         self.handler_errors: list[HandlerError] = []
-        self._per_process = checked_names(per_process)
+        self._per_process = checked_names(per_process) if per_process != () else ()
         self._clock = clock = Clock()
         self._injector = Injector(self._plan, rates_of(rates), clock, self.trace)
         self._fabric = Fabric(clock, self.trace, self._injector)

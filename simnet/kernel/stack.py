@@ -25,6 +25,7 @@ from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.families import OTHER_FAMILIES, refuse_other
 from simnet.kernel.groups import EVERYBODY, ToGroup, hears_group
 from simnet.kernel.guard import send_again_for_nobody
+from simnet.kernel.identity import Identified, Identity
 from simnet.kernel.listener import abandon, arrive_syn
 from simnet.kernel.messages import (
     AF_INET,
@@ -90,12 +91,12 @@ class Clock(Protocol):
         ...
 
 
-class Stack:
+class Stack(Identified):
     """One host's kernel. *addresses* are its own, beside 127/8 and ::1; what it sends is appended to *out*."""
 
     __slots__ = (
         "addresses", "clock", "out", "emit", "name", "connections", "listeners", "tcp_ports", "_udp_ports",
-        "_unix_names", "credentials", "groups", "pids", "time_waits", "epoch_ns", "last_words", "syns_due", "syns_together", "_mss", "_lossy", "demanding",
+        "_unix_names", "time_waits", "epoch_ns", "last_words", "syns_due", "syns_together", "_mss", "_lossy", "demanding",
         "on_established", "path_error", "real_path", "muted", "carry", "_cookies", "privileged", "_autobinds",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
@@ -114,10 +115,9 @@ class Stack:
         self._unix_names: dict[Key, UnixSocket | None] | None = None
         self._cookies: dict[Any, int] | None = None
         self._autobinds = 0  # names of the kernel's choice that were given to Unix sockets so far
-        self.credentials: tuple[int, int, int] = (1, 0, 0)  # pid, uid, gid of who runs now: the rooms above set them
-        self.groups: tuple[int, ...] = ()  # and what groups it is in besides
+        self.who = Identity
+        self._identity = None
         self.privileged = True  # may who runs set what takes CAP_NET_ADMIN, and has no effect here?
-        self.pids: frozenset[int] = frozenset({1})  # of the processes that there are, for SCM_CREDENTIALS
         self.time_waits: dict[TimeWait, None] = {}  # in order of expiry
         self.last_words: dict[tuple[Endpoint, Endpoint, int], int] | None = None  # see send_again_for_nobody
         self.syns_due = (-1, 0)  # the last instant at which a SYN was to be sent again, and how many more at the same

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from simnet.real import c_signal
+from simnet.real import c_signal, get_ident
 from simnet.standins import whose
 from simnet.standins.pairs import Origin, Pairs
 
@@ -52,7 +52,7 @@ def tell(interrupted: Callable[[FrameType | None, bool], None]) -> bool:
         KeyboardInterrupt: Ctrl-C came before, in a `series`, and was not heard.
     """
     global _told, _roused, _in_place, _missed
-    if threading.get_ident() != threading.main_thread().ident:
+    if get_ident() != threading.main_thread().ident:
         return False
     if _missed:
         _missed = False
@@ -88,7 +88,7 @@ def rouse() -> None:
 def give_back() -> None:
     """The interpreter's own handler is in its place again, unless a run is on."""
     global _in_place
-    if _in_place and _told is None and threading.get_ident() == threading.main_thread().ident:
+    if _in_place and _told is None and get_ident() == threading.main_thread().ident:
         _in_place = False
         _setsignal(SIGINT, _default)
 
