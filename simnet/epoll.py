@@ -267,7 +267,7 @@ class Epoll(Poller):
                 file: Any = descriptors.get(fd)
                 tag = None if file is None else file.tag
                 if type(tag) is Tag:
-                    names.append(label(tag.text, tag.end, mask))
+                    names.append(tag.told[1] if tag.told[0] == mask else label(tag, mask))
                 else:
                     names += self._names([(fd, mask)])
                 key = keys.get(fd)

@@ -114,7 +114,7 @@ class Poller:
         for fd, events in found:
             file: Any = descriptors.get(fd) or self._find(fd)
             tag = "a closed descriptor" if file is None else file.tag
-            names.append(label(tag.text, tag.end, events) if type(tag) is Tag else f"{tag} {describe(events)}")
+            names.append(label(tag, events) if type(tag) is Tag else f"{tag} {describe(events)}")
         return tuple(names)
 
     def _find(self, fd: int) -> Any:
@@ -161,9 +161,17 @@ class Poller:
         return [each for each in found if each in picked]
 
 
-@lru_cache(maxsize=1024)  # the same is reported again and again, of this run and the next
-def label(text: str, end: str, events: int) -> str:
-    """The name of a socket, or of that end of a connection, and what was reported of it, as in ``server:7 IN``."""
+def label(tag: Tag, events: int) -> str:
+    """The name of a socket, or of that end of a connection, and what was reported of it, as in ``server:7 IN``.
+
+    The same is reported again and again: the tag keeps it.
+    """
+    tag.told = told = (events, _label(tag.text, tag.end, events))
+    return told[1]
+
+
+@lru_cache(maxsize=1024)  # and of the next run as well
+def _label(text: str, end: str, events: int) -> str:
     return f"{named(text, end)} {describe(events)}"
 
 

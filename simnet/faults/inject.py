@@ -43,6 +43,7 @@ GATHER_NS = 40_000_000  # as Nagle's rule waits for a receiver that delays its a
 ANY_LATER = 0  # the number of the calls after the one that an error began with, if it lasts; calls count from 1
 
 NONE: tuple[Fault, ...] = ()
+NOTHING_TOLD = (0, "")
 
 
 class Tag:
@@ -50,6 +51,7 @@ class Tag:
 
     __slots__ = (
         "place", "text", "end", "host_name", "counts", "faults", "dice", "plain", "asked_bytes", "accepted_by",
+        "told",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +67,7 @@ class Tag:
         self.plain = False  # it is a TCP connection's, and no fault may touch its calls
         self.accepted_by: Any = None  # the instruction that did, see `whereabouts.stand`
         self.asked_bytes = 0  # dice have been thrown for the offsets before this one
+        self.told = NOTHING_TOLD  # the events that a poller reported last, and how it is called with them
 
     @property
     def name(self) -> str:
