@@ -54,7 +54,7 @@ class Link:
     ) -> None:
         self.a = a
         self.b = b
-        self.latency_ns = _nanoseconds("latency", latency)
+        self.latency_ns = _DEFAULT_NS if latency is DEFAULT_LATENCY else _nanoseconds("latency", latency)
         self.jitter_ns = 0
         self._bandwidth: float | None = None
         self._chances: dict[str, float] = {}  # those that have been set
@@ -307,3 +307,6 @@ def _nanoseconds(name: str, seconds: float) -> int:
     if not 0 <= _number(name, seconds) <= 86_400:
         raise ValueError(f"{name}={seconds!r} is outside 0..86400 seconds")
     return round(seconds * 1e9)
+
+
+_DEFAULT_NS = _nanoseconds("latency", DEFAULT_LATENCY)

@@ -76,9 +76,12 @@ def remove(provider: Provider) -> None:
     """
     global _providers
     with _lock:
-        rest = list(_providers)
-        rest.remove(provider)
-        _providers = tuple(rest)
+        if _providers == (provider,):
+            _providers = ()
+        else:
+            rest = list(_providers)
+            rest.remove(provider)
+            _providers = tuple(rest)
         standins.answer_from(_providers)
 
 

@@ -61,6 +61,8 @@ def c_int(value: Any) -> int:
 
 def c_ints(one: Any, two: Any, three: Any) -> tuple[int, int, int]:
     """Three of them; of what is wrong the first is told."""
+    if one.__class__ is two.__class__ is three.__class__ is int and one == two == three == -1:  # nothing was asked for
+        return one, two, three
     try:
         first, second, third = index(one), index(two), index(three)  # members of enumerations, mostly
     except TypeError:

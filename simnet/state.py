@@ -56,6 +56,10 @@ def with_modules(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 PLACES = with_modules((*PER_PROCESS, REACTOR, *PER_THREAD))
+MODULES = tuple(dict.fromkeys(module for module, _ in PLACES))
+
+Wanted = tuple[tuple[str, str], ...]
+_known: tuple[list[Any], Any] = ([], None)  # the modules as they were last, and where they keep which of PLACES
 
 
 class _Attributes:
@@ -168,6 +172,20 @@ def _parts(name: str) -> tuple[str, list[str], str]:
     return module, classes, key
 
 
+def found_of(wanted: Wanted) -> tuple[list[tuple[str, tuple[Any, str]]], Wanted]:
+    """Those of *wanted* that are there, with their places, and the others. Each run asks for PLACES first, of the same modules."""
+    global _known
+    modules = list(map(sys.modules.get, MODULES)) if wanted is PLACES else None
+    if modules is not None and modules == _known[0]:
+        return _known[1]  # type: ignore[no-any-return]
+    places = [(module, name, place_of(name) if module in sys.modules else None) for module, name in wanted]
+    there = [(name, place) for _, name, place in places if place is not None]
+    missing = tuple((module, name) for module, name, place in places if place is None)
+    if modules is not None and not any(module in sys.modules for module, _ in missing):  # else one is half loaded
+        _known = (modules, (there, missing))
+    return there, missing
+
+
 def absent(names: Sequence[str]) -> str:
     """What to say of the first of *names*, as `checked_names` gives them, that is nowhere; "" if all are there."""
     for name in names:
@@ -252,23 +270,18 @@ class ProcessState:
         if self._get_loop is None and hasattr(asyncio, "_set_running_loop"):  # else it is not loaded, or not yet
             self._get_loop, self._set_loop = asyncio._get_running_loop, asyncio._set_running_loop
         self._hooked = "trio" in modules
-        missing = []
-        for wanted in self._wanted:
-            place = place_of(wanted[1]) if wanted[0] in modules else None
-            if place is None:
-                missing.append(wanted)
-                continue
+        there, self._wanted = found_of(self._wanted)
+        for name, place in there:
             namespace, attribute = place
             if self._slots and self._has(namespace, attribute):
                 continue  # after `dispatch.install()` one module has two names
             outside = namespace[attribute]
-            fresh = maker_of(outside, as_made(wanted[1]) if wanted[1] in self._named else None)
-            put_fresh(wanted[1], place, fresh)
+            fresh = maker_of(outside, as_made(name) if name in self._named else None)
+            put_fresh(name, place, fresh)
             slot = (len(self._slots), namespace, attribute, fresh)
             self._slots.append(slot)
-            (self._own if wanted[1] in PER_THREAD else self._shared).append(slot)
+            (self._own if name in PER_THREAD else self._shared).append(slot)
             self._outside.append(outside)
-        self._wanted = tuple(missing)
         return True
 
     def _has(self, namespace: Any, attribute: str) -> bool:

@@ -202,10 +202,14 @@ class Pools:
     __slots__ = ("_of",)
 
     def __init__(self) -> None:
-        self._of: WeakKeyDictionary[Any, dict[Process, Pool]] = WeakKeyDictionary()
+        self._of: WeakKeyDictionary[Any, dict[Process, Pool]] | None = None  # made with the first of them
 
     def of(self, owner: Any, program: Process, make: Callable[[], Pool] | None = None) -> Pool | None:
         """The pool that *owner* has in *program*, if anything was handed to it; else it begins with what *make()* gives."""
+        if self._of is None:
+            if make is None:
+                return None
+            self._of = WeakKeyDictionary()
         pools = self._of.get(owner)
         pool = None if pools is None else pools.get(program)
         if pool is None and make is not None:
@@ -223,7 +227,7 @@ class Pools:
         """A line for people on each pool whose threads are all at work, while more waits for them."""
         return [
             f"{', '.join(each.name for each in pool.at_work)}: all threads of a pool, and {len(pool.line)} more pieces of work wait for one"
-            for pools in self._of.values()
+            for pools in (self._of or {}).values()
             for pool in pools.values()
             if pool.line
         ]

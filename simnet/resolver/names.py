@@ -38,8 +38,7 @@ FLOW_MAX = 0xFFFFF
 
 def _addresses(machine: Machine, name: str) -> tuple[str, list[Numeric]]:
     """The full name of a host of this network and its addresses; none if there is no host of that name."""
-    lowered = name.rstrip(".").lower()
-    if lowered == "localhost" or lowered.endswith(".localhost"):
+    if _is_local(name):
         return "localhost", [Numeric(AF_INET6, "::1"), Numeric(AF_INET, "127.0.0.1")]
     look_up = machine.fabric.look_up
     if look_up is not None:
@@ -56,7 +55,18 @@ def _known(machine: Machine, name: str) -> tuple[str, list[Numeric]]:
     if found is None:
         return "", []
     found.looked_up = True
-    return found.name, [Numeric(AF_INET, found.address)]
+    return found.name, [_numeric(found.address)]
+
+
+@lru_cache(maxsize=256)  # each run asks for the same few names, and so on
+def _is_local(name: str) -> bool:
+    lowered = name.rstrip(".").lower()
+    return lowered == "localhost" or lowered.endswith(".localhost")
+
+
+@lru_cache(maxsize=256)
+def _numeric(address: str) -> Numeric:
+    return Numeric(AF_INET, address)
 
 
 def _nobody(machine: Machine, name: Any) -> constants.gaierror:
