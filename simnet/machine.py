@@ -101,12 +101,14 @@ class Machine:
         if self.out:
             self.fabric.route(self)
 
-    def arrive_data(self, data: tuple[Endpoint, Endpoint, int, int, bytes, int, Any]) -> None:
+    def arrive_data(self, data: tuple[Endpoint, Endpoint, int, int, bytes, int, Any, Any]) -> None:
         """As :meth:`arrive`, for a segment that its sender saw was mere data; it is one only if this end finds it unusual."""
-        target, source, seq, edge, payload, ack, sender = data
-        connection = self.stack.connections.get((target, source))
-        if connection.__class__ is not TcpSocket or not connection.take(seq, edge, payload):
-            self.stack.arrive(Segment(source, target, ACK, seq, ack, edge, payload, sender))
+        target, source, seq, edge, payload, ack, sender, far = data
+        # Each is the other's, and who takes mere data is in the tables: they need not be asked (see decision 51).
+        if far is None or far.far is not sender or far.stack is not self.stack or not far.take(seq, edge, payload):
+            connection = self.stack.connections.get((target, source))
+            if connection.__class__ is not TcpSocket or not connection.take(seq, edge, payload):
+                self.stack.arrive(Segment(source, target, ACK, seq, ack, edge, payload, sender))
         if self.out:
             self.fabric.route(self)
 

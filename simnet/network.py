@@ -409,6 +409,10 @@ class Fabric:
                 twin = machine.stack.connections.get((target, source))
                 if isinstance(twin, TcpSocket) and twin is not sender:
                     sender.twin, twin.twin = twin, sender
+            elif direction is not None and tcp and packet.flags & ACK:  # an answer: who is answered is there
+                far = owner.stack.connections.get((target, source))
+                if isinstance(far, TcpSocket):
+                    sender.far, far.far = far, sender
         return path
 
     def _way(self, machine: Machine, address: str) -> tuple[Machine | None, Direction | None]:

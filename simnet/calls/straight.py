@@ -242,7 +242,7 @@ class StraightCalls(SystemCalls):
             arrival_ns = direction.last_ns
         else:
             direction.last_ns = arrival_ns
-        news = (take, (file.peer, file.local, seq, edge, payload, heard, file))
+        news = (take, (file.peer, file.local, seq, edge, payload, heard, file, file.far))
         clock.busy += 1
         bunch = clock.due.get(arrival_ns)
         if bunch is None:

@@ -50,8 +50,7 @@ class Tag:
     """What the upper rooms keep with a kernel socket: its name in traces and plans, its calls, its faults."""
 
     __slots__ = (
-        "place", "text", "end", "host_name", "counts", "faults", "dice", "plain", "asked_bytes", "accepted_by",
-        "told",
+        "place", "text", "end", "host_name", "counts", "faults", "dice", "plain", "asked_bytes", "accepted_by", "told",
     )  # fmt: skip
 
     def __init__(

@@ -76,7 +76,7 @@ class ControlBlock(File):
         "listener", "parent", "options",
         "snd_nxt", "snd_edge", "snd_room", "outbox", "fin", "mss", "peer_mss", "urg_out", "no_space", "owed",
         "rcv_nxt", "rcv_wup", "rcv_edge", "rcv_told", "rcv_room", "inbox", "low_water", "urg_data", "urg_seq", "later",
-        "calm", "slow", "tampering", "cork", "guard", "window", "ledger", "way", "twin",
+        "calm", "slow", "tampering", "cork", "guard", "window", "ledger", "way", "twin", "far",
     )  # fmt: skip
 
     def __init__(self, stack: Stack, family: int) -> None:
@@ -132,6 +132,7 @@ class ControlBlock(File):
         self.ledger: Ledger | None = None  # its account, where amounts are counted as Linux counts them
         self.way: Any = None  # the network's: how segments get to this peer
         self.twin: Any = None  # the network's: the other end, where nothing can happen to data in between
+        self.far: Any = None  # and the other end on another host, where one answered the other's SYN
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state} {self.local} -> {self.peer}>"

@@ -298,7 +298,7 @@ class Sender(ControlBlock):
         """Leave the tables: no segment comes here any more."""
         self.state = CLOSED
         self.calm = False
-        self.twin = None
+        self.twin = self.far = None
         self.outbox = None
         self.urg_out = 0
         self.later = None
@@ -443,7 +443,7 @@ class Sender(ControlBlock):
         self.put(FIN | ACK, length=1)
         self.state = CLOSED
         self.calm = False
-        self.twin = None
+        self.twin = self.far = None
         if state == CLOSE_WAIT:
             del stack.connections[(self.local, self.peer)]
         else:
@@ -478,7 +478,7 @@ class Sender(ControlBlock):
         self.done = False
         self.shut = 0
         self.peer = None
-        self.way = self.twin = None
+        self.way = self.twin = self.far = None
         self.forget_address()
         self.wake_last()
 

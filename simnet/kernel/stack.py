@@ -455,6 +455,8 @@ class Stack(Identified):
     def dissolve(self) -> None:
         """Its host is gone for good: let go of everything that refers back to it."""
         self.carry = None
+        for socket in [each for each in self.connections.values() if isinstance(each, TcpSocket)]:
+            socket.far = None
         self.connections.clear()
         self.time_waits.clear()
         self.listeners.clear()

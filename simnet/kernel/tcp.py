@@ -280,7 +280,7 @@ class TcpSocket(Stream):
             stack.tcp_ports.hold(free, self)
         self.local = local
         self.peer = peer
-        self.way = self.twin = self.window = self.guard = None  # nothing of an earlier attempt
+        self.way = self.twin = self.far = self.window = self.guard = None  # nothing of an earlier attempt
         self.origin = "client"
         self.state = SYN_SENT
         self.since_ns = now_ns
