@@ -42,6 +42,10 @@ class Identified:
     def groups(self) -> tuple[int, ...]:
         return self.identity.groups
 
+    @groups.setter
+    def groups(self, groups: tuple[int, ...]) -> None:
+        self._identity = self.identity._replace(groups=groups)
+
     @property
     def pids(self) -> frozenset[int]:
         return self.identity.pids

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from simnet import faults, strategies
 from simnet.expect import RULES, Expect, Found
 from simnet.faults import ALL, HOST_NAME, Fault, FaultPlan, FaultRates, Place, simpler, simpler_plans, size
+from simnet.faults.disruptive import RUN_OUT
 from simnet.faults.paths import PAIR, spelt
 from simnet.scenario import Scenario
 
@@ -77,6 +78,8 @@ def any_faults(draw: st.DrawFn) -> Fault:
     on = draw(PLACES[form].filter(lambda text: not (kind.not_unix and Place.parse(text).unix)))
     if kind is faults.Error:
         fields["errno"] = draw(st.sampled_from(faults.errnos(fields["op"], unix=Place.parse(on).unix)))
+        if fields["op"] not in ("accept", "socket") or fields["errno"] not in RUN_OUT or draw(st.booleans()):
+            fields["seconds"] = None
     return kind(on=on, **fields)
 
 
