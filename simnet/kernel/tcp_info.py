@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from errno import EINVAL, ENOENT
+from errno import EINVAL, ENOENT, EPERM
 from typing import Any, Final
 
 from simnet.kernel.errors import socket_error
@@ -37,6 +37,7 @@ _LIMITED_BY_PROGRAM: Final = b"\1"  # tcpi_delivery_rate_app_limited: never by t
 
 CONGESTION_NAME_MAX: Final = 16  # TCP_CA_NAME_MAX
 CONGESTION_CONTROLS: Final = ("bbr", "cubic", "reno")  # the first is the default where all this was measured
+_FOR_THE_PRIVILEGED: Final = "cubic"  # it is loaded, and not in net.ipv4.tcp_allowed_congestion_control
 
 
 def tcp_info(state: str, agreed: bool, kept: dict[Key, Any] | None) -> bytes:
@@ -71,12 +72,14 @@ def congestion_name(chosen: str | None) -> bytes:
     return (chosen or CONGESTION_CONTROLS[0]).encode().ljust(CONGESTION_NAME_MAX, b"\0")
 
 
-def congestion_control(value: Any) -> str:
-    """The name that TCP_CONGESTION asks for, which changes nothing here; ENOENT for one that is not loaded."""
+def congestion_control(value: Any, privileged: bool) -> str:
+    """The name that TCP_CONGESTION asks for; ENOENT for one that is not loaded, EPERM for one that only the *privileged* may use."""
     raw = struct.pack("=i", value) if isinstance(value, int) else bytes(value)
     if not raw:
         raise socket_error(EINVAL)
     name = raw[: CONGESTION_NAME_MAX - 1].split(b"\0")[0].decode("latin-1")
     if name not in CONGESTION_CONTROLS:
         raise socket_error(ENOENT)
+    if name == _FOR_THE_PRIVILEGED and not privileged:
+        raise socket_error(EPERM)
     return name

@@ -100,7 +100,7 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
     if isinstance(value, o.NoBuffer):
         value = read(socket, (level, name), value, (level, name) in ALL_TCP_OPTIONS)
     if (level, name) == (o.IPPROTO_TCP, o.TCP_CONGESTION):
-        keep(socket, level, name, congestion_control(value))
+        keep(socket, level, name, congestion_control(value, socket.stack.privileged))
         return
     level, name = o.shared(level, name, value)
     if set_packed(socket, (level, name), value):

@@ -493,6 +493,9 @@ def test_k131_a_congestion_control_is_a_name(world: World) -> None:
     sock.setsockopt(TCP, socket.TCP_CONGESTION, b"reno")
     assert sock.getsockopt(TCP, socket.TCP_CONGESTION, 16) == b"reno".ljust(16, b"\0")
     world.gives("ENOENT", sock.setsockopt, TCP, socket.TCP_CONGESTION, b"nothing")
+    sock.setsockopt(TCP, socket.TCP_CONGESTION, b"reno\0 and more")
+    if default == b"bbr".ljust(16, b"\0"):  # cubic is there then, and not for everybody
+        world.gives("EPERM", sock.setsockopt, TCP, socket.TCP_CONGESTION, b"cubic")
     world.gives("EINVAL", sock.setsockopt, TCP, socket.TCP_CONGESTION, b"")
 
 
