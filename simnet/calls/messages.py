@@ -160,7 +160,7 @@ class MessageCalls(FullSends):
                 target = file.peer if name is None else file.find(name)
                 if timeout is None and target.full and file.held < file.sndbuf:
                     return self._send_to_full(file, target, deadline, payload, ancillary, name)
-                if not target.full:
+                if not target.full or (timeout is None and file.held >= file.sndbuf):  # memory is waited for first
                     self._wait(file, WRITABLE, deadline, "send", timeout is not None)
                     continue
                 me = scheduler.current

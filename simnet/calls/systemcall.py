@@ -21,6 +21,7 @@ from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, Wou
 from simnet.kernel.errors import socket_error
 from simnet.kernel.full import fill
 from simnet.kernel.messages import (
+    AF_UNIX,
     MSG_NOSIGNAL,
     MSG_OOB,
     SOCK_DGRAM,
@@ -122,9 +123,10 @@ class SystemCalls(_stdlib.socket):
             file.watch(me)
         try:
             while scheduler.wait((what, file), deadline):
-                if file.mask() & events or (what == "send" and file.shut & SHUT_SEND):
+                if file.mask() & events or (what == "send" and (file.shut & SHUT_SEND or file.has_any_room())):
                     return True  # a full Unix socket whose peer reads no more shows no OUT, and waits no longer
-            return bool(file.mask() & events)
+            at_last = what == "send" and self._net_family == AF_UNIX  # it looks once more, where TCP gives up
+            return bool(file.mask() & events or (at_last and file.has_any_room()))
         finally:
             file.unwatch(me)
 

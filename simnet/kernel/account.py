@@ -86,9 +86,9 @@ class Account(ReceivingAccount):
     def full(self) -> bool:
         """Would a write take nothing?"""
         room = self._full() - self.unsent[-1].size if self.unsent else 0
-        return room <= 0 and self._is_full()
+        return room <= 0 and self.is_full()
 
-    def _is_full(self) -> bool:
+    def is_full(self) -> bool:
         """sk_stream_memory_free, the other way round."""
         return self.taken >= self.send_buffer or 0 < self.lowest <= self.waiting
 
@@ -112,7 +112,7 @@ class Account(ReceivingAccount):
             parcel = self.unsent[-1] if self.unsent else None
             room = 0 if parcel is None or parcel.closed else full - parcel.size
             if parcel is None or room <= 0:
-                if self._is_full():
+                if self.is_full():
                     break
                 if begun >= BACKLOG:
                     if self.peer.deaf and self.snd_nxt != gone:

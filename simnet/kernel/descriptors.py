@@ -50,6 +50,10 @@ class File:
         """Does a call wait that cannot go on, as far as the kernel knows? All descriptors of a file agree on that."""
         return not getattr(self, "nonblocking", False)
 
+    def has_any_room(self) -> bool:
+        """Would a send that waits in the kernel go on, though poll does not say that there is room?"""
+        return False
+
     def stops_here(self) -> bool:
         """Does a read that waits for more, and has something, end here?"""
         return False

@@ -224,6 +224,11 @@ class Ledger:
         return self.account.unacknowledged - self.account.waiting
 
     @property
+    def has_any_room(self) -> bool:
+        self._catch_up()
+        return not self.account.is_full()
+
+    @property
     def writable(self) -> bool:
         self._catch_up()
         if not self.account.writable:

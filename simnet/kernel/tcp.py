@@ -198,6 +198,8 @@ class TcpSocket(Stream):
 
     def finish_connect(self, address: Sequence[Any]) -> None:
         """What a blocking connect says that has waited: as the next connect, but that it does not try once more."""
+        if self.stage == CONNECTED:  # another that waited has said so
+            self.stage = CONNECTING
         if self.stage != UNCONNECTED:
             self.connect(address)
         elif self.state == CLOSED:  # shutdown() has ended the attempt

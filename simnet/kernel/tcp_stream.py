@@ -389,6 +389,10 @@ class Stream(Connection):
         segments = -(-self.snd_room // (full + OF_A_SEGMENT))
         return segments * full if segments <= SEGMENTS_AT_ONCE else WHOLE
 
+    def has_any_room(self) -> bool:
+        """sk_stream_wait_memory looks for less than poll does, but only when something wakes it."""
+        return self.ledger is not None and self.ledger.has_any_room
+
     def sendto(self, data: Data, flags: int, address: Any) -> int:
         """send; a connected stream ignores the address (K-058), unless MSG_FASTOPEN is to connect there first."""
         if flags & MSG_FASTOPEN:

@@ -121,6 +121,10 @@ class UnixSocket(File):
         """OUT: less than a quarter of the send buffer is in use (K-103); Linux counts one byte for the socket itself."""
         return self.state != LISTEN and self.held < self.sndbuf >> 2
 
+    def has_any_room(self) -> bool:
+        """sock_alloc_send_pskb looks for less than poll does, when something wakes it and when its time is over."""
+        return self.held < self.sndbuf
+
     def give_back(self, memory: int) -> None:
         """Somebody read, or threw away, what this socket sent."""
         self.held -= memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import struct
@@ -179,3 +180,71 @@ def test_k116_who_peeks_for_all_of_it_until_so_rcvtimeo_does_not_see_a_close(wor
     client.close()
     join()
     assert answers[0] == (had or "EAGAIN")
+
+
+def full(world: World, kind: str) -> tuple[Any, Any]:
+    """Two ends, the first of which has no room to send."""
+    if kind == "tcp":
+        client, server = world.pair()
+    else:
+        client, server = map(world.keep, socket.socketpair(socket.AF_UNIX, getattr(socket, kind)))
+    client.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            client.send(bytes(20_000))
+    client.settimeout(None)
+    return client, server
+
+
+@pytest.mark.parametrize("news", ["data", "urgent", "end"])
+@pytest.mark.parametrize("kind", ["tcp", "SOCK_STREAM", "SOCK_SEQPACKET", "SOCK_DGRAM"])
+def test_k063_whatever_comes_wakes_a_send_that_waits_and_any_room_is_room(world: World, kind: str, news: str) -> None:
+    """The kernel's own wait is for any room at all, where poll wants more; but nothing wakes it until something happens."""
+    client, server = full(world, kind)
+    answers, join = waiting(world, lambda: client.send(bytes(100)))
+    if kind != "tcp":  # with TCP the news acknowledges what has come
+        server.recv(20_000)
+        world.pause()
+        assert answers == []
+    if news == "end" and kind != "SOCK_DGRAM":
+        server.shutdown(socket.SHUT_WR)
+    else:
+        server.send(b"!", socket.MSG_OOB if news == "urgent" and kind in ("tcp", "SOCK_STREAM") else 0)
+    join()
+    assert answers[0] == 100
+    assert "OUT" not in world.mask(client)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_SEQPACKET", "SOCK_DGRAM"])
+def test_k102_a_unix_send_looks_for_room_once_more_when_so_sndtimeo_is_over(world: World, kind: str) -> None:
+    client, server = full(world, kind)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 150_000))
+    answers, join = waiting(world, lambda: client.send(bytes(100)))
+    server.recv(20_000)
+    join()
+    assert answers[0] == 100
+    assert answers[1] > 0.14
+
+
+def test_k105_more_so_sndbuf_wakes_a_datagram_that_waits_for_memory(world: World) -> None:
+    client, _ = full(world, "SOCK_DGRAM")
+    answers, join = waiting(world, lambda: client.send(bytes(100)))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 500_000)
+    join()
+    assert answers[0] == 100
+
+
+@pytest.mark.slow
+def test_k116_two_connects_that_wait_for_one_attempt_both_succeed(world: World) -> None:
+    listener = world.listener(backlog=0)
+    world.client(listener)
+    world.readable(listener)
+    sock = world.socket()
+    sock.settimeout(None)
+    answers, join = waiting(world, lambda: sock.connect(listener.getsockname()))
+    others, join_other = waiting(world, lambda: sock.connect(listener.getsockname()))
+    world.accept(listener)  # there is room when the SYN comes again
+    join()
+    join_other()
+    assert (answers[0], others[0]) == (None, None)
