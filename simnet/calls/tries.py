@@ -50,6 +50,7 @@ class Tries:
         "events",
         "file",
         "flags",
+        "held",
         "in_kernel",
         "n",
         "nameless",
@@ -86,6 +87,7 @@ class Tries:
         if set_before and not held and not timeout:
             timeout = 1.0  # it had one when it began, and has its deadline
         self.timeout = timeout
+        self.held = held
         self.in_kernel = held and set_before  # whose deadline it is: SO_RCVTIMEO's, or Python's
         # With a time-out it is CPython that waits, whatever the flags are.
         self.waits = timeout != 0.0 and not (timeout is None and self._never_waits())
@@ -226,6 +228,10 @@ class Tries:
             if not self.size and self.sock._kind == SOCK_STREAM and self.file.family != AF_UNIX:
                 self.answer = self.nothing  # tcp_recvmsg() has waited, and then goes on only for who wants more
                 return ANSWERED
+        if self.in_kernel and self.timeout is None and self.sock._timeout and not self.held:
+            # By now Python has a time-out, so it tries again, and again, and looks at no clock.
+            self.timeout, self.deadline, self.in_kernel = self.sock._timeout, None, False
+            return AGAIN
         raise self._late()
 
     def _opens_fast(self) -> bool:

@@ -222,3 +222,31 @@ def test_k116_a_larger_backlog_is_room_and_a_shutdown_is_not_heard_of(world: Wor
     listener.accept()[0].close()
     join()
     assert answers[0] == "ECONNREFUSED"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["recv", "accept", "send"])
+def test_k116_who_has_a_timeout_by_now_does_not_give_up_with_so_rcvtimeo(world: World, call: str) -> None:
+    """CPython makes its call again if it has failed by EAGAIN and its object has a time-out, whose end it does not look for."""
+    if call == "accept":
+        sock, other = world.listener(), world.socket()
+        answer, act = socket.socket, lambda: other.connect_ex(sock.getsockname())
+    elif call == "send":
+        sock, other = world.full_pair()
+        answer, act = int, lambda: drain(other, 10_000)
+    else:
+        sock, other = world.pair()
+        answer, act = bytes, lambda: other.send(b"late")
+    last_for(sock, socket.SO_SNDTIMEO if call == "send" else socket.SO_RCVTIMEO, 50)
+    calls = {
+        "recv": lambda: sock.recv(4),
+        "accept": lambda: world.keep(sock.accept()[0]),
+        "send": lambda: sock.send(b"x"),
+    }
+    answers, join = waiting(world, calls[call])
+    sock.settimeout(0.01)
+    time.sleep(0.15)
+    assert answers == []
+    act()
+    join()
+    assert isinstance(answers[0], answer)
