@@ -14,6 +14,7 @@ from simnet.kernel.options import (
     IPPROTO_IPV6,
     IPPROTO_TCP,
     IPV6_UNICAST_HOPS,
+    SEEN_MSS,
     SO_RCVBUF,
     SOL_SOCKET,
     TCP_MAXSEG,
@@ -178,6 +179,7 @@ def hear_mss(connection: Sender, syn: Segment) -> None:
     options, own = getattr(syn.sender, "options", None), connection.options
     if own:
         own.pop(SAID_MSS, None)
+        own.pop(SEEN_MSS, None)
         note_scale(own, PEER_SCALE, options)
         if connection.origin == "client":
             note_scale(own, OWN_SCALE, own)

@@ -31,12 +31,11 @@ from simnet.kernel.states import FIN_WAIT2, SHUT_SEND
 MANY: Final = 40  # writes: more of them are not played again
 _NODELAY: Final = (IPPROTO_TCP, TCP_NODELAY)
 # Options that change amounts, and what is noted of them beside; no other does, and what was corked has a cork.
-_CHANGES: Final = frozenset(
+CHANGES: Final = frozenset(
     (
         *((SOL_SOCKET, name) for name in (SO_SNDBUF, SO_RCVBUF, -SO_RCVBUF)),
         *((IPPROTO_TCP, name) for name in (TCP_MAXSEG, TCP_WINDOW_CLAMP, TCP_NOTSENT_LOWAT, TCP_DEFER_ACCEPT)),
         *((IPPROTO_TCP, name) for name in (TCP_QUICKACK, -TCP_QUICKACK, -100 - TCP_QUICKACK)),
-        IP_HEADER,  # takes room of each segment
     )
 )
 
@@ -140,10 +139,13 @@ def _write(other: Account, size: int, account: Account, answers: Writes) -> None
 def _is_beside(end: Any, ended: bool = False) -> bool:
     """Is anything about that the accounts know nothing of, or that is counted elsewhere?"""
     unusual = (end.guard, None if ended else end.window, end.tampering, end.ledger, end.cork, end.later)
-    changed = end.options is not None and not _CHANGES.isdisjoint(end.options)
+    options = end.options
+    changed = options and (
+        not CHANGES.isdisjoint(options) or options.get(IP_HEADER)
+    )  # which takes room of each segment
     return (
         any(each is not None for each in unusual)
-        or changed
+        or bool(changed)
         or bool(end.urg_seq or end.unsent or (end.shut & SHUT_SEND and not ended))
         or (end.low_water != 1 and not ended)
     )

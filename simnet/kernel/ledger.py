@@ -19,6 +19,7 @@ from simnet.kernel.messages import MSG_DONTWAIT, MSG_EOR, MSG_MORE, MSG_NOSIGNAL
 from simnet.kernel.opening import Terms, open_accounts
 from simnet.kernel.options import (
     IPPROTO_TCP,
+    SEEN_MSS,
     SO_RCVBUF,
     SO_SNDBUF,
     SOL_SOCKET,
@@ -344,6 +345,8 @@ class Ledger:
                 each.timer = None
             sender = each.sender
             if sender.ledger is each:
+                if sender.options is not None and sender.sent:
+                    sender.options[SEEN_MSS] = each.account.mss
                 flight = sender.sent - each.account.snd_una
                 stays = each.other.sender.state in RECEIVING
                 told = stays and each.other.account.pingpong and flight <= SMALL and sender.window is None  # by `nagle`

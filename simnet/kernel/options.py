@@ -70,6 +70,12 @@ IPV6_UNICAST_HOPS: Final = 16
 IPV6_V6ONLY: Final = 26
 IPV6_TCLASS: Final = 67
 
+LAST_MSS: Final = (IPPROTO_TCP, -TCP_MAXSEG)  # what TCP_MAXSEG has shown before a disconnect
+SEEN_MSS: Final = (
+    IPPROTO_TCP,
+    -200 - TCP_MAXSEG,
+)  # and what it had grown to when its past could be told for the last time
+
 TIMES: Final = {20: SO_RCVTIMEO, 21: SO_SNDTIMEO, 66: SO_RCVTIMEO, 67: SO_SNDTIMEO}  # and by their numbers ..._NEW
 TOS: Final = (IPPROTO_IP, IP_TOS)
 TOS_PRIORITIES: Final = (0, 2, 6, 4)  # ip_tos2prio: best effort, bulk, interactive, interactive bulk

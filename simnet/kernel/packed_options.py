@@ -20,19 +20,21 @@ from errno import (
 )
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from simnet.kernel.control import SPEAKS_IPV4
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.group_requests import GROUP_OPTIONS, GROUP_SIZES, set_group_option
 from simnet.kernel.groups import LOOPBACK_LINK, MULTICAST_LINK, choose_link, join_or_leave, link_to_groups
 from simnet.kernel.idle_options import IPV6_MULTICAST_IF
 from simnet.kernel.inet import is_group, is_loopback, of_a_link
 from simnet.kernel.ip_options import OPTIONS_MAX, compiled
-from simnet.kernel.messages import AF_INET, SOCK_STREAM
+from simnet.kernel.messages import AF_INET, AF_INET6, SOCK_STREAM
 from simnet.kernel.odd_options import MEMORY, ODD, PREFERENCES, PREFERENCES_DEFAULT, TXTIME, keep, kept, memory_of
 from simnet.kernel.options import (
     INT_MAX,
     IPPROTO_IP,
     IPPROTO_IPV6,
     IPPROTO_TCP,
+    LAST_MSS,
     SO_BINDTODEVICE,
     SOL_SOCKET,
     TCP_CONGESTION,
@@ -89,6 +91,7 @@ LINKS: Final = (b"lo", b"eth0")  # of a simulated host
 MTUINFO_SIZE: Final = 32  # struct ip6_mtuinfo
 PKTINFO_SIZE: Final = 20  # struct in6_pktinfo
 ETHERNET_MTU: Final = 1500  # RFC 894
+_MSS_OF_NO_PATH: Final = 68
 LOOPBACK_MTU: Final = 65535
 LOOPBACK_MTU_V6: Final = 65536
 
@@ -333,6 +336,8 @@ def _mtu(socket: AnySocket) -> int:
         assert sender.local is not None
         link = link_to_groups(sender, peer[0], sender.local[0])
         return LOOPBACK_MTU if link == LOOPBACK_LINK else ETHERNET_MTU
+    if socket.type == SOCK_STREAM and cast("Any", socket).locks & SPEAKS_IPV4:
+        return LOOPBACK_MTU if is_loopback(peer[0]) else ETHERNET_MTU
     return mtu_to(peer[0])
 
 
@@ -346,6 +351,9 @@ def mtu_to(ip: str, of_link: bool = False) -> int:
 def _set_ip_options(socket: AnySocket, key: Key, value: bytes) -> None:
     """A stream keeps those that do nothing; a datagram takes any that are modelled along."""
     kept = compiled(value, socket.stack.privileged)
+    if socket.type == SOCK_STREAM and socket.family != AF_INET6 and socket.peer is None:
+        # tcp_sync_mss(), for a path of which nothing is known
+        socket.options = {**(socket.options or {}), LAST_MSS: _MSS_OF_NO_PATH}
     if socket.type == SOCK_STREAM and kept.lstrip(b"\1").strip(b"\0"):
         not_modelled("setsockopt(IP_OPTIONS)")
     keep(socket, key, kept)

@@ -44,7 +44,7 @@ from simnet.kernel.messages import AF_INET, AF_INET6, SHUT_RDWR, SOCK_STREAM
 from simnet.kernel.options import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
 from simnet.kernel.packed_options import go_by_scope, is_elsewhere
 from simnet.kernel.ports import V6_ONLY
-from simnet.kernel.routes import forget_route
+from simnet.kernel.routes import FORGOTTEN, forget_route
 from simnet.kernel.segment import SYN, TCP
 from simnet.kernel.states import (
     CLOSE_WAIT,
@@ -296,8 +296,10 @@ class TcpSocket(Stream):
             self.rcv_room = AUTOTUNED_RECEIVE_ROOM
         self.rcv_edge = self.rcv_told = ISN + 1 + self.rcv_room
         connections[(local, peer)] = self
-        if self.options is not None and self.options.get((IPPROTO_TCP, TCP_FASTOPEN_CONNECT)):
-            self.options[ASKS_FOR_COOKIE] = True
+        if self.options is not None:
+            self.options.pop(FORGOTTEN, None)
+            if self.options.get((IPPROTO_TCP, TCP_FASTOPEN_CONNECT)):
+                self.options[ASKS_FOR_COOKIE] = True
         if stack.demanding:
             self.prepare()
         if self.family == AF_INET6:

@@ -7,11 +7,12 @@ from errno import EINVAL, ENOPROTOOPT, EOPNOTSUPP, EPERM
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel import options as o
-from simnet.kernel.account import OF_A_BUFFER, SEGMENTS_HELD, TIMESTAMPS, WINDOW_OF_PACKETS
-from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN, OOB_INLINE
-from simnet.kernel.cork import AGREED_LIMIT, HOPS_OF_SYN, SAID_MSS, Cork, mss_of
+from simnet.kernel.agreed import agreed_mss, grown_sndbuf, limit_of_window, remember, shown_mss, was_established
+from simnet.kernel.control import ISN, OOB_INLINE
+from simnet.kernel.cork import AGREED_LIMIT, HOPS_OF_SYN, Cork
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.groups import EVERY_GROUP, LOOPBACK_LINK, OTHER_LINK
+from simnet.kernel.hindsight import CHANGES
 from simnet.kernel.idle_options import (
     ALL_TCP_OPTIONS,
     ASKS_FOR_COOKIE,
@@ -26,12 +27,11 @@ from simnet.kernel.idle_options import (
     TCP_FASTOPEN_NO_COOKIE,
     TCP_SAVE_SYN,
 )
-from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, in_hindsight, set_size
+from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, set_size
 from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_INET6
-from simnet.kernel.nagle import ANSWERS_SINCE, FULL, FULL_V6, acknowledge_at_once, answers
-from simnet.kernel.opening import HEADERS
-from simnet.kernel.packed_options import get_packed, read, set_packed
+from simnet.kernel.nagle import ANSWERS_SINCE, acknowledge_at_once, answers
+from simnet.kernel.packed_options import IP_HEADER, get_packed, read, set_packed
 from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
 from simnet.kernel.plain_options import fixed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
@@ -39,12 +39,12 @@ from simnet.kernel.rare_options import TCP_QUEUE_SEQ, TCP_REPAIR, TCP_SAVED_SYN
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.routes import note_option
 from simnet.kernel.saved_syn import keep_before, saved_syn
-from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT1, LISTEN
+from simnet.kernel.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN
 from simnet.kernel.stream_messages import set_stream_stamps
 from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
 from simnet.kernel.tcp_measures import measures
 from simnet.kernel.timestamps import STAMPS
-from simnet.kernel.window import FIRST_WINDOW, FIRST_WINDOW_V6, STREAM, hurry, owes_acknowledgement, widen
+from simnet.kernel.window import hurry, owes_acknowledgement, widen
 
 if TYPE_CHECKING:
     from simnet.kernel.tcp import TcpSocket
@@ -75,17 +75,11 @@ _QUICKACK: Final = (o.IPPROTO_TCP, o.TCP_QUICKACK)
 _INCOMING_CPU: Final = (o.SOL_SOCKET, SO_INCOMING_CPU)
 _WINDOW_CLAMP: Final = (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP)
 _WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
-_WINDOW_CLAMP_OF_A_SYN: Final = 67_107_840  # what scaling can say, in whole segments; the answer makes it less
 _HOPS: Final = 64
+_HIDE_THE_PAST: Final = CHANGES | {(o.SOL_SOCKET, o.SO_RCVLOWAT), IP_HEADER}
 _GROWN_RCVBUF: Final = (o.SOL_SOCKET, -o.SO_RCVBUF)
 _GROWN_SNDBUF: Final = (o.SOL_SOCKET, -o.SO_SNDBUF)  # of an earlier connection, which a disconnect leaves
-_MSS: Final = 536  # TCP_MSS_DEFAULT
-_MSS_V6: Final = 1220  # of the smallest MTU of IPv6
-_LAST_MSS: Final = (o.IPPROTO_TCP, -o.TCP_MAXSEG)  # what was shown before a disconnect
-_FORGOTTEN: Final = (_MAXSEG, _WINDOW_CLAMP, AGREED_LIMIT, ASKS_FOR_COOKIE, _QUICKACK, ANSWERS_SINCE)
-_LOOPBACK_MSS_LATER: Final = 32768
-_AUTOTUNED_SNDBUF: Final = 3_939_840  # what SO_SNDBUF says once connected over loopback, measured on Linux 6.18
-_AUTOTUNED_SNDBUF_LATER: Final = 4_194_304  # and once there was room after it had been full: net.ipv4.tcp_wmem[2]
+_FORGOTTEN: Final = (_MAXSEG, o.SEEN_MSS, _WINDOW_CLAMP, AGREED_LIMIT, ASKS_FOR_COOKIE, _QUICKACK, ANSWERS_SINCE)
 
 
 def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
@@ -103,6 +97,8 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
         keep(socket, level, name, congestion_control(value, socket.stack.privileged))
         return
     level, name = o.shared(level, name, value)
+    if socket.peer is not None and (level, name) in _HIDE_THE_PAST:
+        remember(socket)
     if set_packed(socket, (level, name), value):
         return
     option = o.look_up(ALL_TCP_OPTIONS, level, name)
@@ -343,7 +339,7 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
     if kept is None and (level, name) == EVERY_GROUP and socket.family == AF_INET6:
         kept = 0  # as with datagrams
     if kept is None and (level, name) == _MAXSEG and socket.peer is None:
-        kept = socket.option(*_LAST_MSS)
+        kept = socket.option(*o.LAST_MSS)
     if kept is None and (level, name) == _INCOMING_CPU and _has_heard(socket):
         kept = 0  # a host has but one
     if kept is None and (level, name) == _QUICKACK:
@@ -359,7 +355,7 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
 def _get_packed(socket: TcpSocket, level: int, name: int) -> bytes | None:
     if level == o.IPPROTO_TCP:
         if name == o.TCP_INFO:
-            agreed = _was_established(socket)
+            agreed = was_established(socket)
             mss = int(get_option(socket, o.IPPROTO_TCP, o.TCP_MAXSEG, 0))
             return measures(socket, tcp_info(socket.state, agreed, socket.options), mss, agreed)
         return congestion_name(socket.option(level, name)) if name == o.TCP_CONGESTION else None
@@ -383,34 +379,19 @@ def _get_socket_level(socket: TcpSocket, name: int) -> int | None:
         return _grown_rcvbuf(socket)
     if name == o.SO_SNDBUF and socket.option(o.SOL_SOCKET, name) is None:
         grown = socket.option(*_GROWN_SNDBUF)
-        if _was_established(socket):
-            return max(_grown_sndbuf(socket), grown or 0)
+        if was_established(socket):
+            return max(grown_sndbuf(socket), grown or 0)
         if grown is not None:
             return int(grown)
     return fixed(socket, name)
 
 
-def _grown_sndbuf(socket: TcpSocket) -> int:
-    """SO_SNDBUF of a connection whose program has set none: room for as many segments as it begins with (tcp_sndbuf_expand)."""
-    peer: Any = socket.stack.connections.get((socket.peer, socket.local))
-    said = socket.option(*SAID_MSS)
-    said = socket.peer_mss if said is None else said
-    asked = (socket.option(*_MAXSEG), peer.option(*_MAXSEG) if isinstance(peer, type(socket)) else said)
-    segment = min((each for each in asked if each), default=0)
-    held = SEGMENTS_HELD if socket.ledger is None else socket.ledger.account.held
-    if segment:
-        return held * WINDOW_OF_PACKETS * (OF_A_BUFFER + (1 << (segment + HEADERS - 1).bit_length()))
-    if held != SEGMENTS_HELD:
-        return _AUTOTUNED_SNDBUF // SEGMENTS_HELD * held
-    return _AUTOTUNED_SNDBUF if socket.snd_room == AUTOTUNED_SEND_ROOM else _AUTOTUNED_SNDBUF_LATER
-
-
 def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> int | None:
     """What is measured or agreed on: the segment size, the window's limit, and the hops and the link of the SYN that came."""
     if name == o.TCP_MAXSEG:
-        return _shown_mss(socket, kept)
+        return shown_mss(socket, kept)
     if name == o.TCP_WINDOW_CLAMP:
-        return _limit_of_window(socket) if kept is None else kept
+        return limit_of_window(socket) if kept is None else kept
     if name == IPV6_MULTICAST_IF:
         if socket.origin != "server" or socket.peer is None:
             return kept
@@ -421,50 +402,6 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
     return socket.option(*HOPS_OF_SYN) or _HOPS if came else kept
 
 
-def _limit_of_window(socket: TcpSocket) -> int:
-    """TCP_WINDOW_CLAMP where the program has set none: within a host it grows with the segments that come."""
-    if not _was_established(socket):
-        buffer = socket.option(o.SOL_SOCKET, o.SO_RCVBUF)
-        return _WINDOW_CLAMP_OF_A_SYN if buffer is None else int(buffer) // 2
-    if socket.received and socket.peer is not None and socket.stack.is_local(socket.peer[0]):
-        found = in_hindsight(socket)
-        if found is not None:
-            return found.clamp
-    return int(socket.option(*AGREED_LIMIT) or o.WINDOW_CLAMP)
-
-
-def _shown_mss(socket: TcpSocket, asked: int | None) -> int:
-    """TCP_MAXSEG of a connection: over loopback half of the largest window that was seen, which grows after the SYN-ACK's.
-
-    Once it is dead, what was asked for is told again.
-    """
-    return asked if asked and socket.state == CLOSED else _agreed_mss(socket, asked)
-
-
-def _agreed_mss(socket: TcpSocket, asked: int | None) -> int:
-    if socket.ledger is not None and socket.ledger.account.mss:
-        return socket.ledger.account.mss
-    if not _was_established(socket):
-        unasked = _MSS_V6 if socket.peer is not None and ":" in socket.peer[0] else _MSS
-        return (asked or unasked) - TIMESTAMPS
-    mss = mss_of(socket)
-    agreed = min((each for each in (asked, socket.peer_mss) if each), default=0)
-    if agreed and agreed - TIMESTAMPS < mss:
-        return agreed - TIMESTAMPS
-    if mss in (FULL, FULL_V6) and socket.sent:
-        if socket.sent > STREAM:  # of ends whose buffers somebody has limited there is a ledger
-            return FIRST_WINDOW if mss == FULL else FIRST_WINDOW_V6  # the window has grown with what was read
-        found = in_hindsight(socket)
-        if found is not None:
-            return found.mss
-    # A FIN that nobody has acknowledged yet has had no larger window told.
-    sent = socket.snd_nxt - (socket.state == FIN_WAIT1)
-    later = max(sent, socket.rcv_nxt) > ISN + 1
-    if mss in (FULL, FULL_V6) and (later or socket.origin == "server" or socket.peer == socket.local):
-        return _LOOPBACK_MSS_LATER
-    return mss
-
-
 def forget_options(socket: TcpSocket) -> None:
     """tcp_disconnect: TCP_MAXSEG, TCP_WINDOW_CLAMP, TCP_QUICKACK and SO_PEEK_OFF are forgotten.
 
@@ -472,20 +409,15 @@ def forget_options(socket: TcpSocket) -> None:
     """
     connected = socket.peer is not None and socket.refs
     if connected:
-        if _was_established(socket):
-            keep(socket, *_GROWN_SNDBUF, max(_grown_sndbuf(socket), socket.option(*_GROWN_SNDBUF) or 0))
-        keep(socket, *_LAST_MSS, _agreed_mss(socket, socket.option(*_MAXSEG)))
+        if was_established(socket):
+            keep(socket, *_GROWN_SNDBUF, max(grown_sndbuf(socket), socket.option(*_GROWN_SNDBUF) or 0))
+        keep(socket, *o.LAST_MSS, agreed_mss(socket, socket.option(*_MAXSEG)))
     if socket.options is not None:
         forget_peek_place(socket.options)
         for key in _FORGOTTEN:
             socket.options.pop(key, None)
 
 
-def _was_established(socket: TcpSocket) -> bool:
-    """Is or was this one end of a connection? What was agreed on stays to be read until the next attempt."""
-    return socket.snd_edge > 0 and socket.peer is not None
-
-
 def _has_heard(socket: TcpSocket) -> bool:
     """Has anything come for it, an answer or a refusal?"""
-    return _was_established(socket) or (socket.state == CLOSED and socket.peer is not None)
+    return was_established(socket) or (socket.state == CLOSED and socket.peer is not None)

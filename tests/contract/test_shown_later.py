@@ -1,0 +1,75 @@
+"""What TCP_MAXSEG, TCP_WINDOW_CLAMP and IP_MTU show once the connection that they were about has changed, or is over."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.contract.worlds import World
+
+SOL, TCP, IP = socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP
+MAXSEG, CLAMP, MTU = (TCP, socket.TCP_MAXSEG), (TCP, socket.TCP_WINDOW_CLAMP), (IP, 14)
+OPTIONS = {
+    "SO_RCVBUF": (SOL, socket.SO_RCVBUF, 4096),
+    "SO_SNDBUF": (SOL, socket.SO_SNDBUF, 8192),
+    "SO_RCVLOWAT": (SOL, socket.SO_RCVLOWAT, 3),
+    "TCP_WINDOW_CLAMP": (TCP, socket.TCP_WINDOW_CLAMP, 70_000),
+    "TCP_NOTSENT_LOWAT": (TCP, socket.TCP_NOTSENT_LOWAT, 10),
+    "IP_OPTIONS": (IP, socket.IP_OPTIONS, b"\1" * 4),
+}
+
+
+DEAD = "IN|OUT|RDHUP|ERR|HUP"
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("who", ["sender", "reader"])
+def test_k131_an_option_that_is_set_later_leaves_the_segment_as_it_has_grown(world: World, who: str, name: str) -> None:
+    client, server = world.pair()
+    client.send(bytes(1000))
+    world.readable(server)
+    world.acknowledge(server)
+    assert client.getsockopt(*MAXSEG) == 35_328
+    (client if who == "sender" else server).setsockopt(*OPTIONS[name])
+    assert client.getsockopt(*MAXSEG) == 35_328
+    world.reset(server)
+    world.ready(client, DEAD)
+    assert client.getsockopt(*MAXSEG) == 35_328
+
+
+def test_k131_so_rcvbuf_of_a_refused_socket_does_not_change_the_limit_of_its_window(world: World) -> None:
+    sock = world.refused()
+    shown = sock.getsockopt(*CLAMP)
+    sock.setsockopt(SOL, socket.SO_RCVBUF, 5000)
+    assert sock.getsockopt(*CLAMP) == shown == 67_107_840
+
+
+def test_k131_who_connects_again_knows_its_route_again(world: World) -> None:
+    sock = world.refused()
+    assert sock.getsockopt(*MTU) == 65_535
+    sock.setsockopt(IP, socket.IP_TOS, 8)
+    world.gives("ENOTCONN", sock.getsockopt, *MTU)
+    world.gives("ECONNREFUSED", sock.connect, (world.ip, world.dead_port()))
+    world.gives("EINPROGRESS", sock.connect, (world.ip, world.dead_port()))
+    world.ready(sock, DEAD)
+    assert sock.getsockopt(*MTU) == 65_535
+
+
+def test_k131_who_has_connected_to_ipv4_once_has_its_mtu_for_ipv6(world: World) -> None:
+    sock, listener = world.socket(socket.AF_INET6), world.listener(ip="::1")
+    world.gives("EINPROGRESS", sock.connect, (f"::ffff:{world.ip}", world.dead_port()))
+    world.ready(sock, DEAD)
+    world.gives("ECONNREFUSED", sock.connect, listener.getsockname())
+    world.gives("EINPROGRESS", sock.connect, listener.getsockname())
+    assert sock.getsockopt(*MTU) == 65_535
+
+
+@pytest.mark.parametrize("value", [b"", bytes(4), b"\1" * 40])
+def test_k131_ip_options_make_the_segment_of_a_fresh_socket_small(world: World, value: bytes) -> None:
+    sock = world.socket()
+    sock.setsockopt(IP, socket.IP_OPTIONS, value)
+    assert sock.getsockopt(*MAXSEG) == 68
+    other = world.socket(socket.AF_INET6)
+    other.setsockopt(IP, socket.IP_OPTIONS, value)
+    assert other.getsockopt(*MAXSEG) == 536
