@@ -26,7 +26,7 @@ def forget_route(socket: Any) -> None:
     if socket.peer is not None and socket.family != AF_UNIX:
         if socket.options is None:
             socket.options = {}
-        socket.options[FORGOTTEN] = _gone(socket)
+        socket.options[FORGOTTEN] = gone_over(socket)
 
 
 def find_route(socket: Any, sends: bool = True) -> None:
@@ -44,9 +44,9 @@ def find_route(socket: Any, sends: bool = True) -> None:
 def knows_route(socket: Any) -> bool:
     """Has nothing made it forget its route, or has something gone out since?"""
     options = socket.options
-    return not options or FORGOTTEN not in options or options[FORGOTTEN] != _gone(socket)
+    return not options or FORGOTTEN not in options or options[FORGOTTEN] != gone_over(socket)
 
 
-def _gone(socket: Any) -> tuple[int, int]:
+def gone_over(socket: Any) -> tuple[int, int]:
     """What has gone over a connection, either way: what comes is acknowledged. A datagram says so itself."""
     return (socket.snd_nxt, socket.rcv_nxt) if socket.type == SOCK_STREAM else (0, 0)

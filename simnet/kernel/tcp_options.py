@@ -31,6 +31,7 @@ from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, set_size
 from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import ANSWERS_SINCE, acknowledge_at_once, answers
+from simnet.kernel.noted_packets import has_noted, note_request
 from simnet.kernel.packed_options import IP_HEADER, get_packed, read, set_packed
 from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
 from simnet.kernel.plain_options import fixed
@@ -128,6 +129,8 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
         o.note_priority(socket.options, kept)
     if not agreed:
         keep(socket, level, name, kept)
+    if level == o.IPPROTO_IPV6:
+        note_request(socket, name, kept)
     if key == o.PORT_RANGE:
         socket.stack.tcp_ports.rare = True
     if level == o.IPPROTO_TCP:
@@ -392,6 +395,8 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
         return shown_mss(socket, kept)
     if name == o.TCP_WINDOW_CLAMP:
         return limit_of_window(socket) if kept is None else kept
+    if name in (IPV6_MULTICAST_IF, IPV6_MULTICAST_HOPS) and was_established(socket) and has_noted(socket, name):
+        return LOOPBACK_LINK if name == IPV6_MULTICAST_IF else _HOPS
     if name == IPV6_MULTICAST_IF:
         if socket.origin != "server" or socket.peer is None:
             return kept
@@ -411,6 +416,9 @@ def forget_options(socket: TcpSocket) -> None:
     if connected:
         if was_established(socket):
             keep(socket, *_GROWN_SNDBUF, max(grown_sndbuf(socket), socket.option(*_GROWN_SNDBUF) or 0))
+        for name in (IPV6_MULTICAST_IF, IPV6_MULTICAST_HOPS):
+            if was_established(socket) and has_noted(socket, name):
+                keep(socket, o.IPPROTO_IPV6, name, get_option(socket, o.IPPROTO_IPV6, name, 0))
         keep(socket, *o.LAST_MSS, agreed_mss(socket, socket.option(*_MAXSEG)))
     if socket.options is not None:
         forget_peek_place(socket.options)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.worlds import World
 
-SOL, TCP, IP = socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP
+SOL, TCP, IP, IPV6 = socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP, socket.IPPROTO_IPV6
 MAXSEG, CLAMP, MTU = (TCP, socket.TCP_MAXSEG), (TCP, socket.TCP_WINDOW_CLAMP), (IP, 14)
 OPTIONS = {
     "SO_RCVBUF": (SOL, socket.SO_RCVBUF, 4096),
@@ -73,3 +73,28 @@ def test_k131_ip_options_make_the_segment_of_a_fresh_socket_small(world: World, 
     other = world.socket(socket.AF_INET6)
     other.setsockopt(IP, socket.IP_OPTIONS, value)
     assert other.getsockopt(*MAXSEG) == 536
+
+
+@pytest.mark.parametrize(("asks", "noted", "value"), [(49, 17, 1), (2, 17, 1), (51, 18, 64), (8, 18, 64)])
+def test_k131_who_asks_for_the_link_or_the_hops_of_packets_keeps_the_last_ones(
+    world: World, asks: int, noted: int, value: int
+) -> None:
+    """They become IPV6_MULTICAST_IF and IPV6_MULTICAST_HOPS, of a stream too."""
+    early, late = world.socket(socket.AF_INET6), world.socket(socket.AF_INET6)
+    usual = early.getsockopt(IPV6, noted)
+    early.setsockopt(IPV6, asks, 1)
+    for sock in (early, late):
+        listener = world.listener(ip="::1")
+        sock.connect_ex(listener.getsockname())
+        world.ready(sock, "OUT")
+        server = world.accept(listener)
+        sock.setsockopt(IPV6, asks, 1)
+        assert sock.getsockopt(IPV6, noted) == (value if sock is early else usual)
+        server.send(b"x")
+        world.readable(sock)
+        assert sock.getsockopt(IPV6, noted) == value
+        sock.setsockopt(IPV6, asks, 0)
+        world.reset(server)
+        world.ready(sock, DEAD)
+        world.gives("ECONNRESET", sock.connect, ("::", 0))
+        assert sock.getsockopt(IPV6, noted) == value
