@@ -71,6 +71,7 @@ IPV6_V6ONLY: Final = 26
 IPV6_TCLASS: Final = 67
 
 LAST_MSS: Final = (IPPROTO_TCP, -TCP_MAXSEG)  # what TCP_MAXSEG has shown before a disconnect
+DEAD_MSS: Final = (IPPROTO_TCP, -300 - TCP_MAXSEG)  # what it is where TCP_MAXSEG was set once the connection was over
 SEEN_MSS: Final = (
     IPPROTO_TCP,
     -200 - TCP_MAXSEG,

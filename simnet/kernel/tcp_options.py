@@ -80,7 +80,16 @@ _HOPS: Final = 64
 _HIDE_THE_PAST: Final = CHANGES | {(o.SOL_SOCKET, o.SO_RCVLOWAT), IP_HEADER}
 _GROWN_RCVBUF: Final = (o.SOL_SOCKET, -o.SO_RCVBUF)
 _GROWN_SNDBUF: Final = (o.SOL_SOCKET, -o.SO_SNDBUF)  # of an earlier connection, which a disconnect leaves
-_FORGOTTEN: Final = (_MAXSEG, o.SEEN_MSS, _WINDOW_CLAMP, AGREED_LIMIT, ASKS_FOR_COOKIE, _QUICKACK, ANSWERS_SINCE)
+_FORGOTTEN: Final = (
+    _MAXSEG,
+    o.SEEN_MSS,
+    o.DEAD_MSS,
+    _WINDOW_CLAMP,
+    AGREED_LIMIT,
+    ASKS_FOR_COOKIE,
+    _QUICKACK,
+    ANSWERS_SINCE,
+)
 
 
 def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
@@ -127,6 +136,8 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
         if socket.options is None:
             socket.options = {}
         o.note_priority(socket.options, kept)
+    if key == _MAXSEG and socket.peer is not None and socket.state == CLOSED and not socket.option(*o.DEAD_MSS):
+        keep(socket, *o.DEAD_MSS, agreed_mss(socket, socket.option(*_MAXSEG)))
     if not agreed:
         keep(socket, level, name, kept)
     if level == o.IPPROTO_IPV6:
@@ -419,7 +430,7 @@ def forget_options(socket: TcpSocket) -> None:
         for name in (IPV6_MULTICAST_IF, IPV6_MULTICAST_HOPS):
             if was_established(socket) and has_noted(socket, name):
                 keep(socket, o.IPPROTO_IPV6, name, get_option(socket, o.IPPROTO_IPV6, name, 0))
-        keep(socket, *o.LAST_MSS, agreed_mss(socket, socket.option(*_MAXSEG)))
+        keep(socket, *o.LAST_MSS, socket.option(*o.DEAD_MSS) or agreed_mss(socket, socket.option(*_MAXSEG)))
     if socket.options is not None:
         forget_peek_place(socket.options)
         for key in _FORGOTTEN:

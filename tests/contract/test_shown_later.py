@@ -65,6 +65,23 @@ def test_k131_who_has_connected_to_ipv4_once_has_its_mtu_for_ipv6(world: World) 
     assert sock.getsockopt(*MTU) == 65_535
 
 
+@pytest.mark.parametrize("refused", [True, False])
+def test_k131_tcp_maxseg_of_a_dead_socket_has_no_part_in_what_its_connection_had(world: World, refused: bool) -> None:
+    if refused:
+        sock = world.refused()
+    else:
+        sock, server = world.pair()
+        sock.send(bytes(1000))
+        world.readable(server)
+        world.acknowledge(server)
+        world.reset(server)
+        world.ready(sock, DEAD)
+    sock.setsockopt(*MAXSEG, 600)
+    assert sock.getsockopt(*MAXSEG) == 600
+    world.gives("ECONNREFUSED" if refused else "ECONNRESET", sock.connect, ("", 0))
+    assert sock.getsockopt(*MAXSEG) == (524 if refused else 35_328)
+
+
 @pytest.mark.parametrize("value", [b"", bytes(4), b"\1" * 40])
 def test_k131_ip_options_make_the_segment_of_a_fresh_socket_small(world: World, value: bytes) -> None:
     sock = world.socket()
