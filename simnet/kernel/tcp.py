@@ -370,7 +370,7 @@ class TcpSocket(Stream):
         inbox = self.inbox
         if (
             state in (ESTABLISHED, CLOSE_WAIT)
-            and not (self.slow or self.options is not None)
+            and not (self.slow or self.options is not None or self.locks & LOCK_PORT)
             and (inbox is None or not inbox.size)
             and (self.outbox is None or not self.outbox.size)
         ):

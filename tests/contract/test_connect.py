@@ -460,3 +460,24 @@ def test_k034_who_has_connected_to_an_ipv4_address_reaches_no_ipv6_one(world: Wo
     sock.shutdown(socket.SHUT_WR)
     world.gives("EINPROGRESS", sock.connect, (mapped, world.listener().getsockname()[1]))
     world.ready(sock, "OUT")
+
+
+def test_k019_the_same_pair_again_waits_until_the_peer_has_acknowledged_the_end(world: World) -> None:
+    """What is closed and not acknowledged is in FIN_WAIT1, which no other socket replaces; then it is in TIME_WAIT."""
+    listener = world.listener()
+    port = world.dead_port()
+
+    def connect() -> Any:
+        sock = world.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((world.ip, port))
+        return sock, sock.connect_ex(listener.getsockname())
+
+    first, _ = connect()
+    server = world.accept(listener)
+    first.send(b"unread")
+    world.readable(server)
+    first.close()
+    assert connect()[1] == errno.EADDRNOTAVAIL
+    time.sleep(0.06)  # the acknowledgement waits for an answer, 44 ms
+    assert connect()[1] == errno.EINPROGRESS

@@ -294,8 +294,8 @@ def test_an_old_connection_answers_a_new_syn_and_is_reset(fabric: Fabric) -> Non
         a.connect(("10.0.0.2", 7))
     fabric.run()
     c, _ = listener.accept()
-    a.release()  # FIN_WAIT2 without an owner here, CLOSE_WAIT there
-    fabric.run()
+    a.release()
+    fabric.run(0.02)  # FIN_WAIT2 without an owner here, once the FIN is acknowledged, CLOSE_WAIT there
     d = client.socket(AF_INET, SOCK_STREAM)
     d.setsockopt(*REUSE)
     d.bind(("10.0.0.1", 4000))
