@@ -313,7 +313,7 @@ class Sender(ControlBlock):
         key = (self.local, self.peer)
         if stack.connections.get(key) is self:
             del stack.connections[key]
-        if self.port and not self.locks & LOCK_PORT:
+        if self.port and not (self.locks & LOCK_PORT and self.refs):
             stack.tcp_ports.free(self.port, self)
             self.port = 0
         if self.slow:

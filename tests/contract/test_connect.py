@@ -481,3 +481,20 @@ def test_k019_the_same_pair_again_waits_until_the_peer_has_acknowledged_the_end(
     assert connect()[1] == errno.EADDRNOTAVAIL
     time.sleep(0.06)  # the acknowledgement waits for an answer, 44 ms
     assert connect()[1] == errno.EINPROGRESS
+
+
+def test_k019_a_port_that_was_named_by_hand_is_free_when_the_peer_resets_the_end(world: World) -> None:
+    listener = world.listener()
+    port = world.dead_port()
+    client = world.socket()
+    client.bind((world.ip, port))
+    client.connect_ex(listener.getsockname())
+    world.ready(client, "OUT")
+    server = world.accept(listener)
+    client.send(b"unread")
+    world.readable(server)
+    client.close()  # FIN_WAIT1, for it waits to be acknowledged
+    world.gives("EADDRINUSE", world.socket().bind, (world.ip, port))
+    world.reset(server)
+    world.pause()
+    world.socket().bind((world.ip, port))
