@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sysconfig
+from collections.abc import Sequence
 from functools import lru_cache
 from types import TracebackType
 from typing import NamedTuple
@@ -11,11 +12,13 @@ from typing import NamedTuple
 __all__ = [
     "NOWHERE",
     "UserPlace",
+    "carries",
     "exception_line",
     "exception_text",
     "first_of",
     "installed",
     "is_defect",
+    "led_to",
     "says_no",
     "stands_nowhere",
     "stopping_place",
@@ -89,6 +92,35 @@ def first_of(error: BaseException) -> BaseException:
     return error if any(type(each) is not type(first) for each in others) else first
 
 
+def carries(error: BaseException, what: tuple[type[BaseException], ...]) -> list[BaseException]:
+    """The exceptions of types *what* of which *error* says nothing else: itself, all that are in a group, or why it was raised."""
+    if isinstance(error, BaseExceptionGroup):
+        within = [carries(each, what) for each in error.exceptions]
+        return [each for several in within for each in several] if all(within) else []
+    return [each for each in (error, error.__cause__) if isinstance(each, what)][:1]
+
+
+def led_to(error: BaseException, outer: BaseException) -> None:
+    """*outer*, such as a nursery's group, carries *error*, in whose own traceback no line is the user's: put those of *outer* before it."""
+    if error is not outer and not users_own(user_place(error).path):
+        error.__traceback__ = _linked(_steps(outer.__traceback__), error.__traceback__)
+
+
+def _steps(traceback: TracebackType | None) -> list[TracebackType]:
+    steps: list[TracebackType] = []
+    while traceback is not None:
+        steps.append(traceback)
+        traceback = traceback.tb_next
+    return steps
+
+
+def _linked(steps: Sequence[TracebackType], kept: TracebackType | None = None) -> TracebackType | None:
+    """A traceback of *steps*, and of what is *kept* behind them."""
+    for each in reversed(steps):
+        kept = TracebackType(kept, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return kept
+
+
 def users_own(path: str) -> bool:
     """Whether the file at *path* is the user's: neither simnet's, nor dispatch's, nor the standard library's, nor pytest's."""
     return _rank(path) == 2
@@ -105,20 +137,13 @@ def trimmed(traceback: TracebackType | None) -> TracebackType | None:
 
     So a debugger that stops at the innermost frame stops in the user's code.
     """
-    frames: list[TracebackType] = []
-    step = traceback
-    while step is not None:
-        frames.append(step)
-        step = step.tb_next
+    frames = _steps(traceback)
     ours = [_rank(each.tb_frame.f_code.co_filename) == 0 for each in frames]
     if all(ours):
         return traceback
     first = ours.index(False)
     last = len(ours) - ours[::-1].index(False)
-    kept: TracebackType | None = None
-    for each in reversed(frames[first:last]):
-        kept = TracebackType(kept, each.tb_frame, each.tb_lasti, each.tb_lineno)
-    return kept
+    return _linked(frames[first:last])
 
 
 def stopping_place(error: BaseException | None) -> UserPlace:
@@ -161,16 +186,7 @@ def stands_nowhere(error: BaseException) -> bool:
 
 def without_simnet(traceback: TracebackType | None) -> TracebackType | None:
     """*traceback* less the frames of simnet, wherever they are; all of it if there are no others."""
-    frames = []
-    step = traceback
-    while step is not None:
-        if _rank(step.tb_frame.f_code.co_filename) > 0:
-            frames.append(step)
-        step = step.tb_next
-    kept: TracebackType | None = None
-    for each in reversed(frames):
-        kept = TracebackType(kept, each.tb_frame, each.tb_lasti, each.tb_lineno)
-    return kept or traceback
+    return _linked([each for each in _steps(traceback) if _rank(each.tb_frame.f_code.co_filename) > 0]) or traceback
 
 
 def exception_text(error: BaseException) -> str:

@@ -56,7 +56,7 @@ class Process:
         "result", "error", "done", "answered", "ending", "cannot_wait", "waits_when_ending", "asleep",
         "held", "timed_out", "has_deadline", "pending", "waiting", "since_ns", "fruitless", "told_at", "pauses",
         "paused_ns", "paused_at", "heartbeats", "activity", "joiners", "state", "default_timeout", "pollers", "pairs",
-        "memory", "_random", "owner", "crew", "daemon", "thread", "ident",
+        "memory", "_random", "owner", "crew", "daemon", "thread", "ident", "stood",
     )  # fmt: skip
 
     def __init__(
@@ -110,6 +110,9 @@ class Process:
         self.pauses = 0  # polls without leave to wait that found nothing,
         self.paused_ns = -1  # in this instant,
         self.paused_at = 0  # and while nobody did anything: the scheduler's count of effects then
+        self.stood: tuple[str, tuple[str, ...]] | None = (
+            None  # where, and its tasks, when another program sent it a signal
+        )
         self.heartbeats = 0  # wake-ups by time alone, in a row, after which it called nothing but its poller
         self.activity = 0  # the scheduler's count when it woke last
         self.joiners: list[Process] = []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from simnet.blame import NOWHERE, UserPlace
+from simnet.blame import NOWHERE, UserPlace, carries, led_to
 from simnet.faults.fault import Fault
 from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
@@ -15,7 +15,7 @@ from simnet.faults.rates import FaultRates
 from simnet.points import Points
 from simnet.process import Process, refuse_coroutines
 from simnet.trace import Trace
-from simnet.verdicts import HandlerError, ProcessEnded, Verdict, in_full
+from simnet.verdicts import VERDICTS, HandlerError, ProcessEnded, Verdict, in_full
 from simnet.world import Network
 
 __all__ = ["Outcome", "ProcessFailure", "Run", "Waiting", "known_of", "play", "run_of", "unless_left"]
@@ -95,6 +95,8 @@ class Run:
     alive: tuple[str, ...] = ()  # the targets' processes that had not ended then
     # Who waits with a deadline, again and again, and where the tasks of its loop stand
     dozing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # Where a program stood, and the tasks of its loop, when another one sent it a signal
+    signalled: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     # Where programs closed theirs: server.py:12 in serve.
     closed_listeners: Mapping[str, str] = field(default_factory=dict)
     parts_at: UserPlace = NOWHERE  # of one that is reported: the user's line at which it goes another way
@@ -214,6 +216,7 @@ def run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
         time_ns=network._clock.now_ns,
         row=network._running().row,
         dozing=network._dozing,
+        signalled={each.name: each.stood for each in network.processes if each.stood is not None},
     )
 
 
@@ -225,17 +228,21 @@ def _is_left(process: Process) -> bool:
 def known_of(network: Any, returned: Any, error: BaseException | None) -> dict[str, Any]:
     """What a network says of its run in the same words whether it is simulated or real: arguments of `Run`."""
     raised_text = None if error is None else f"{type(error).__name__}: {error}"
+    failures = [
+        ProcessFailure.of(process, process.error, error)
+        for process in network.processes
+        if process.error is not None and not isinstance(process.error, ProcessEnded)
+    ]
+    for ended in failures:
+        for verdict in carries(ended.error, VERDICTS):
+            led_to(verdict, ended.error)
     return {
         "plan": network.plan,
         "happened": network.happened,
         "unreached": network.unreached,
         "outcome": Outcome(returned, tuple(network.observations), raised_text),
         "body_error": error,
-        "failures": [
-            ProcessFailure.of(process, process.error, error)
-            for process in network.processes
-            if process.error is not None and not isinstance(process.error, ProcessEnded)
-        ],
+        "failures": failures,
         "handler_errors": network.handler_errors,
         "verdicts": network.verdicts,
         "trace": network.trace,

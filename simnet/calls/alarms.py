@@ -143,6 +143,7 @@ def from_outside(program: Process, number: int) -> None:
         NAMES.get(number, str(number)),
     )
     scheduler.trace.entries.append(entry)
+    program.stood = (program.stands()[0], program.tasks())
     kept = has_handler(program, number) or number in blocked(program)
     if number != SIGKILL and (kept or not ends_who_has_none(number)):
         send(program, number)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from traceback import walk_tb
 from typing import TYPE_CHECKING
 
-from simnet.blame import exception_line, first_of, user_place, users_own
+from simnet.blame import carries, exception_line, first_of, user_place, users_own
 from simnet.explore.bystanders import bystander
 from simnet.explore.elapsed import time_was_up
 from simnet.explore.excuses import excused
@@ -143,7 +143,7 @@ class Case:
             error, host = ended.error, ended.host
             if ended.handled and (ended.process, type(error)) in expected:
                 continue  # the test asks for it
-            if isinstance(error, _OURS) or any(error is each for each in seen):
+            if carries(error, _OURS) or any(error is each for each in seen):
                 continue
             message = f"{exception_line(error)} ended {ended.process} on {host}"
             if not ended.target:
@@ -222,6 +222,9 @@ class Case:
             there: tuple[str, ...] | None = None
             if before:
                 there = before.pop(0).tasks
+            elif waiting.process in self.baseline.signalled:  # which nobody has sent, where the test was broken off
+                where, there = self.baseline.signalled[waiting.process]
+                there = there if tasks or where == waiting.where else None
             elif tasks or waiting.alone:  # with a deadline, for another client perhaps, it was not said to wait
                 there = self.baseline.dozing.get(waiting.process)
             if there is not None:
@@ -229,6 +232,11 @@ class Case:
                 if not tasks:
                     continue
             yield self.waits(waiting, tasks)
+
+    def may_be_told(self, waiting: Waiting) -> bool:
+        """Has its process ended in the baseline, by what a client said? Then the next one may say so, as long as there is a listener."""
+        ended = waiting.process not in (*self.baseline.alive, *self.baseline.signalled)
+        return ended and any(tag.startswith(f"{waiting.host}:") for tag in self.run.listening)
 
     def waits(self, waiting: Waiting, tasks: tuple[str, ...]) -> Finding:
         """A wait that is not in the baseline; or these *tasks* of it are not, if it is an event loop's."""
@@ -241,7 +249,9 @@ class Case:
             f"a task of {waiting.process} waits" if len(tasks) == 1 else f"{len(tasks)} tasks of {waiting.process} wait"
         )
         message, level = f"{who} at {in_short(tasks)}, without a deadline, so for ever", ""
-        if waiting.target and waiting.alone:  # no peer can have anything to do with it any more
+        if self.may_be_told(waiting):
+            message += ": in the run without faults it ends"
+        elif waiting.target and waiting.alone:  # no peer can have anything to do with it any more
             message += ": no connection is left by which anybody could wake it"
             level = self.invariants.get(WAITS_FOR_EVER, FAILURE)
         found = self.found(row, message, waiting.host, level=level, process=waiting.process)

@@ -1,0 +1,137 @@
+"""A server that is told to stop goes on waiting for that where a fault has broken the test off before it says so."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import socketserver
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+import trio
+
+import simnet
+from simnet.explore.result import SweepResult
+
+
+def swept(serve: Callable[[], object], stop: Callable[[simnet.Network, simnet.Process], object]) -> SweepResult:
+    """Each run asks once, and tells the server to *stop*; `reset` and `eof` break the asking off."""
+
+    def test(net: simnet.Network) -> None:
+        process = net.host("server").spawn(serve)
+        net.host("server").wait_listening(7)
+        with socket.create_connection(("server", 7), timeout=5) as sock:
+            sock.sendall(b"hello\n")
+            with sock.makefile("rb") as lines:
+                if lines.readline() != b"hello\n":
+                    raise ConnectionError
+        net.sleep(1)  # the server hears of the end
+        stop(net, process)
+        process.join()
+
+    result: SweepResult = simnet.sweep(target="server", kinds=["reset", "eof"])(test).simnet_explore()  # type: ignore[attr-defined]
+    assert result.interrupted + result.failed
+    return result
+
+
+def by_signal(_: simnet.Network, process: simnet.Process) -> None:
+    process.send_signal(signal.SIGTERM)
+
+
+def by_word(_: simnet.Network, __: simnet.Process) -> None:
+    with socket.create_connection(("server", 7), timeout=5) as sock:
+        sock.sendall(b"quit\n")
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stop: asyncio.Event) -> None:
+    try:
+        while line := await reader.readline():
+            if line == b"quit\n":
+                stop.set()
+                break
+            writer.write(line)
+            await writer.drain()
+    except OSError:
+        pass
+    writer.close()
+
+
+async def main(forgetful: bool = False) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await answer(reader, writer, stop)
+        if forgetful and not reader.at_eof():
+            with suppress(asyncio.CancelledError):
+                await asyncio.get_running_loop().create_future()
+
+    async with await asyncio.start_server(talk, port=7):
+        await stop.wait()
+
+
+def on_asyncio() -> None:
+    asyncio.run(main())
+
+
+def on_threads() -> None:
+    class Answer(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            try:
+                for line in self.rfile:
+                    self.wfile.write(line)
+            except OSError:
+                pass
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with Server(("", 7), Answer) as server:
+        threading.Thread(target=server.serve_forever).start()
+        stop.wait()
+        server.shutdown()
+
+
+async def _answer_all() -> None:
+    async def talk(stream: trio.SocketStream) -> None:
+        try:
+            async for data in stream:
+                await stream.send_all(data)
+        except trio.BrokenResourceError:
+            pass
+
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_tcp, talk, 7)
+            async for _ in signals:
+                nursery.cancel_scope.cancel()
+
+
+def on_trio() -> None:
+    trio.run(_answer_all)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("serve", [on_asyncio, on_threads, on_trio])
+def test_who_waits_for_a_signal_that_does_not_come_waits_rightly(serve: Callable[[], None]) -> None:
+    result = swept(serve, by_signal)
+    assert not result.failures, [each.finding for each in result.failures]
+    assert not result.warnings, [each.text for each in result.warnings]
+
+
+def test_a_task_that_waits_beside_it_is_told_nevertheless() -> None:
+    (failure,) = swept(lambda: asyncio.run(main(forgetful=True)), by_signal).failures
+    assert failure.reason == "waits-for-ever"
+    assert "a task of server/<lambda> waits at " in failure.finding.message
+    assert " in talk" in failure.finding.message
+
+
+def test_for_a_word_of_its_next_client_a_server_may_wait_and_that_is_no_failure() -> None:
+    result = swept(on_asyncio, by_word)
+    assert not result.failures, [each.finding for each in result.failures]
+    assert {each.name for each in result.warnings} == {"waits-for-ever"}
