@@ -54,6 +54,12 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
     if not scheduler.in_vain:
         return None
     if attempts and process.target and not _pauses(entries, max(begin, 0), process):
+        if entries[-1][5] != "connect" and any(each[5] == "connect" for each in entries[-ENTRIES_AN_ATTEMPT_MAX:]):
+            scheduler.entries_max = (
+                end + 1
+            )  # the next attempt is told, which the program makes; this may be its event loop's own call
+            scheduler.in_vain -= 1
+            return None
         return stuck.storms(process, now_ns, len(attempts), attempts[0])
     if body.done or not (process is body or (waits and not body.has_deadline)):
         return None  # it ends when the time has come

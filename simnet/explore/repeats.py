@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from simnet.explore.rows import Row
 
 __all__ = ["told_once"]
 
-LONGEST = 4  # rows of one round: a poll, a read, a write and a poll more
+LONGEST = 10  # rows of one round: a poll, a read, a write and a poll more, or what trio does for an attempt to connect
 ROUNDS_MIN = 5  # in a row; fewer are shown as they are
+NUMBER = re.compile(r"#\d+")  # which of the connections there it is: an attempt after the other has the next one
 SHOWN = 2  # rounds, so that one sees it come again
 
 
@@ -33,7 +36,7 @@ def told_once(rows: list[Row]) -> list[Row]:
 
 def _key(row: Row) -> object:
     """What makes two rows alike, the fault's mark included; an object of its own for an exception, which is always shown."""
-    return object() if row.loud and not row.mark else (row.host, row.text, tuple(row.arrows), row.mark)
+    return object() if row.loud and not row.mark else (row.host, NUMBER.sub("#", row.text), tuple(row.arrows), row.mark)
 
 
 def _rounds(keys: list[object], start: int, length: int) -> int:

@@ -190,6 +190,16 @@ def test_what_goes_round_is_shown_twice_and_counted() -> None:
     ]
 
 
+def test_rounds_of_one_attempt_after_the_other_are_the_same_though_each_has_a_connection_of_its_own() -> None:
+    attempts = [
+        call(n, "client", f"client poll {step}", "poll", n, (0,), (f"client->server:7#{n} OUT",))
+        for n in range(100)
+        for step in range(8)  # rows: what trio does for each
+    ]
+    lines = ladder(trace_of(*attempts)).splitlines()
+    assert [line.split("⋮  ")[1] for line in lines if "⋮" in line] == ["the same 798 times more, until 0.099"]
+
+
 @pytest.mark.parametrize(
     ("event", "phrase"),
     [

@@ -137,7 +137,7 @@ def _asyncio_client(pause: float) -> None:
     asyncio.run(_try_with_asyncio(pause))
 
 
-def _trio_client(pause: float) -> None:
+def _trio_groups(pause: float) -> None:
     """It asks for the name in a thread, which wakes its loop by a pair of sockets."""
     trio: Any = importlib.import_module("trio")
 
@@ -148,8 +148,12 @@ def _trio_client(pause: float) -> None:
             if pause:
                 await trio.sleep(pause)
 
+    trio.run(tries)
+
+
+def _trio_client(pause: float) -> None:
     try:
-        trio.run(tries)
+        _trio_groups(pause)
     except BaseExceptionGroup as several:
         raise first_of(several) from None
 
@@ -244,6 +248,29 @@ def test_a_sweep_blames_the_client_for_a_storm_alone(pause: float, failed: int, 
     result = run_sweep(test, options, plan=simnet.FaultPlan.parse("restart server at=0"))
     assert (result.failed, result.interrupted) == (failed, interrupted)
     assert [each.reason for each in result.failures] == ["no-spin"] * failed
+
+
+@NO_TRIO
+@pytest.mark.slow
+@pytest.mark.parametrize("before", range(20))
+def test_a_storm_on_trio_is_found_at_the_users_line_wherever_trio_is_when_it_is_told(before: int) -> None:
+    """In the nursery that trio has for its attempts, or in its loop, for which that is an error of its own."""
+
+    def calls(pause: float) -> None:
+        with socket.socket() as sock:
+            for _ in range(before):
+                sock.getsockname()
+        _trio_groups(pause)
+
+    def test(net: simnet.Network) -> None:
+        with net.host("server").listen(7):
+            net.host("client").run(calls, 0.0)
+
+    options = SweepOptions.of(target="client")
+    result = run_sweep(test, options, plan=simnet.FaultPlan.parse("refuse client->server:7#*"))
+    (failure,) = result.failures
+    assert (failure.reason, failure.type_name) == ("no-spin", "Spin")
+    assert failure.at.startswith("test_storms.py:")
 
 
 def _answer() -> None:
