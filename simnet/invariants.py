@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from simnet.process import Process
 
 __all__ = [
+    "ANSWERS_TOLD_APART",
     "DATAGRAMS_TOLD_APART",
     "LEVELS",
     "NAMES",
@@ -43,6 +44,7 @@ __all__ = [
 NOTHING_LEFT = "nothing-left"
 OTHERS_SURVIVE = "others-survive"
 OTHERS_ANSWERED = "others-answered"
+ANSWERS_TOLD_APART = "answers-told-apart"
 DATAGRAMS_TOLD_APART = "datagrams-told-apart"
 NAMES = (
     "no-spin",
@@ -50,6 +52,7 @@ NAMES = (
     "loop-survives",
     OTHERS_SURVIVE,
     OTHERS_ANSWERED,
+    ANSWERS_TOLD_APART,
     DATAGRAMS_TOLD_APART,
     "one-close",
     "silence-after-close",
@@ -62,7 +65,7 @@ NAMES = (
 WAITS_FOR_EVER = "waits-for-ever"
 """A sweep judges it beside its run without faults; a network of one's own has none, and looks only if it is asked to."""
 
-WARNED_OF = (BLOCKS_THE_LOOP, DATAGRAMS_TOLD_APART)  # no failures, unless a test says so
+WARNED_OF = (BLOCKS_THE_LOOP, ANSWERS_TOLD_APART, DATAGRAMS_TOLD_APART)  # no failures, unless a test says so
 LEVELS = ("failure", "warning", "off")
 WAITS_SHOWN = 3  # of threads that wait for locks: two that wait for each other, and who waits for them
 # States in which the peer is gone for good, or never was.

@@ -14,6 +14,7 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 from simnet.blame import carries, exception_line, first_of, user_place, users_own
+from simnet.explore.answers import taken_for_the_next
 from simnet.explore.bystanders import bystander
 from simnet.explore.elapsed import time_was_up
 from simnet.explore.excuses import excused
@@ -21,7 +22,14 @@ from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
 from simnet.explore.unanswered import SILENT, unanswered
 from simnet.faults.hosts import BODY, Crash, Restart
-from simnet.invariants import DATAGRAMS_TOLD_APART, NOTHING_LEFT, OTHERS_ANSWERED, OTHERS_SURVIVE, WAITS_FOR_EVER
+from simnet.invariants import (
+    ANSWERS_TOLD_APART,
+    DATAGRAMS_TOLD_APART,
+    NOTHING_LEFT,
+    OTHERS_ANSWERED,
+    OTHERS_SURVIVE,
+    WAITS_FOR_EVER,
+)
 from simnet.resolver.lookups import ADDRESS_OF
 from simnet.trace import CALL, PROCESS, WAKE
 from simnet.verdicts import VERDICTS, Deadlock, ProcessEnded
@@ -273,6 +281,14 @@ class Case:
     def outcome(self, survived: bool) -> Finding:
         message = difference_of_outcomes(self.baseline.outcome, self.run.outcome)
         return self.found("outcome", message, BODY, self.run.body_error, FAILURE if survived else "")
+
+    def answered_late(self) -> Iterator[Finding]:
+        """Another outcome by an answer to what was asked before."""
+        level = self.invariants.get(ANSWERS_TOLD_APART, WARNING)
+        place = "" if level == OFF else taken_for_the_next(self.baseline, self.run, self.disruptive)
+        if place:
+            message = f"on {place} a late answer was taken for that to the next question: after its time-out the client goes on there"
+            yield self.found(ANSWERS_TOLD_APART, message, BODY, self.run.body_error, level)
 
     def taken_for_another(self) -> Finding:
         """Another outcome by what loses nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from simnet.invariants import DATAGRAMS_TOLD_APART, OTHERS_ANSWERED, OTHERS_SURVIVE, WAITS_FOR_EVER
+from simnet.invariants import ANSWERS_TOLD_APART, DATAGRAMS_TOLD_APART, OTHERS_ANSWERED, OTHERS_SURVIVE, WAITS_FOR_EVER
 
 __all__ = ["BEYOND", "HAPPENS", "INVARIANTS", "Beyond", "Happening", "Invariant"]
 
@@ -104,6 +104,12 @@ INVARIANTS: Mapping[str, Invariant] = {
         "when one side of a proxy ends, close the other; release what a client holds, such as a lock, in a `finally`; if an answer "
         "may be lost with another connection, say `invariants={'others-answered': 'off: why'}`",
     ),
+    ANSWERS_TOLD_APART: Invariant(
+        "an answer that comes after the time-out of who waited for it is not taken for that to the next question, where a client goes on "
+        "asking on the same connection and returns its answers in their order (a warning, unless it is set to `failure`)",
+        "close the connection after a time-out, or give each question a number that its answer repeats; where a test returns something else, "
+        "say `invariants={'answers-told-apart': 'off: why'}`",
+    ),
     DATAGRAMS_TOLD_APART: Invariant(
         "a datagram that comes twice, or is overtaken by another, does not change the outcome, if the test's own host neither sends nor "
         "receives it (a warning, unless it is set to `failure`; a failure for the kinds in `survives=`)",
@@ -134,7 +140,8 @@ INVARIANTS: Mapping[str, Invariant] = {
     ),
     WAITS_FOR_EVER: Invariant(
         "no target waits for ever without a deadline, when it would not without the fault, nor a task of its asyncio loop (a warning under "
-        "disruptive faults, unless it is set to `failure`; a failure if it is a task and no connection is left that could wake it); a "
+        "disruptive faults, unless it is set to `failure`; a failure if it is a task and no connection is left that could wake it, but for where it waits, "
+        "without the fault, until a signal comes, or until a client ends a server that is still listening); a "
         "`Network` of your own, which has no run without faults beside it, looks only if you set it, and passes over a server that waits for its next client",
         "give it a time-out; when a connection is lost, set an exception on the futures that wait for it",
     ),

@@ -76,6 +76,8 @@ def judge(
     findings = list(case.findings())
     if not same_outcome and (run.body_error is None or survived):
         findings.append(case.outcome(survived))
+    if not (same_outcome or survived):
+        findings += case.answered_late()
     if not (same_outcome or survived) and _loses_nothing(disruptive):
         findings.append(case.taken_for_another())
     if strict:

@@ -1,0 +1,152 @@
+"""A client that keeps its connection after a time-out takes the late answer for that to its next question: a sweep warns of it by itself."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import simnet
+from simnet.explore.answers import _moved_on
+from simnet.explore.result import SweepResult
+
+QUESTIONS = (b"a", b"b", b"c")
+
+
+def serve() -> None:
+    class Answer(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            try:
+                while question := self.request.recv(1):
+                    self.request.sendall(question.upper())
+            except OSError:
+                pass
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("", 7), Answer) as server:
+        server.serve_forever()
+
+
+def connect() -> socket.socket:
+    return socket.create_connection(("server", 7), timeout=2)
+
+
+def asked_again_there() -> list[bytes]:
+    answers = []
+    with connect() as sock:
+        for question in QUESTIONS:
+            answer = b""
+            while not answer:
+                sock.sendall(question)
+                try:
+                    answer = sock.recv(1)
+                except TimeoutError:
+                    continue  # and asks again
+                if not answer:
+                    raise ConnectionError
+            answers.append(answer)
+    return answers
+
+
+def given_up() -> list[bytes]:
+    """It does not ask again, and goes on with the next question."""
+    answers = []
+    with connect() as sock:
+        for question in QUESTIONS:
+            sock.sendall(question)
+            try:
+                answers.append(sock.recv(1))
+            except TimeoutError:
+                answers.append(b"")
+    return answers
+
+
+def asked_again_elsewhere() -> list[bytes]:
+    answers = []
+    for question in QUESTIONS:
+        answer = b""
+        for _ in range(3):
+            with connect() as sock:
+                sock.sendall(question)
+                try:
+                    answer = sock.recv(1)
+                except TimeoutError:
+                    continue
+            break
+        answers.append(answer)
+    return answers
+
+
+def told_by_its_number() -> list[bytes]:
+    """The server says what was asked: what answers something else is dropped."""
+    answers = []
+    with connect() as sock:
+        for question in QUESTIONS:
+            answer, left = b"", 3
+            while left and answer != question.upper():
+                sock.sendall(question)
+                try:
+                    while answer != question.upper():
+                        answer = sock.recv(1)
+                        if not answer:
+                            raise ConnectionError
+                except TimeoutError:
+                    left -= 1
+            answers.append(answer if left else b"")
+    return answers
+
+
+def swept(client: Callable[[], list[bytes]], **options: Any) -> SweepResult:
+    def test(net: simnet.Network) -> object:
+        net.host("server").spawn(serve)
+        net.host("server").wait_listening(7)
+        return net.host("client").run(client)
+
+    result: SweepResult = simnet.sweep(target="client", kinds=["stall"], **options)(test).simnet_explore()  # type: ignore[attr-defined]
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", [asked_again_there, given_up])
+def test_who_takes_a_late_answer_for_the_next_is_warned_of(client: Callable[[], list[bytes]]) -> None:
+    result = swept(client)
+    assert not result.failures
+    assert {each.name for each in result.warnings} == {"answers-told-apart"}
+    assert "on client->server:7#1 a late answer was taken for that to the next question" in result.warnings[0].text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", [asked_again_elsewhere, told_by_its_number])
+def test_who_does_not_is_not(client: Callable[[], list[bytes]]) -> None:
+    result = swept(client)
+    assert not result.failures
+    assert not result.warnings
+
+
+@pytest.mark.slow
+def test_it_may_be_a_failure_or_meant() -> None:
+    (failure,) = swept(given_up, invariants={"answers-told-apart": "failure"}).failures
+    assert failure.reason == "answers-told-apart"
+    result = swept(given_up, invariants={"answers-told-apart": "off: they are all alike"})
+    assert not result.failures
+    assert not result.warnings
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "moved"),
+    [
+        pytest.param("ABC", "AAB", True, id="asked-twice"),
+        pytest.param("ABC", "-AB", True, id="given-up"),
+        pytest.param("ABC", "BC-", False, id="one-is-missing"),
+        pytest.param("ABC", "BAC", False, id="as-they-came"),
+        pytest.param("ABC", "A-C", False, id="none"),
+        pytest.param("AAA", "A-A", False, id="all-alike"),
+    ],
+)
+def test_what_is_at_a_later_place_and_what_is_not(was: str, now: str, moved: bool) -> None:
+    assert _moved_on(list(was), list(now)) is moved
