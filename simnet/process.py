@@ -56,7 +56,7 @@ class Process:
         "result", "error", "done", "answered", "ending", "cannot_wait", "waits_when_ending", "asleep",
         "held", "timed_out", "has_deadline", "pending", "waiting", "since_ns", "fruitless", "told_at", "pauses",
         "paused_ns", "paused_at", "heartbeats", "activity", "joiners", "state", "default_timeout", "pollers", "pairs",
-        "memory", "_random", "owner", "crew", "daemon", "thread", "ident", "stood",
+        "memory", "_random", "owner", "crew", "daemon", "thread", "ident", "stood", "lent",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +113,7 @@ class Process:
         self.stood: tuple[str, tuple[str, ...]] | None = (
             None  # where, and its tasks, when another program sent it a signal
         )
+        self.lent: tuple[int, ...] = ()  # the numbers that others go on with though it has ended
         self.heartbeats = 0  # wake-ups by time alone, in a row, after which it called nothing but its poller
         self.activity = 0  # the scheduler's count when it woke last
         self.joiners: list[Process] = []
@@ -264,9 +265,18 @@ class Process:
         if alarm is not None:
             alarm.call_off()
         if self.descriptors and self.owner is None:
+            self.lent = self._given_away()
             for fd in tuple(self.descriptors):
-                self.descriptors.close(fd)
+                if fd not in self.lent:
+                    self.descriptors.close(fd)
             self.machine.fabric.flush()
+
+    def _given_away(self) -> tuple[int, ...]:
+        """The numbers of the body's sockets that programs were given as they were spawned: they go on with these when it has ended."""
+        if self is not self.scheduler.body or self.ending:
+            return ()
+        given = [each for other in self.scheduler.processes[1:] for each in (*other.args, *other.kwargs.values())]
+        return tuple(each.fileno() for each in given if getattr(each, "_process", None) is self)
 
     def linger(self, file: Any, limit_ns: int) -> None:
         """Wait until *file*, whose last number is gone, has delivered all and its FIN, for *limit_ns* at most."""

@@ -140,7 +140,7 @@ class Socket(UnixCalls):
 
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) != -1 and not self._process.done:
-            dropped(self, heard=not self._process.ending)
+            dropped(self, heard=not (self._process.ending or self._process.lent))
 
     # --- what the object knows without asking the kernel -----------------------------------------------------------
 
@@ -264,10 +264,12 @@ class Socket(UnixCalls):
             error = None  # else frame and exception would hold each other
 
     def accept(self) -> tuple[Socket, Any]:
-        process = self._process
+        process = self._process.scheduler.current  # who was handed the listener has what it accepts
         process.descriptors.reserve()
         host = self._machine
         listener = self._file().tag
+        if listener.host_name != process.host_name and self._net_family == AF_UNIX:
+            self._served_by(process.machine)
         file, address, fault = self._call("accept", (), lambda file, _: file.accept(), READABLE)
         if file.family == AF_UNIX:  # not by its own family: another's number may be in its place, by dup2
             self._accepted_unix(file, fault)

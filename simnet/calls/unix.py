@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from errno import ECONNREFUSED
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simnet import unixplaces
 from simnet.calls.messages import MessageCalls
@@ -12,6 +12,9 @@ from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM, SOCK_STREAM
 from simnet.kernel.states import CLOSED
 from simnet.points import RECORDS
+
+if TYPE_CHECKING:
+    from simnet.machine import Machine
 
 __all__ = ["UnixCalls"]
 
@@ -73,8 +76,14 @@ class UnixCalls(MessageCalls):
             finally:
                 listener.unwatch(me)
 
+    def _served_by(self, machine: Machine) -> None:
+        """A process on *machine* accepts from a listener that it was handed: that is its own from now on, for the faults of a plan."""
+        file = self._file()
+        if file.tag.place is not None:
+            file.tag = unixplaces.listener_tag(machine, self._machine, file)
+
     def _accepted_unix(self, file: Any, fault: Fault | None) -> None:
         """*file* came out of the queue of a listener."""
-        unixplaces.accepted(self._process.machine, self._machine, file)
+        unixplaces.accepted(self._process.scheduler.current.machine, self._machine, file)
         if isinstance(fault, ResetBeforeAccept):
             file.leave()

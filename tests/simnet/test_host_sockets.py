@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,3 +129,66 @@ def test_clients_that_are_given_a_socket_of_a_host_are_driven_from_the_test(netw
         for name in ("north", "south"):
             host = net.host(name)
             assert asyncio.run(ask(host.connect(("server", 7), timeout=5))) == host.address.encode()
+
+
+@both
+def test_a_program_goes_on_with_a_socket_that_it_was_given_when_the_test_has_ended(network: Any) -> None:
+    answered = []
+
+    def answer(listener: socket.socket) -> None:
+        with listener:
+            for _ in range(2):
+                with listener.accept()[0] as connection:
+                    answered.append(connection.recv(100))
+
+    def ask(pause: float) -> None:
+        time.sleep(pause)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+
+    with network() as net:
+        net.host("server").spawn(answer, net.host("server").listen(7))
+        net.host("client").spawn(ask, 0.0)
+        net.host("client").spawn(ask, 0.1)  # the test has ended
+    assert answered == [b"hello"] * 2
+    assert not net.verdicts
+
+
+def test_so_a_sweep_finds_nothing_where_a_fault_ends_the_test_early() -> None:
+    def answer(listener: socket.socket) -> None:
+        while True:
+            with contextlib.suppress(OSError), listener.accept()[0] as connection:
+                connection.settimeout(5)
+                while data := connection.recv(100):
+                    connection.sendall(data)
+
+    def test(net: simnet.Network) -> None:
+        net.host("server").spawn(answer, net.host("server").listen(7))
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.makefile("rb").read() == b"hello"
+
+    result = simnet.sweep(target="server")(test).simnet_explore()  # type: ignore[attr-defined]
+    assert result.interrupted
+    assert not result.failures, [each.finding for each in result.failures]
+
+
+def test_a_unix_listener_that_a_program_was_given_is_its_own_for_faults(tmp_path: Path) -> None:
+    """Made by the test, and served by the test, it is support, as is a client of the same host."""
+    path = str(tmp_path / "sock")
+
+    def answer(listener: socket.socket) -> None:
+        while True:
+            with listener.accept()[0] as connection:
+                connection.sendall(connection.recv(100))
+
+    def test(net: simnet.Network) -> None:
+        server = net.host("server")
+        server.spawn(answer, server.listen(path))
+        with server.connect(path, timeout=5) as sock:
+            sock.sendall(b"hello")
+            assert sock.recv(100) == b"hello"
+
+    result = simnet.sweep(target="server", kinds=["error"])(test).simnet_explore()  # type: ignore[attr-defined]
+    assert "accept fails with EMFILE" in result.reports()[0].headline
