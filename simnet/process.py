@@ -22,7 +22,7 @@ from simnet.misnamed import no_attribute
 from simnet.trace import PROCESS
 from simnet.unheard import unheard
 from simnet.verdicts import VERDICTS, ProcessEnded, in_full
-from simnet.whereabouts import in_short, stands_at, task_places
+from simnet.whereabouts import cancelled_places, in_short, stands_at, task_places
 
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
@@ -370,6 +370,11 @@ class Process:
         """Where each task of the asyncio loop stands that it waits in; none of another loop."""
         frame = self._frame()
         return tuple(task_places(frame)) if frame is not None else ()
+
+    def cancelled(self) -> list[str]:
+        """Where those of them stand that were cancelled, and go on."""
+        frame = self._frame()
+        return cancelled_places(frame) if frame is not None else []
 
     @property
     def sees_off(self) -> bool:

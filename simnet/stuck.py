@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simnet.decrypted import unread
 from simnet.trace import Failed
 from simnet.verdicts import Deadlock, Escape, Hang, Spin
-from simnet.whereabouts import called_at, caller, caller_outside, placed, runs_a_loop, tasks_at_once
+from simnet.whereabouts import called_at, caller, caller_outside, in_short, placed, runs_a_loop, tasks_at_once
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
@@ -200,12 +200,19 @@ def _everybody(processes: Sequence[Process], now_ns: int, what: str) -> Deadlock
     ended = [process.name for process in processes if process.done]
     if ended:
         lines.append(f"  ended: {', '.join(ended)}")
-    lines.append(
-        READ_ON if lying else _remedy_of_threads(processes, in_line) or remedy(len(processes), processes[0].waiting)
-    )
+    why = READ_ON if lying else _remedy_of_threads(processes, in_line) or _remedy_of_tasks(processes)
+    lines.append(why or remedy(len(processes), processes[0].waiting))
     error = Deadlock("\n".join(lines))
     error.seen_until, error.seen_ns = len(processes[0].scheduler.trace.entries), now_ns
     return error
+
+
+def _remedy_of_tasks(processes: Sequence[Process]) -> str:
+    """What to do about tasks that were cancelled and go on; "" if there are none."""
+    cancelled = in_short([place for each in processes if not each.done for place in each.cancelled()])
+    if not cancelled:
+        return ""
+    return f"A task was cancelled and still waits at {cancelled}: let CancelledError leave it, and what it does then wait with a time-out."
 
 
 def _remedy_of_threads(processes: Sequence[Process], in_line: Sequence[str]) -> str:

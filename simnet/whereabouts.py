@@ -16,6 +16,7 @@ __all__ = [
     "called_at",
     "caller",
     "caller_outside",
+    "cancelled_places",
     "in_short",
     "is_ours",
     "leads_out",
@@ -109,6 +110,13 @@ def task_places(frame: FrameType) -> list[str]:
         return _places(task.get_coro() for task in sys.modules["asyncio"].all_tasks(loop))
     runner = _trios_runner(frame)
     return [] if runner is None else _places(task.coro for task in runner.tasks)
+
+
+def cancelled_places(frame: FrameType) -> list[str]:
+    """Where those tasks of the asyncio loop that *frame* waits in stand that were cancelled, and wait all the same."""
+    loop = _loop_of(frame)
+    tasks = [] if loop is None else sys.modules["asyncio"].all_tasks(loop)
+    return _places(task.get_coro() for task in tasks if getattr(task, "cancelling", int)())
 
 
 def tasks_at_once(frame: FrameType) -> str:

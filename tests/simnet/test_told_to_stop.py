@@ -124,6 +124,26 @@ def test_who_waits_for_a_signal_that_does_not_come_waits_rightly(serve: Callable
     assert not result.warnings, [each.text for each in result.warnings]
 
 
+def test_a_task_that_swallows_its_cancellation_is_named_where_the_end_of_its_program_is_waited_for() -> None:
+    async def stubborn() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.get_running_loop().create_future()
+
+    async def stops() -> None:
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+
+    with simnet.Network() as net, pytest.raises(simnet.Deadlock) as caught:
+        net.host("server").spawn(lambda: asyncio.run(stops())).join()
+    line = stubborn.__code__.co_firstlineno + 3
+    assert f"A task was cancelled and still waits at test_told_to_stop.py:{line} in stubborn: let Canc" in str(
+        caught.value
+    )
+
+
 def test_a_task_that_waits_beside_it_is_told_nevertheless() -> None:
     (failure,) = swept(lambda: asyncio.run(main(forgetful=True)), by_signal).failures
     assert failure.reason == "waits-for-ever"
