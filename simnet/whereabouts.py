@@ -17,6 +17,7 @@ __all__ = [
     "caller",
     "caller_outside",
     "cancelled_places",
+    "handler_of",
     "in_short",
     "is_ours",
     "leads_out",
@@ -38,6 +39,7 @@ OURS = (
 )
 #: What event loops are run by: who is called beyond one of these does not know of the call.
 LOOPS = frozenset({"run", "run_forever", "run_once", "serve_forever", "loop", "poll", "poll2"})
+HANDLERS = ("handle_message", "handle_data")  # of a dispatch.Chat, and of any dispatch.Stream
 DOORS = ("simnet.world", "simnet.run")
 TASKS_SHOWN = 4  # lines; a server with a hundred clients has a hundred tasks at the same few
 
@@ -220,6 +222,20 @@ def users_call(frame: FrameType) -> tuple[CodeType, int] | None:
             return None
         step = step.f_back
     return None if step is None else stand(step)
+
+
+def handler_of(frame: FrameType) -> tuple[CodeType, int] | None:
+    """The beginning of the user's own handler for what dispatch reads at *frame* by itself; None if it is not there that it is read."""
+    step: FrameType | None = frame
+    while step is not None and (_is_simnet(_module(step)) or _module(step).startswith("dispatch.")):
+        known = {} if _is_simnet(_module(step)) else step.f_locals
+        channel = type(known.get("served", known.get("self")))
+        for name in HANDLERS:
+            code = getattr(getattr(channel, name, None), "__code__", None)
+            if code is not None and users_own(code.co_filename):
+                return code, 0
+        step = step.f_back
+    return None
 
 
 def placed(code: CodeType, line: int) -> str:

@@ -1,6 +1,7 @@
 """Where in the user's code a run went another way: the line that made the target's first call with another result, or another call.
 
-What an event loop reads and writes by itself is nobody's: then the first that a line of the user's has made. No run notes who
+What dispatch reads by itself is its channel's, whose handler gets it; what another event loop reads and writes by itself is nobody's: then
+it is the first that a line of the user's has made. No run notes who
 makes which call; one that is to be reported is played once more.
 """
 
@@ -16,7 +17,7 @@ from simnet.explore.verdict import Judgement
 from simnet.run import Run, play
 from simnet.sealed import sealed
 from simnet.trace import CALL, Entry
-from simnet.whereabouts import place_of, users_call
+from simnet.whereabouts import handler_of, place_of, users_call
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -35,7 +36,8 @@ class Watched(list[Entry]):
     def append(self, entry: Entry, /) -> None:
         """One more."""
         if self.made_by is None and len(self) in self.those:
-            self.made_by = users_call(sys._getframe(1))
+            frame = sys._getframe(1)
+            self.made_by = users_call(frame) or (handler_of(frame) if entry[5] == "recv" else None)
         super().append(entry)
 
 

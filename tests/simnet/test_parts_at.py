@@ -84,24 +84,40 @@ def test_what_an_event_loop_has_read_is_told_where_a_line_goes_on_with_it() -> N
     assert {line.rpartition(" in ")[2] for line in lines} == {"handle: writer.write(data.upper())"}
 
 
-def test_what_a_loop_has_read_and_written_by_itself_has_no_line() -> None:
-    class Once(dispatch.Stream):
-        def handle_data(self, data: bytes) -> None:
-            self.write(data.upper())
-            self.close()
+class Once(dispatch.Stream):
+    def handle_data(self, data: bytes) -> None:
+        self.write(data.upper())
+        self.close()
 
+
+class Gathers(dispatch.Chat):
+    terminator = b"\n"
+
+    def handle_message(self, data: bytes) -> None:
+        self.write(data.upper() + b"\n")
+        self.close()
+
+
+@pytest.mark.parametrize(
+    ("channel", "kind", "function"),
+    [
+        pytest.param(Once, "split", "handle_data: def handle_data(self, data: bytes) -> None:", id="stream"),
+        pytest.param(Once, "partial-send", "", id="what-it-writes-it-writes-again"),
+        pytest.param(Gathers, "split", "", id="chat-knows-where-a-line-ends"),
+    ],
+)
+def test_what_dispatch_has_read_by_itself_is_told_by_its_handler(channel: type, kind: str, function: str) -> None:
     def looped(port: int) -> None:
         with dispatch.Loop() as loop:
-            dispatch.Listener(("", port), Once, loop=loop)
+            dispatch.Listener(("", port), channel, loop=loop)
             loop.run()
 
     def test(net: simnet.Network) -> None:
         net.host("server").spawn(looped, 7)
         ask(7)
 
-    reports = swept(test, "split")
-    assert reports
-    assert {found.line for found in reports} == {""}
+    reports = swept(test, kind)
+    assert {found.line.rpartition(" in ")[2] for found in reports} == ({function} if function else set())
 
 
 def test_the_line_that_fails_is_told_once() -> None:
