@@ -276,7 +276,8 @@ class Process:
         if self is not self.scheduler.body or self.ending:
             return ()
         given = [each for other in self.scheduler.processes[1:] for each in (*other.args, *other.kwargs.values())]
-        return tuple(each.fileno() for each in given if getattr(each, "_process", None) is self)
+        mine = [each for each in given if hasattr(type(each), "_process") and each._process is self]
+        return tuple(each.fileno() for each in mine)
 
     def linger(self, file: Any, limit_ns: int) -> None:
         """Wait until *file*, whose last number is gone, has delivered all and its FIN, for *limit_ns* at most."""
