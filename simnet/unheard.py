@@ -25,8 +25,10 @@ class _Nowhere(io.RawIOBase):
 @contextmanager
 def unheard() -> Iterator[None]:
     before = sys.stderr
-    sys.stderr = io.TextIOWrapper(io.BufferedWriter(_Nowhere()), write_through=True)
+    nowhere = io.TextIOWrapper(io.BufferedWriter(_Nowhere()), "utf-8", "backslashreplace", write_through=True)
+    sys.stderr = nowhere
     try:
         yield
     finally:
-        sys.stderr = before
+        if sys.stderr is nowhere:  # else who has ended had led it elsewhere, and has put back what was there
+            sys.stderr = before

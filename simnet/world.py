@@ -378,10 +378,9 @@ class Network(Holding):
         try:
             interrupted = scheduler.interrupted
             scheduler.interrupted = None  # else every process would be told of it, and not that it is ended
-            with unheard():
-                for process in scheduler.processes:
-                    if process is not scheduler.body and not process.done:
-                        _end_one(process)
+            for process in scheduler.processes:
+                if process is not scheduler.body and not process.done:
+                    _end_one(process)
             scheduler.body.ending = scheduler.body.cannot_wait = True
             scheduler.body.close_descriptors()
             scheduler.body.done = True
@@ -486,11 +485,12 @@ class Network(Holding):
 
 def _end_one(process: Process) -> None:
     stop_reactors(process)
-    if "loop" in process.state:
-        with ended_in_the_middle(process):
+    with unheard():
+        if "loop" in process.state:
+            with ended_in_the_middle(process):
+                process.scheduler.end(process)
+        else:
             process.scheduler.end(process)
-    else:
-        process.scheduler.end(process)
 
 
 def _look_at(name: str) -> None:

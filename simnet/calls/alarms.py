@@ -18,6 +18,7 @@ from simnet.eventloops import ended_in_the_middle
 from simnet.poll_arguments import c_int
 from simnet.real import c_signal
 from simnet.trace import PROCESS
+from simnet.unheard import unheard
 from simnet.whereabouts import caller
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def from_outside(program: Process, number: int) -> None:
         send(program, number)
         return
     for each in (*program.crew, program):
-        with ended_in_the_middle(each):
+        with unheard(), ended_in_the_middle(each):
             scheduler.end(each, f"signal {number} has ended {program.name}")
 
 
