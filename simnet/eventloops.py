@@ -37,7 +37,8 @@ __all__ = [
     "stop_reactors",
 ]
 
-PIECES = ("async_generator_asend", "async_generator_athrow")  # the types of what is awaited of a generator
+# The types of what is awaited of a generator; the last one has another of them within, as `anext` with a default makes it.
+PIECES = ("async_generator_asend", "async_generator_athrow", "anext_awaitable")
 CLOSES_MAX = 1_000  # of a coroutine that is left over, one for each await it stands in, until the collector has it
 IN_HANDLER = "handler"  # in a process's state: which one of a dispatch or asyncore channel it is in
 
@@ -199,13 +200,11 @@ def _end_of_innermost(coroutine: Any) -> Callable[[], object] | None:
 
 
 def _asked(awaited: Any) -> Any:
-    """The generator whose next piece, or end, is *awaited*. Nothing but the collector can tell."""
-    for each in gc.get_referents(awaited):
-        if hasattr(each, "ag_frame"):
-            return each
-        if type(each).__name__ in PIECES:  # with a default, as `anext` has it
-            return _asked(each)
-    return None
+    """The generator whose next piece, or end, is *awaited*; None if it is something else. Nothing but the collector can tell."""
+    if type(awaited).__name__ not in PIECES:
+        return None
+    found = (each if hasattr(type(each), "ag_frame") else _asked(each) for each in gc.get_referents(awaited))
+    return next((each for each in found if each is not None), None)
 
 
 def hush_verdicts() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -85,7 +86,36 @@ async def in_the_end_of_a_generator() -> None:
     await words.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
-WAYS = [in_a_generator, in_a_generator_of_a_generator, in_a_context, by_the_name_of_next, in_the_end_of_a_generator]
+class Wrapped:
+    """As a program's own: it waits for another, and holds what looks like anything, or is a generator that nobody asks."""
+
+    def __init__(self) -> None:
+        self.label = Mock()
+        self.spare = pieces()
+        self.other = receive().__await__()
+
+    def __await__(self) -> Iterator[Any]:
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self.other)
+
+
+async def in_an_object() -> None:
+    await Wrapped()
+
+
+WAYS = [
+    in_a_generator,
+    in_a_generator_of_a_generator,
+    in_a_context,
+    by_the_name_of_next,
+    in_the_end_of_a_generator,
+    in_an_object,
+]
 
 
 @pytest.mark.parametrize("stands", WAYS)
