@@ -31,18 +31,22 @@ IN_ASYNCIO = ("Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore", "Qu
 
 def copied(value: Any) -> Any:
     """A copy of *value*, if it holds but numbers, text and containers of those; else None."""
-    return deepcopy(value) if _is_plain(value, DEPTH) else None
+    kept: dict[int, Any] = {}
+    return deepcopy(value, kept) if _is_plain(value, DEPTH, kept) else None
 
 
-def _is_plain(value: Any, depth: int) -> bool:
+def _is_plain(value: Any, depth: int, kept: dict[int, Any]) -> bool:
+    """Is it to be copied? What makes the values that a defaultdict lacks, which may be a method, is not: so it is *kept*, by its id."""
     kind = type(value)
     if kind in PLAIN:
         return True
     if kind not in CONTAINERS or not depth or len(value) > SIZE:
         return False
-    if isinstance(value, dict) and not all(_is_plain(each, depth - 1) for each in value.values()):
+    if kind is defaultdict:
+        kept[id(value.default_factory)] = value.default_factory
+    if isinstance(value, dict) and not all(_is_plain(each, depth - 1, kept) for each in value.values()):
         return False
-    return all(_is_plain(each, depth - 1) for each in value)
+    return all(_is_plain(each, depth - 1, kept) for each in value)
 
 
 def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
@@ -50,7 +54,7 @@ def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
     container of the same type, a zero, dice, a lock or queue of asyncio's, or None.
     """
     if made:
-        return partial(deepcopy, made) if type(made) in CONTAINERS else lambda: made
+        return partial(copied, made) if type(made) in CONTAINERS else lambda: made
     if value is None:
         return _none
     if type(value) is Random:

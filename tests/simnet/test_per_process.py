@@ -7,6 +7,7 @@ import enum
 import signal
 import socket
 import sys
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -31,6 +32,20 @@ rooms: dict[str, object] = {"hall": object()}
 queue: asyncio.Queue[int] = asyncio.Queue(maxsize=2)
 seats = asyncio.BoundedSemaphore(3)
 NAMED = [f"{__name__}:{name}" for name in ("counters", "going", "rooms", "queue", "seats")]
+
+
+class Doors:
+    """What a copy cannot be made of."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def number(self) -> int:
+        return 7
+
+
+doors = Doors()
+numbers: defaultdict[str, int] = defaultdict(doors.number, hall=1)
 
 
 class Pair(NamedTuple):
@@ -81,6 +96,18 @@ def test_what_is_plain_begins_as_its_module_made_it_and_else_empty(world: Any) -
         with world(per_process=NAMED) as net:
             assert net.host("a").run(use) == begun
     assert (counters["logins"], counters["by"], going, list(rooms)) == (0, {"ann": [1]}, True, ["hall"])
+
+
+@WORLDS
+def test_what_makes_the_values_that_a_global_lacks_is_the_same_in_each_process(world: Any) -> None:
+    def use() -> object:
+        assert numbers.default_factory.__self__ is doors  # type: ignore[union-attr]
+        return numbers["hall"], numbers["den"], numbers.pop("hall")
+
+    for _ in range(2):
+        with world(per_process=[f"{__name__}:numbers"]) as net:
+            assert net.host("a").run(use) == (1, 7, 1)
+    assert numbers == {"hall": 1}
 
 
 def test_what_tests_have_left_in_a_global_since_its_name_was_given_is_not_found(
