@@ -83,9 +83,8 @@ class KindRow:
     noted: int = 0
     equal: int = 0
     unreached: int = 0
-    first_noted: tuple[FaultPlan, str] | None = (
-        None  # the first run with another outcome: its plan, and what was different
-    )
+    # Of the first run with another outcome: its plan, and what was different.
+    first_noted: tuple[FaultPlan, str] | None = None
 
     @property
     def transparent(self) -> bool:

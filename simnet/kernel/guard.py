@@ -116,8 +116,24 @@ class Guard:
             wait = min(wait, max(1, self.stamp_ns + limit * 1_000_000 - start))
         due = max(clock.now_ns, start + wait)
         if connection.state == SYN_SENT:
-            due = _when_syns_go(connection, due)
+            due = self._when_syns_go(connection, due)
         self.timer = clock.at(due, _ran_out, connection)
+
+    def _when_syns_go(self, connection: Sender, due_ns: int) -> int:
+        """When the SYN of *connection* is sent again that would be at *due_ns*: at the end of a bucket of timers.
+
+        Those of a few clients that connected to this host within a bucket go together, so that a listener answers them all
+        before it hears who of them gets the free places. Of many, as no machine has at one instant, each goes by itself.
+        """
+        stack = connection.stack
+        if connection.peer is None or not stack.is_local(connection.peer[0]) or stack.demanding:
+            return _apart(stack, due_ns)
+        bucket_ns = (due_ns // BUCKET_NS + 1) * BUCKET_NS
+        together = stack.syns_together.setdefault(bucket_ns, [])
+        if len(together) >= FEW:
+            return _apart(stack, bucket_ns + APART_NS)
+        together.append((connection, self))
+        return bucket_ns
 
     def _wait_for_probe(self, start_ns: int) -> int:
         """tcp_schedule_loss_probe; the whole time of retransmission where the probe has been sent, or another loss is known of."""
@@ -331,23 +347,6 @@ def _apart(stack: Stack, due_ns: int) -> int:
     return due_ns + before * APART_NS
 
 
-def _when_syns_go(connection: Sender, due_ns: int) -> int:
-    """When the SYN of *connection* is sent again that would be at *due_ns*: at the end of a bucket of timers.
-
-    Those of a few clients that connected to this host within a bucket go together, so that a listener answers them all
-    before it hears who of them gets the free places. Of many, as no machine has at one instant, each goes by itself.
-    """
-    stack = connection.stack
-    if connection.peer is None or not stack.is_local(connection.peer[0]) or stack.demanding:
-        return _apart(stack, due_ns)
-    bucket_ns = (due_ns // BUCKET_NS + 1) * BUCKET_NS
-    together = stack.syns_together.setdefault(bucket_ns, [])
-    if len(together) >= FEW:
-        return _apart(stack, bucket_ns + APART_NS)
-    together.append(connection)
-    return bucket_ns
-
-
 def _end(segment: Segment) -> int:
     return segment.seq + len(segment.payload) + bool(segment.flags & (SYN | FIN))
 
@@ -355,13 +354,14 @@ def _end(segment: Segment) -> int:
 def _ran_out(connection: Sender) -> None:
     stack = connection.stack
     together = stack.syns_together.pop(stack.clock.now_ns, ())
-    for each in reversed(together):  # the last timer of a bucket is the first to run
-        if each.state == SYN_SENT and each.guard is not None and each.guard.timer is not None:
-            each.guard.timer.cancel()
-            each.guard.ran_out(each)
-    if connection not in together:
-        assert connection.guard is not None
-        connection.guard.ran_out(connection)
+    for each, guard in reversed(together):  # the last timer of a bucket is the first to run
+        # If its guard is another one, that attempt is over, and this is a new one.
+        waits = each.guard is guard and guard.timer is not None
+        if waits and each.state == SYN_SENT and each is not connection:
+            guard.timer.cancel()
+            guard.ran_out(each)
+    assert connection.guard is not None
+    connection.guard.ran_out(connection)
 
 
 def _looked(connection: Sender) -> None:

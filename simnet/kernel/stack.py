@@ -121,7 +121,7 @@ class Stack(Identified):
         self.time_waits: dict[TimeWait, None] = {}  # in order of expiry
         self.last_words: dict[tuple[Endpoint, Endpoint, int], int] | None = None  # see send_again_for_nobody
         self.syns_due = (-1, 0)  # the last instant at which a SYN was to be sent again, and how many more at the same
-        self.syns_together: dict[int, list[Any]] = {}  # by when they go again: see `guard`
+        self.syns_together: dict[int, list[tuple[Any, Any]]] = {}  # by when they go again, whose: see `guard`
         self._mss: Callable[[str, str], int | None] | None = None
         self._lossy: Container[str] | None = None
         self.demanding = False  # one of the two above is set

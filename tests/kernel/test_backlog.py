@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from simnet.kernel import Descriptors, Segment, TcpSocket
-from simnet.kernel.messages import AF_INET, SOCK_STREAM
+from simnet.kernel.messages import AF_INET, SHUT_RDWR, SOCK_STREAM
 from tests.kernel.conftest import Fabric, Note, fails, mask
 from tests.kernel.matrix import LINGER_ZERO
 
@@ -56,6 +56,27 @@ def test_listen_n_lets_n_plus_one_in_and_drops_the_next_syn(fabric: Fabric) -> N
     house = House(fabric, 1)
     states = [house.comes().state for _ in range(3)]
     assert states == ["ESTABLISHED", "ESTABLISHED", "SYN_SENT"]
+
+
+def test_who_has_given_up_and_begun_again_meanwhile_comes_again_once(fabric: Fabric) -> None:
+    """Both attempts would be repeated with those of a third, in one tick of the kernel's timers."""
+    server = fabric.stack("10.0.0.2")
+    listener: Any = server.socket(AF_INET, SOCK_STREAM)
+    listener.bind(("10.0.0.2", 7))
+    listener.listen(0)
+    _, late, other = [server.socket(AF_INET, SOCK_STREAM) for _ in range(3)]
+    for each in (_, late, other):
+        with fails(EINPROGRESS):
+            each.connect(("10.0.0.2", 7))
+        fabric.run()
+    fabric.run(0.01)
+    late.shutdown(SHUT_RDWR)
+    with fails(EINPROGRESS):
+        late.connect(("10.0.0.2", 7))
+    fabric.run()
+    fabric.segments()
+    fabric.run(1.5)
+    assert fabric.segments() == ["SYN:0", "SYN:0"]  # of each one, after a second
 
 
 def test_room_in_the_queue_helps_at_the_next_retry_only(fabric: Fabric) -> None:
