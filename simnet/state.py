@@ -176,8 +176,9 @@ def found_of(wanted: Wanted) -> tuple[list[tuple[str, tuple[Any, str]]], Wanted]
     """Those of *wanted* that are there, with their places, and the others. Each run asks for PLACES first, of the same modules."""
     global _known
     modules = list(map(sys.modules.get, MODULES)) if wanted is PLACES else None
-    if modules is not None and modules == _known[0]:
-        return _known[1]  # type: ignore[no-any-return]
+    before, found = _known  # in one go: another thread's run may ask as well
+    if modules is not None and modules == before:
+        return found  # type: ignore[no-any-return]
     places = [(module, name, place_of(name) if module in sys.modules else None) for module, name in wanted]
     there = [(name, place) for _, name, place in places if place is not None]
     missing = tuple((module, name) for module, name, place in places if place is None)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from simnet.explore.options import SweepOptions
+from simnet.explore.quiet import quiet
 from simnet.explore.table import BOUNDS
 from simnet.explore.verdict import Judgement
 from simnet.run import Run, play
@@ -56,7 +57,8 @@ def look_where_it_parts(
         net.trace.entries = entries[0]
         return test(net)
 
-    again = play(watched, run.plan, baseline=baseline, **options.playing)
+    with quiet(stops=False):  # it has been heard, if it was to be
+        again = play(watched, run.plan, baseline=baseline, **options.playing)
     if entries and entries[0].made_by is not None and again.digest == run.digest:
         run.parts_at = place_of(entries[0].made_by)
 

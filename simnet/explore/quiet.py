@@ -2,7 +2,8 @@
 
 Logging stays switched on, since a program may do more with it than print (a syslog handler is a socket): only what
 writes to the terminal, or keeps records for a report, is taken out. Both belong to the whole process: a sweep in a thread
-beside others leaves them alone. A ``breakpoint()`` ends the silence, so that its prompt shows.
+beside others leaves them alone. A ``breakpoint()`` ends the silence, so that its prompt shows; in a run that has been heard
+once, and is repeated to see more of it, there is none.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ __all__ = ["quiet"]
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Nothing of what is printed or logged is heard or kept, if it is the main thread that asks."""
+def quiet(*, stops: bool = True) -> Iterator[None]:
+    """Nothing of what is printed or logged is heard or kept, if it is the main thread that asks. A breakpoint *stops*, or does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -38,7 +39,9 @@ def quiet() -> Iterator[None]:
         contextlib.redirect_stderr(nowhere),
     ):
         before, last_resort, hook = list(root.handlers), logging.lastResort, sys.breakpointhook
-        if hook is sys.__breakpointhook__:  # pytest's own speaks past what hears nothing
+        if not stops:
+            sys.breakpointhook = _go_on
+        elif hook is sys.__breakpointhook__:  # pytest's own speaks past what hears nothing
             sys.breakpointhook = functools.partial(_stop, *heard)
         root.handlers[:] = [each for each in before if each not in taken]
         logging.lastResort = logging.NullHandler()  # it would format all that nobody reads, tracebacks too
@@ -49,6 +52,10 @@ def quiet() -> Iterator[None]:
             logging.lastResort = last_resort
             added = [each for each in root.handlers if each not in before]
             root.handlers[:] = before + added
+
+
+def _go_on(*_: Any, **__: Any) -> None:
+    """What ``breakpoint()`` calls in a run that is none of its own for who debugs."""
 
 
 def _stop(stdout: Any, stderr: Any, *arguments: Any, **options: Any) -> Any:

@@ -71,9 +71,10 @@ def _get_events(original: Any, self: Any, timeout: float) -> Any:
 
 def _woken_by_time(scheduler: Any, runner: Any) -> None:
     """Remember where its tasks stand, before one of them goes on."""
-    *_, woke, _ = scheduler.trace.entries  # then its poll found nothing
-    if woke[1] == WAKE:
-        scheduler.current.state[STOOD] = len(scheduler.trace.entries) - 2, _stands(runner)
+    entries = scheduler.trace.entries
+    woke = len(entries) - 2  # then its poll found nothing
+    if woke >= 0 and entries[woke][1] == WAKE:
+        scheduler.current.state[STOOD] = woke, _stands(runner)
 
 
 def _look_who_has_moved(scheduler: Any, runner: Any) -> None:

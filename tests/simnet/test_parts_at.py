@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
 
 import pytest
 
 import dispatch
 import simnet
+from simnet.explore.options import SweepOptions
+from simnet.explore.replay import replay
 from simnet.explore.report import FailureReport
 from simnet.explore.result import SweepResult
+from simnet.faults.plan import FaultPlan
+from simnet.run import play
 
 LONG = b"a line\n"
 
@@ -166,3 +171,26 @@ def test_a_replay_tells_it_too(pytester: pytest.Pytester) -> None:
     )
     result = pytester.runpytest_inprocess("--simnet-fault=partial-send test->server:7#1 end=server call=1 bytes=2")
     result.stdout.fnmatch_lines(['line      test_it.py:10 in serve: connection.send(b"hello")'])
+
+
+def test_the_run_that_looks_for_the_line_is_heard_no_more_and_stops_nowhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[object] = []
+    monkeypatch.setattr(sys, "breakpointhook", lambda: stopped.append(None))
+
+    def test(net: simnet.Network) -> None:
+        net.host("server").spawn(serve, 7)
+        print("asked", file=sys.stderr)
+        breakpoint()  # noqa: T100  # as who debugs has it
+        ask(7)
+
+    options = SweepOptions.of(target="server")
+    baseline = play(test, **options.playing)
+    capsys.readouterr()
+    stopped.clear()
+    plan = FaultPlan.parse("partial-send test->server:7#1 end=server call=1 bytes=1")
+    played = replay(test, plan, options=options, baseline=baseline)
+    assert played.report is not None
+    assert played.report.line
+    assert (capsys.readouterr().err, len(stopped)) == ("asked\n", 1)
