@@ -60,6 +60,7 @@ MODULES = tuple(dict.fromkeys(module for module, _ in PLACES))
 
 Wanted = tuple[tuple[str, str], ...]
 _known: tuple[list[Any], Any] = ([], None)  # the modules as they were last, and where they keep which of PLACES
+_made: dict[str, tuple[Any, Any]] = {}  # by the name of a global: where it is kept, and a copy of what its module made
 
 
 class _Attributes:
@@ -214,9 +215,6 @@ def put_fresh(name: str, place: tuple[Any, str], fresh: Callable[[], Any]) -> An
             "again by whoever finds None"
         ) from error
     return made
-
-
-_made: dict[str, tuple[Any, Any]] = {}  # by name: where it is kept, and the copy
 
 
 def same_place(one: Any, other: Any) -> bool:

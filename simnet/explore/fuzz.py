@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simnet import watchdog
 from simnet.explore.baseline import begun
@@ -16,7 +16,7 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.points import families
 from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.result import CTRL_C, FIRST_FAILURE, KindRow, SweepResult
-from simnet.explore.shrink import with_verdict
+from simnet.explore.shrink import judged
 from simnet.explore.sweep import (
     RUNS_A_COLLECTION,
     NothingToTest,
@@ -30,12 +30,7 @@ from simnet.explore.sweep import (
 )
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.rates import FaultRates
-from simnet.run import play
 from simnet.standins import interrupts
-
-if TYPE_CHECKING:
-    from simnet.explore.verdict import Judgement
-    from simnet.run import Run
 
 __all__ = ["run_fuzz"]
 
@@ -92,9 +87,9 @@ def _run_all(
     for seed in seeds:
         rates = FaultRates.swarm(seed, kinds)
         hurried = in_a_hurry(result)
-        run, judgement = _judged(test, rates, options, result, hurried=hurried)
+        run, judgement = judged(test, None, result.baseline, options, rates=rates, hurried=hurried)
         if hurried and hangs_otherwise(run, judgement, result):
-            run, judgement = _judged(test, rates, options, result)
+            run, judgement = judged(test, None, result.baseline, options, rates=rates)
         result.runs += 1
         if result.runs % RUNS_A_COLLECTION == 0:
             gc.collect(0)
@@ -112,15 +107,3 @@ def _run_all(
         if failure is not None and options.first:
             result.stopped = FIRST_FAILURE
             return
-
-
-def _judged(
-    test: Callable[[Any], object],
-    rates: FaultRates,
-    options: SweepOptions,
-    result: SweepResult,
-    *,
-    hurried: bool = False,
-) -> tuple[Run, Judgement]:
-    run = play(test, rates=rates, baseline=result.baseline, hurried=hurried, **options.playing)
-    return with_verdict(run, result.baseline, options)

@@ -17,6 +17,7 @@ from simnet.faults.simpler import simpler_plans
 from simnet.run import play
 
 if TYPE_CHECKING:
+    from simnet.faults.rates import FaultRates
     from simnet.run import Run
 
 __all__ = ["PLAYS_MAX", "Shrunk", "judged", "shrink", "with_verdict"]
@@ -36,15 +37,18 @@ class Shrunk:
 
 def judged(
     test: Callable[[Any], object],
-    plan: FaultPlan,
+    plan: FaultPlan | None,
     baseline: Run,
     options: SweepOptions,
     *,
+    rates: FaultRates | None = None,
     hurried: bool = False,
 ) -> tuple[Run, Judgement]:
-    """One run of *test* under *plan*, and the verdict on it."""
+    """One run of *test* under *plan*, or one that *rates* make while it goes, and the verdict on it."""
     # The run is no local of this frame, which its exception's traceback refers to: it goes with its last reference.
-    return with_verdict(play(test, plan, baseline=baseline, hurried=hurried, **options.playing), baseline, options)
+    return with_verdict(
+        play(test, plan, rates=rates, baseline=baseline, hurried=hurried, **options.playing), baseline, options
+    )
 
 
 def with_verdict(run: Run, baseline: Run, options: SweepOptions) -> tuple[Run, Judgement]:

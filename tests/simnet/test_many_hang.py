@@ -108,7 +108,7 @@ def test_so_it_is_in_a_fuzz(monkeypatch: pytest.MonkeyPatch) -> None:
         played.append((any(each.name == "Hang" for each in run.verdicts), len(run.trace) > CALLS_MAX))
         return run
 
-    monkeypatch.setattr(simnet.explore.fuzz, "play", counted)
+    monkeypatch.setattr(simnet.explore.shrink, "play", counted)
     options = SweepOptions.of("fuzz", target="server", kinds="eof", shrink=False)
     result = run_fuzz(test, options, seeds=range(SEEDS))
     assert {each.reason for each in result.failures} == {"Hang"}
