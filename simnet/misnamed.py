@@ -56,9 +56,13 @@ def no_attribute(asked: object, name: str) -> Any:
         return object.__getattribute__(asked, name)  # it is there, and has raised this itself
     told = f"a {kind.__name__} has no {name}"
     known = (MEANT.get(each.__name__.removeprefix("Real")) for each in kind.__mro__)
-    meant = next((table[name] for table in known if table and name in table), "")
+    table = next((each for each in known if each), {})
+    there = [each for each in dir(asked) if not each.startswith("_")]
+    near = next(iter(difflib.get_close_matches(name, [*there, *table], n=1)), "")
     if name in getattr(asked, "_hosts", ()):
-        meant = f"net.host({name!r})"
-    near = difflib.get_close_matches(name, [each for each in dir(asked) if not each.startswith("_")], n=1)
-    told += f"; write {meant}" if meant else f"; did you mean {near[0]!r}?" if near else ""
+        told += f"; write net.host({name!r})"
+    elif name in table:
+        told += f"; write {table[name]}"
+    elif near:
+        told += f"; did you mean {table.get(near, repr(near))}?"
     raise AttributeError(told, name=name, obj=asked)

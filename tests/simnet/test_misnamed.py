@@ -24,6 +24,7 @@ class OfMine(simnet.Network):
         (lambda net: net.now, "has no now; write net.time"),
         (lambda net: net.server, r"has no server; write net\.host\('server'\)"),
         (lambda net: net.observ, r"has no observ; did you mean 'observe'\?"),
+        (lambda net: net.spwan, r'has no spwan; did you mean net\.host\("server"\)\.spawn\?'),
         (lambda net: net.xyz, r"has no xyz$"),
         (lambda net: net.latency, "has no latency; each link between two hosts has its own"),
         (lambda net: net.host("server").start, r"has no start; write host\.spawn\(function, \.\.\.\)"),
