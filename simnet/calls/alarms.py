@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Alarm", "alarm_call", "from_outside", "send"]
 
-SIGALRM, SIGKILL = 14, 9
+SIGALRM = 14
 NAMES = {each: name for name, each in vars(c_signal).items() if name.startswith("SIG") and not name.startswith("SIG_")}
 STOPS = (19, 20, 21, 22)  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU
 ITIMER_REAL, OF_THE_PROCESSOR, NO_TIMER = 0, (1, 2), 9
@@ -146,7 +146,7 @@ def from_outside(program: Process, number: int) -> None:
     scheduler.trace.entries.append(entry)
     program.stood = (program.stands()[0], program.tasks())
     kept = has_handler(program, number) or number in blocked(program)
-    if number != SIGKILL and (kept or not ends_who_has_none(number)):
+    if kept or not ends_who_has_none(number):  # SIGKILL can be neither heard nor blocked
         send(program, number)
         return
     for each in (*program.crew, program):

@@ -356,8 +356,7 @@ def _ran_out(connection: Sender) -> None:
     together = stack.syns_together.pop(stack.clock.now_ns, ())
     for each, guard in reversed(together):  # the last timer of a bucket is the first to run
         # If its guard is another one, that attempt is over, and this is a new one.
-        waits = each.guard is guard and guard.timer is not None
-        if waits and each.state == SYN_SENT and each is not connection:
+        if each.guard is guard and each.state == SYN_SENT and each is not connection:
             guard.timer.cancel()
             guard.ran_out(each)
     assert connection.guard is not None

@@ -58,25 +58,41 @@ def test_listen_n_lets_n_plus_one_in_and_drops_the_next_syn(fabric: Fabric) -> N
     assert states == ["ESTABLISHED", "ESTABLISHED", "SYN_SENT"]
 
 
+class Lodge:
+    """A server that its own host's clients come to, of whom the first has taken the only place."""
+
+    def __init__(self, fabric: Fabric, late: int) -> None:
+        self.fabric = fabric
+        self.stack = fabric.stack("10.0.0.2")
+        listener: Any = self.stack.socket(AF_INET, SOCK_STREAM)
+        listener.bind(("10.0.0.2", 7))
+        listener.listen(0)
+        _, *self.late = [self.comes(self.stack.socket(AF_INET, SOCK_STREAM)) for _ in range(1 + late)]
+
+    def comes(self, socket: Any) -> Any:
+        with fails(EINPROGRESS):
+            socket.connect(("10.0.0.2", 7))
+        self.fabric.run()
+        self.fabric.segments()
+        return socket
+
+
 def test_who_has_given_up_and_begun_again_meanwhile_comes_again_once(fabric: Fabric) -> None:
     """Both attempts would be repeated with those of a third, in one tick of the kernel's timers."""
-    server = fabric.stack("10.0.0.2")
-    listener: Any = server.socket(AF_INET, SOCK_STREAM)
-    listener.bind(("10.0.0.2", 7))
-    listener.listen(0)
-    _, late, other = [server.socket(AF_INET, SOCK_STREAM) for _ in range(3)]
-    for each in (_, late, other):
-        with fails(EINPROGRESS):
-            each.connect(("10.0.0.2", 7))
-        fabric.run()
+    lodge = Lodge(fabric, late=2)
     fabric.run(0.01)
-    late.shutdown(SHUT_RDWR)
-    with fails(EINPROGRESS):
-        late.connect(("10.0.0.2", 7))
-    fabric.run()
-    fabric.segments()
+    lodge.late[0].shutdown(SHUT_RDWR)
+    lodge.comes(lodge.late[0])
     fabric.run(1.5)
     assert fabric.segments() == ["SYN:0", "SYN:0"]  # of each one, after a second
+
+
+def test_of_those_who_come_again_sixteen_come_together(fabric: Fabric) -> None:
+    Lodge(fabric, late=18)
+    fabric.run(1.024)  # a second, and to the end of a tick of 32 ms
+    assert fabric.segments() == ["SYN:0"] * 16
+    fabric.run(0.001)
+    assert fabric.segments() == ["SYN:0"] * 2
 
 
 def test_room_in_the_queue_helps_at_the_next_retry_only(fabric: Fabric) -> None:

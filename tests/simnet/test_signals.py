@@ -250,7 +250,7 @@ def patient(heard: list[str]) -> None:
     heard.append("never")
 
 
-@pytest.mark.parametrize("number", [TERM, signal.SIGKILL, USR1])
+@pytest.mark.parametrize("number", [TERM, signal.SIGKILL, USR1, signal.SIGHUP])
 def test_who_has_no_handler_ends_by_a_signal_threads_and_all_and_its_peers_hear_of_it(number: int) -> None:
     heard: list[str] = []
     with simnet.Network(target="server") as net:
@@ -283,6 +283,7 @@ def test_a_signal_that_is_ignored_blocked_or_harmless_ends_nobody() -> None:
     [
         (signal.SIGINT, r"send_signal\(2\): 2 ends the run; send SIGTERM"),
         (signal.SIGSTOP, r"host.pause\(seconds\) stops"),
+        (signal.SIGTTOU, r"host.pause\(seconds\) stops"),
         (0, "no such signal"),
         (65, "no such signal"),
     ],
