@@ -50,8 +50,15 @@ def _told(name: str, before: _Value, after: _Value) -> str:
         return f"{name}, {after.text}, belongs to the event loop of an earlier run: name it, or make it in the coroutine that is run"
     if before.text != after.text:
         return f"{name} was {before.text}, then {after.text}"
-    then, now = (repr(each.stand) if isinstance(each.stand, CONTAINERS) else "" for each in (before, after))
+    then, now = (_members(each.stand) for each in (before, after))
     return f"{name} was {then}, then {now}" if 0 < len(then + now) <= WIDTH else f"{name}, {after.text}, has gone on"
+
+
+def _members(stand: object) -> str:
+    """What a container holds, a set in the same order in each interpreter; nothing of what is no container."""
+    if isinstance(stand, set):
+        return f"{{{', '.join(sorted(map(repr, stand)))}}}"
+    return repr(stand) if isinstance(stand, CONTAINERS) else ""
 
 
 def _state() -> Iterator[tuple[str, _Value]]:

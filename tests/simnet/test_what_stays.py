@@ -25,6 +25,7 @@ SEEN = {}
 RETRY = random.Random(1)
 LIMIT = 10
 COUNTERS = {"logins": 1, "by": {}}
+ROOMS = {"attic", "cellar", "den", "hall", "room 1"}
 LOCK = asyncio.Lock()
 STOP = asyncio.Event()
 
@@ -86,6 +87,13 @@ def counter(program: Any) -> int:
     return logins
 
 
+def member(program: Any) -> str:
+    last: str = max(program.ROOMS)
+    program.ROOMS.remove(last)
+    program.ROOMS.add(f"room {int(last[-1]) + 1}")
+    return last
+
+
 def lock(program: Any) -> str:
     async def both() -> None:
         await asyncio.gather(held(), held())
@@ -114,6 +122,10 @@ BOUND = "belongs to the event loop of an earlier run: name it, or make it in the
     ("draw", "told"),
     [
         (counter, "ids_of_mine:COUNTERS was {'logins': 3, 'by': {}}, then {'logins': 4, 'by': {}}"),
+        (
+            member,
+            "ids_of_mine:ROOMS was {'attic', 'cellar', 'den', 'hall', 'room 3'}, then {'attic', 'cellar', 'den', 'hall', 'room 4'}",
+        ),
         (lock, f"ids_of_mine:LOCK, an asyncio.Lock, {BOUND}"),
         (number, "ids_of_mine:IDS was count(3), then count(4)"),
         (entry, "ids_of_mine:SEEN was a dict of 2, then a dict of 3"),
@@ -167,6 +179,7 @@ def test_what_others_objects_hold_is_not_named_and_of_many_the_first_few_are(
         ("Pool.made", attribute),
         ("REGISTRY.last", of_an_object),
         ("COUNTERS", counter),
+        ("ROOMS", member),
         ("LOCK", lock),
         ("STOP", event),
     ],
