@@ -162,6 +162,27 @@ def test_who_is_held_back_for_too_long_is_reset() -> None:
     fabric.run(64)
     assert b.getsockopt(*SO_ERROR) == ECONNRESET
     assert silent.state == "ESTABLISHED"  # it said nothing, so nobody answered
+    assert len(house.server.connections) == 1, "the listener knows of neither any more"
+
+
+@pytest.mark.parametrize("speaks_again", [False, True])
+def test_who_has_spoken_while_it_was_held_back_is_heard_with_all_of_it(speaks_again: bool) -> None:
+    """Its data comes again after a fifth of a second, long before the SYN-ACK; and so it does behind what it says meanwhile."""
+    fabric = Fabric(10_000_000)
+    house = House(fabric, 0)
+    _, client = house.come(2)
+    fabric.run(0.05)
+    client.send(b"a")
+    client.send(b"b")
+    fabric.run(0.05)
+    house.listener.accept()
+    if speaks_again:
+        client.send(b"c")
+        fabric.run(0.05)
+        assert mask(house.listener) == "IN", "there is room when this comes"
+    fabric.run(0.2)
+    c, _ = house.listener.accept()
+    assert c.recv(9) == (b"abc" if speaks_again else b"ab")
 
 
 def test_who_is_held_back_when_the_listener_closes_is_reset_when_it_speaks() -> None:
