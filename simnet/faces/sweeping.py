@@ -165,11 +165,12 @@ def kinds_table(screen: Screen, result: SweepResult) -> None:
 
 def _print_noted(screen: Screen, result: SweepResult) -> None:
     """Of each kind that has led to another outcome the first: is it right that a client takes that for an answer?"""
-    noted = [(row.kind, row.first_noted) for row in result.kinds if row.first_noted is not None]
+    noted = [row.first_noted for row in result.kinds if row.first_noted is not None]
     if noted:
         screen.say()
-    for kind, (plan, difference) in noted:
-        screen.paragraph(f"noted     {plan}: {difference}; survives=[{kind!r}] makes that a failure", "dim")
+    for plan, difference in noted:
+        kinds = list(dict.fromkeys(fault.kind for fault in plan if fault.late or not fault.transparent))
+        screen.paragraph(f"noted     {plan}: {difference}; survives={kinds!r} makes that a failure", "dim")
 
 
 def print_failures(screen: Screen, named: Named, result: SweepResult) -> None:

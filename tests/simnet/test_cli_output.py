@@ -305,3 +305,11 @@ def test_the_first_run_with_another_outcome_is_told_with_how_it_becomes_a_failur
     kinds = {row["kind"]: row for row in json.loads(capsys.readouterr().out)[0]["kinds"]}
     assert kinds["eof"]["first_noted"]["plan"] == "eof client->server:7#1 end=client byte=0"
     assert kinds["split"]["first_noted"] is None
+
+
+def test_of_two_faults_those_are_told_that_may_be_survived(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "test_cut.py").write_text(CUT.replace('"split"]', '"split"], depth=2'))
+    assert main(["sweep", "test_cut.py"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "; split client->server:7#1 end=client byte=" in told
+    assert told.count("; survives=['eof'] makes that a failure") == 2, "the other is transparent: nothing is to be said"
