@@ -100,7 +100,7 @@ class Run:
     # Where programs closed theirs: server.py:12 in serve.
     closed_listeners: Mapping[str, str] = field(default_factory=dict)
     parts_at: UserPlace = NOWHERE  # of one that is reported: the user's line at which it goes another way
-    row: int = 0  # of wake-ups by time alone while the test waited, until something came of it
+    ticks_most: int = 0  # wake-ups in a row by time alone, while the test waited, until something came of it; 0: few
     _digest: str = field(default="", repr=False)
     _points: Points | None = field(default=None, repr=False)
 
@@ -161,7 +161,7 @@ def play(
     network.begin("by a sweep or a simnet.play, which gives it to the test's first parameter")
     if baseline is not None:
         network._running().longest_ns = TIMES_AS_LONG * baseline.time_ns + LONGER_NS
-        network._running().patience = TIMES_AS_LONG * baseline.row
+        network._running().patience = TIMES_AS_LONG * baseline.ticks_most
     if hurried:
         network._running().calls_max = CALLS_MAX_HURRIED
     try:
@@ -214,7 +214,7 @@ def run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
             for process, what, where, tasks, alone in network.waiting
         ],
         time_ns=network._clock.now_ns,
-        row=network._running().row,
+        ticks_most=network._running().ticks_most,
         dozing=network._dozing,
         signalled={each.name: each.stood for each in network.processes if each.stood is not None},
     )

@@ -85,7 +85,7 @@ class Scheduler:
 
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
-        "entered", "ticks", "row", "patience", "calls", "calls_max", "effects", "seen", "activity", "looks_end", "forced", "entries_max",
+        "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "effects", "seen", "activity", "looks_end", "forced", "entries_max",
         "entries_at_ns", "entries_then", "in_vain", "interrupted", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
         "_arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
@@ -109,7 +109,7 @@ class Scheduler:
         self.verdicts: list[Verdict] = []
         self.closed_listeners: dict[str, str] = {}  # where a program closed them last
         self.ticks = 0  # wake-ups by time alone since the last call that had an effect
-        self.row, self.patience = 0, AWAITED_MAX  # how many led on at last; how many may, if somebody counts them
+        self.ticks_most, self.patience = 0, AWAITED_MAX  # the most of them while the body waited, and how many may be
         self.effects = 0  # calls that did something, by anybody
         self.seen = 0  # how many of them are in the accounts: see `account`
         self.activity = 0  # calls that did nothing, and looks at a clock or at dice, by anybody
@@ -437,7 +437,7 @@ class Scheduler:
 
     def _is_awaited(self) -> bool:
         """Does the body wait for somebody who still wakes by time? That one may count its wake-ups."""
-        self.row = max(self.row, self.ticks)
+        self.ticks_most = max(self.ticks_most, self.ticks)
         return stuck.is_awaited(self, AWAITED_MAX, HEARTBEATS)
 
     def _only_hearts_beat(self) -> bool:
