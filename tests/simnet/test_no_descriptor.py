@@ -82,17 +82,20 @@ def test_each_listener_that_a_pattern_means_has_its_own_time() -> None:
 
 def test_no_process_of_a_host_gets_a_socket_until_the_time_is_over() -> None:
     codes: list[int | None] = []
+    others: list[int | None] = []
 
-    def ask() -> None:
+    def ask(told: list[int | None]) -> None:
         for _ in range(3):
-            codes.append(code_of(lambda: socket.socket().close()))
+            told.append(code_of(lambda: socket.socket().close()))
             time.sleep(LONG / 2)
 
-    with simnet.Network(FaultPlan([lasting("client")]), target="client") as net:
-        net.host("client").spawn(ask)
-        net.host("client").spawn(ask)
+    with simnet.Network(FaultPlan([lasting("client")]), target=["client", "other"]) as net:
+        net.host("client").spawn(ask, codes)
+        net.host("client").spawn(ask, codes)
+        net.host("other").spawn(ask, others)
         net.sleep(2 * LONG)
     assert codes == [errno.EMFILE] * 4 + [None] * 2
+    assert others == [None] * 3
 
 
 # --- who goes on ---------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import queue as threads
 import signal
 import socket
 import sys
@@ -21,6 +22,7 @@ from dispatch import asyncore
 from simnet import tellers
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
+from simnet.fresh import copied
 from simnet.realnet import RealNetwork
 
 WORLDS = pytest.mark.parametrize("world", [simnet.Network, RealNetwork])
@@ -30,6 +32,7 @@ counters: dict[str, Any] = {"logins": 0, "port": 5000, "by": {"ann": [1]}}
 going = True
 rooms: dict[str, object] = {"hall": object()}
 queue: asyncio.Queue[int] = asyncio.Queue(maxsize=2)
+line: threads.Queue[int] = threads.Queue(maxsize=2)
 seats = asyncio.BoundedSemaphore(3)
 NAMED = [f"{__name__}:{name}" for name in ("counters", "going", "rooms", "queue", "seats")]
 
@@ -108,6 +111,27 @@ def test_what_makes_the_values_that_a_global_lacks_is_the_same_in_each_process(w
         with world(per_process=[f"{__name__}:numbers"]) as net:
             assert net.host("a").run(use) == (1, 7, 1)
     assert numbers == {"hall": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "is_plain"),
+    [
+        ([0] * 1_000, True),
+        ([0] * 1_001, False),
+        ({"a": ([{1}],)}, True),
+        ({"a": ([[{1}]],)}, False),
+        ({(1, object()): 0}, False),
+        (Pair(1, 2), False),
+        (Color.RED, False),
+    ],
+)
+def test_what_is_plain_is_neither_long_nor_deep_nor_of_a_class(value: Any, is_plain: bool) -> None:
+    assert copied(value) == (value if is_plain else None)
+
+
+def test_a_queue_that_is_not_of_asyncios_is_an_object_like_any_other() -> None:
+    with simnet.Network(per_process=[f"{__name__}:line"]) as net:
+        assert net.host("a").run(lambda: line) is None
 
 
 def test_what_tests_have_left_in_a_global_since_its_name_was_given_is_not_found(
