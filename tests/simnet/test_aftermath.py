@@ -422,6 +422,16 @@ def test_a_host_that_does_not_answer_is_none_of_the_world_outside() -> None:
     assert not hasattr(caught.value, "__notes__")
 
 
+@pytest.mark.parametrize("path", [None, "/run/app.sock", ""])
+def test_a_time_out_of_who_asked_nobody_there_has_no_reason(path: str | None) -> None:
+    with pytest.raises(TimeoutError) as caught, simnet.Network():
+        with socket.socket(socket.AF_UNIX) as sock, contextlib.suppress(OSError):
+            if path is not None:
+                sock.connect(path)
+        raise TimeoutError
+    assert not hasattr(caught.value, "__notes__")
+
+
 def test_a_port_that_listens_for_both_families_is_told_once() -> None:
     async def serve() -> None:
         async with await asyncio.start_server(lambda reader, writer: writer.close(), port=7) as server:

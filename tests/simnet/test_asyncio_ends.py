@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 from unittest.mock import Mock
@@ -108,6 +108,20 @@ async def in_an_object() -> None:
     await Wrapped()
 
 
+def end_in_silence(
+    main: Callable[[], Coroutine[Any, Any, None]], capfd: pytest.CaptureFixture[str], *, crashes: bool
+) -> None:
+    """Run *main* for a second, then end it with its network, or before by a crash of its host."""
+    with in_silence(capfd):
+        with simnet.Network() as net:
+            host = net.host("client")
+            host.spawn(asyncio.run, main())
+            net.sleep(1)
+            if crashes:
+                host.crash()
+        del host, net
+
+
 WAYS = [
     in_a_generator,
     in_a_generator_of_a_generator,
@@ -126,14 +140,7 @@ def test_a_task_that_waits_in_a_generator_is_ended_from_within(
     async def main() -> None:
         await asyncio.gather(stands(), stands())
 
-    with in_silence(capfd):
-        with simnet.Network() as net:
-            host = net.host("client")
-            host.spawn(asyncio.run, main())
-            net.sleep(1)
-            if crashes:
-                host.crash()
-        del host, net
+    end_in_silence(main, capfd, crashes=crashes)
 
 
 @pytest.mark.parametrize("crashes", [False, True], ids=["with-its-network", "by-a-crash"])
@@ -147,14 +154,7 @@ def test_a_task_that_goes_on_whatever_happens_is_left_where_it_is(
             except BaseException:  # noqa: BLE001  # that is its mistake
                 continue
 
-    with in_silence(capfd):
-        with simnet.Network() as net:
-            host = net.host("client")
-            host.spawn(asyncio.run, beat())
-            net.sleep(1)
-            if crashes:
-                host.crash()
-        del host, net
+    end_in_silence(beat, capfd, crashes=crashes)
 
 
 def test_what_a_task_begins_when_it_is_ended_never_began(capfd: pytest.CaptureFixture[str]) -> None:
@@ -173,11 +173,5 @@ def test_what_a_task_begins_when_it_is_ended_never_began(capfd: pytest.CaptureFi
             asyncio.create_task(say_goodbye())  # noqa: RUF006  # nobody will hear it
             asyncio.get_running_loop().call_later(1, begun.append, "late")
 
-    with in_silence(capfd):
-        with simnet.Network() as net:
-            host = net.host("client")
-            host.spawn(asyncio.run, main())
-            net.sleep(1)
-            host.crash()
-        del host, net
+    end_in_silence(main, capfd, crashes=True)
     assert begun == ["goodbye"]
