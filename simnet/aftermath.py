@@ -14,7 +14,7 @@ from simnet.blame import exception_text, is_defect, user_place, without_simnet
 from simnet.eventloops import in_a_loop
 from simnet.faults.disruptive import Refuse
 from simnet.madebefore import made_before
-from simnet.trace import CALL, PROCESS, SEGMENT, Event, Trace
+from simnet.trace import CALL, PROCESS, SEGMENT, Event, Failed, Trace
 from simnet.verdicts import HandlerError, Hang, Verdict, let_out
 
 __all__ = ["Over", "explain", "let_go_of_frames", "raise_what_failed", "why_by_itself"]
@@ -246,12 +246,20 @@ def _why_unheard(error: BaseException, over: Played) -> str:
     """Whom the last connect asked, where *error* says that no answer came: an address that no host has is told as it is."""
     if not isinstance(error, OSError) or not (isinstance(error, TimeoutError) or error.errno in OUT_OF_REACH):
         return ""
-    last = next((each for each in reversed(list(over.trace.of(CALL))) if each.op == "connect"), None)
+    later: list[Event] = []  # the calls after the last connect
+    last: Event | None = None
+    for each in over.trace.of(CALL):
+        later.append(each)
+        if each.op == "connect":
+            last = each
+            later.clear()
     if last is None or last.result is None or not last.arguments or not isinstance(last.arguments[0], tuple):
         return ""
     host = last.arguments[0][0]
     if last.place.partition("#")[0].partition("->")[2].rpartition(":")[0] != host:
         return ""
+    if any(isinstance(each.result, Failed) and each.host == last.host and each.place != last.place for each in later):
+        return ""  # it has lived with that, and went on to something else
     return f"no host of this network has the address {host}, and the world outside is out of reach: connect to the name of a host"
 
 

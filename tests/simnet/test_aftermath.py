@@ -422,6 +422,21 @@ def test_a_host_that_does_not_answer_is_none_of_the_world_outside() -> None:
     assert not hasattr(caught.value, "__notes__")
 
 
+def test_who_has_lived_with_that_and_waits_in_vain_for_another_is_told_nothing_of_it() -> None:
+    def listen_in_silence() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            while connection.recv(10):
+                pass
+
+    with pytest.raises(TimeoutError) as caught, simnet.Network() as net:
+        net.host("server").spawn(listen_in_silence)
+        with socket.create_connection(("server", 7), timeout=2) as sock:
+            with contextlib.suppress(TimeoutError):
+                socket.create_connection(("192.0.2.1", 9), timeout=1)
+            sock.recv(10)
+    assert not hasattr(caught.value, "__notes__")
+
+
 @pytest.mark.parametrize("path", [None, "/run/app.sock", ""])
 def test_a_time_out_of_who_asked_nobody_there_has_no_reason(path: str | None) -> None:
     with pytest.raises(TimeoutError) as caught, simnet.Network():
