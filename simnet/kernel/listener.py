@@ -14,7 +14,7 @@ from simnet.kernel.control import (
     SPEAKS_IPV4,
 )
 from simnet.kernel.cork import Cork, hear_mss
-from simnet.kernel.guard import GIVE_UP_NS, RTO_FIRST_NS, SYNACK_RETRIES
+from simnet.kernel.guard import RTO_FIRST_NS, SYNACK_RETRIES
 from simnet.kernel.idle_options import TCP_FASTOPEN
 from simnet.kernel.nagle import inherit_quickack
 from simnet.kernel.options import (
@@ -47,6 +47,8 @@ OF_A_LISTENER: Final = (
     FORGOTTEN,
 )
 
+# How long a SYN cookie holds. Linux counts minutes, so it is one or two: measured 52 s, and not 92.
+COOKIE_NS: Final = 90_000_000_000
 REPEATED_NS: Final = 204_000_000  # a tail-loss probe after 0.204 s, and from then on after twice the time (measured)
 
 
@@ -143,6 +145,10 @@ def admit(child: TcpSocket, segment: Segment) -> bool:
         return False
     listener = parent.listener
     assert listener is not None
+    if listener.half_open is not None and _is_too_late(child, listener.half_open.get(child)):
+        child.vanish()
+        stack.refuse(segment)
+        return False
     if len(listener.queue) > listener.backlog:
         _wait_for_room(child, listener, segment)
         return False
@@ -222,12 +228,17 @@ def _repeat(child: TcpSocket) -> None:
     """The client sends again what nobody has acknowledged."""
     listener, waiting = _waiting(child)
     clock = child.stack.clock
-    if not listener.full:
-        _let_in(child, listener)
-    elif clock.now_ns - waiting.since_ns > GIVE_UP_NS:
+    if _is_too_late(child, waiting):
         _give_up(child, waiting)
+    elif not listener.full:
+        _let_in(child, listener)
     else:
         waiting.repeats = clock.at(_repeated_ns(waiting.since_ns, clock.now_ns), _repeat, child)
+
+
+def _is_too_late(child: TcpSocket, waiting: Waiting | None) -> bool:
+    """Does the listener remember nothing of this handshake, and no longer hold its cookie for one of its own?"""
+    return waiting is not None and waiting.cookie and child.stack.clock.now_ns - child.since_ns > COOKIE_NS
 
 
 def _let_in(child: TcpSocket, listener: Listener) -> None:
@@ -239,7 +250,7 @@ def _let_in(child: TcpSocket, listener: Listener) -> None:
 
 
 def _give_up(child: TcpSocket, waiting: Waiting) -> None:
-    """The answer was repeated often enough: data of the client is for nobody now."""
+    """The answer was repeated often enough, or a cookie is too old: data of the client is for nobody now."""
     child.vanish()
     if any(segment.payload for segment in waiting.segments):
         child.stack.refuse(waiting.segments[-1])  # what its repeated data would get

@@ -50,7 +50,7 @@ LEFT_OUT = """
 | Sockets made before the run | they stay the real kernel's; a simulated poller answers EBADF |
 | Terminals in `select`, `poll`, `epoll` | a simulated process polls sockets, pipes that it made with `os.pipe` or opened by name, eventfds, and files, which are always ready |
 | `open`, `os.chown` and `os.utime` of a Unix socket's path, and the effect of its permissions on `connect` | paths of Unix sockets are in the network, not on the disk. `os.stat`, `listdir`, `scandir`, `unlink`, `rename`, `link`, `chmod`, `access` and the like know them; the disk is consulted for their folders and for files in their way |
-| SYN cookies, `tcp_abort_on_overflow`, other sysctls | the defaults of Linux 6.18 are built in |
+| `tcp_syncookies`, `tcp_abort_on_overflow`, other sysctls | the defaults of Linux 6.18 are built in |
 """
 
 # Where we knowingly differ in what a program sees, or might.
@@ -74,6 +74,7 @@ DIFFERENT = """
 | A subclass of `socket.socket` with attributes in `__slots__` cannot be made in a run: TypeError, about a layout conflict | a simulated socket has slots of its own after those of `socket.socket`, and Python cannot combine two classes that have; an empty `__slots__` is fine |
 | A socket that is open when its process ends causes no ResourceWarning; one that is garbage before that does | a real process would have ended; sockets left at quiet are reported by name, as `nothing-left` |
 | Ephemeral ports are the next free even one for connect, odd one for bind | Linux draws within the parity at random |
+| A SYN cookie holds for 90 s: whoever speaks later is reset | on Linux for one to two minutes, since it counts minutes |
 | Of more than 16 clients of one host whose SYNs a full queue has dropped, those beyond come again 10 µs apart, not together with the first | on a machine many do not connect at one instant: who listens accepts some in between |
 | SO_REUSEPORT distributes connections to listeners by a fixed rule | Linux hashes addresses with a secret of its own |
 | `localhost` is ::1 and 127.0.0.1, and services have the names and protocols of Debian's list | `/etc/hosts` and `/etc/services` are not read: a run is the same on every machine |

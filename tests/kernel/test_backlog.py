@@ -64,9 +64,9 @@ class Lodge:
     def __init__(self, fabric: Fabric, late: int) -> None:
         self.fabric = fabric
         self.stack = fabric.stack("10.0.0.2")
-        listener: Any = self.stack.socket(AF_INET, SOCK_STREAM)
-        listener.bind(("10.0.0.2", 7))
-        listener.listen(0)
+        self.listener: Any = self.stack.socket(AF_INET, SOCK_STREAM)
+        self.listener.bind(("10.0.0.2", 7))
+        self.listener.listen(0)
         _, *self.late = [self.comes(self.stack.socket(AF_INET, SOCK_STREAM)) for _ in range(1 + late)]
 
     def comes(self, socket: Any) -> Any:
@@ -93,6 +93,36 @@ def test_of_those_who_come_again_sixteen_come_together(fabric: Fabric) -> None:
     assert fabric.segments() == ["SYN:0"] * 16
     fabric.run(0.001)
     assert fabric.segments() == ["SYN:0"] * 2
+
+
+@pytest.mark.parametrize(("seconds", "holds"), [(50, True), (95, False)])
+def test_who_was_answered_by_a_cookie_is_remembered_for_a_while(fabric: Fabric, seconds: int, holds: bool) -> None:
+    lodge = Lodge(fabric, late=3)
+    lodge.listener.accept()
+    fabric.run(1.1)  # all three have come again, and one of them has taken the place
+    lodge.listener.accept()
+    fabric.run(seconds)
+    client = lodge.late[0]
+    client.send(b"hello")
+    fabric.run()
+    if holds:
+        assert lodge.listener.accept()[0].recv(9) == b"hello"
+    else:
+        assert (client.getsockopt(*SO_ERROR), mask(lodge.listener)) == (ECONNRESET, "0")
+
+
+def test_who_was_answered_by_a_cookie_and_has_spoken_is_reset_when_it_says_so_after_that(fabric: Fabric) -> None:
+    lodge = Lodge(fabric, late=3)
+    lodge.listener.accept()
+    fabric.run(1.1)
+    client = lodge.late[0]
+    client.send(b"hello")
+    there = len(lodge.stack.connections)
+    fabric.run(100)
+    assert client.getsockopt(*SO_ERROR) == 0
+    fabric.run(10)  # its data is repeated after 102 to 107 s
+    assert client.getsockopt(*SO_ERROR) == ECONNRESET
+    assert len(lodge.stack.connections) == there - 2, "both ends are forgotten"
 
 
 def test_room_in_the_queue_helps_at_the_next_retry_only(fabric: Fabric) -> None:
