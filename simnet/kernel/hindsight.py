@@ -140,9 +140,8 @@ def _is_beside(end: Any, ended: bool = False) -> bool:
     """Is anything about that the accounts know nothing of, or that is counted elsewhere?"""
     unusual = (end.guard, None if ended else end.window, end.tampering, end.ledger, end.cork, end.later)
     options = end.options
-    changed = options and (
-        not CHANGES.isdisjoint(options) or options.get(IP_HEADER)
-    )  # which takes room of each segment
+    # IP options take room of each segment.
+    changed = options and (not CHANGES.isdisjoint(options) or options.get(IP_HEADER))
     return (
         any(each is not None for each in unusual)
         or bool(changed)

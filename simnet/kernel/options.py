@@ -72,10 +72,8 @@ IPV6_TCLASS: Final = 67
 
 LAST_MSS: Final = (IPPROTO_TCP, -TCP_MAXSEG)  # what TCP_MAXSEG has shown before a disconnect
 DEAD_MSS: Final = (IPPROTO_TCP, -300 - TCP_MAXSEG)  # what it is where TCP_MAXSEG was set once the connection was over
-SEEN_MSS: Final = (
-    IPPROTO_TCP,
-    -200 - TCP_MAXSEG,
-)  # and what it had grown to when its past could be told for the last time
+# And what it had grown to when its past could be told for the last time.
+SEEN_MSS: Final = (IPPROTO_TCP, -200 - TCP_MAXSEG)
 
 TIMES: Final = {20: SO_RCVTIMEO, 21: SO_SNDTIMEO, 66: SO_RCVTIMEO, 67: SO_SNDTIMEO}  # and by their numbers ..._NEW
 TOS: Final = (IPPROTO_IP, IP_TOS)

@@ -71,12 +71,8 @@ def test_each_listener_that_a_pattern_means_has_its_own_time() -> None:
         told += [code_of(listener.accept) for listener in listeners]
         for listener in listeners:
             listener.close()
-    assert told == [
-        errno.EMFILE,
-        errno.EMFILE,
-        errno.EAGAIN,
-        errno.EMFILE,
-    ]  # the second began when 0.7 of the first was over
+    # The second began when 0.7 of the first was over.
+    assert told == [errno.EMFILE, errno.EMFILE, errno.EAGAIN, errno.EMFILE]
     assert [str(fault.on) for fault in net.happened] == ["server:7", "server:8"]
 
 
