@@ -180,7 +180,7 @@ class Process:
 
         Raises:
             ValueError: SIGINT, which ends the run, one that stops a process (see :meth:`Host.pause`), or no signal.
-            RuntimeError: the caller is this process, or it is one of a real network.
+            RuntimeError: the caller is this process, the test would end by it, or it is one of a real network.
         """
         if not self.done:
             self.scheduler.backend.send_signal(self, number)

@@ -122,7 +122,7 @@ def from_outside(program: Process, number: int) -> None:
 
     Raises:
         ValueError: none that can be sent here.
-        RuntimeError: it would send it to itself.
+        RuntimeError: it would send it to itself, or end the test.
     """
     number, scheduler = index(number), program.scheduler
     if not 0 < number < c_signal.NSIG or number == SIGINT or number in STOPS:
@@ -149,6 +149,8 @@ def from_outside(program: Process, number: int) -> None:
     if kept or not ends_who_has_none(number):  # SIGKILL can be neither heard nor blocked
         send(program, number)
         return
+    if program is scheduler.body:
+        raise RuntimeError(f"send_signal({number}) would end the test, which has no handler of it")
     for each in (*program.crew, program):
         with unheard(), ended_in_the_middle(each):
             scheduler.end(each, f"signal {number} has ended {program.name}")

@@ -309,3 +309,17 @@ def test_who_sends_itself_a_signal_is_told_how_and_on_real_sockets_that_nobody_c
         process.answered = True
     with simnet.RealNetwork() as real, pytest.raises(RuntimeError, match="simulated network"):
         real.host("a").spawn(time.sleep, 0).send_signal(TERM)
+
+
+def test_the_test_itself_hears_a_signal_and_is_not_ended_by_one() -> None:
+    heard: list[int] = []
+    with simnet.Network() as net:
+        body = net.processes[0]
+        process = net.host("a").spawn(body.send_signal, TERM)
+        process.join()
+        assert str(process.error) == f"send_signal({TERM.value}) would end the test, which has no handler of it"
+        process.answered = True
+        signal.signal(TERM, lambda number, _: heard.append(number))
+        net.host("a").spawn(body.send_signal, TERM)
+        time.sleep(1)
+    assert heard == [TERM]
