@@ -128,7 +128,7 @@ class Host(NotALink):
         Its peers see silence. Sockets that a test made here by hand fail with ENETDOWN. A second crash changes nothing.
 
         Raises:
-            RuntimeError: called by a process of this host, the test on ``test`` included.
+            RuntimeError: called by a process of this host, or for ``test``, where the test itself runs.
         """
         scheduler = self.network._going_on()
         if self.machine.powered:

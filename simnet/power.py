@@ -38,10 +38,11 @@ def cut(scheduler: Scheduler, machine: Machine) -> None:
     """Take the power from *machine*, and with it everything that runs there.
 
     Raises:
-        RuntimeError: who calls runs there.
+        RuntimeError: who calls runs there, or the test.
     """
-    if scheduler.current.machine is machine:
-        raise RuntimeError(f"{scheduler.current.name} runs on {machine.name}: a host's power is cut from another one")
+    for process in (scheduler.current, scheduler.body):
+        if process.machine is machine:
+            raise RuntimeError(f"{process.name} runs on {machine.name}: a host's power is cut from another one")
     note(scheduler, machine, "crash")
     gone = machine.stack
     machine.fabric.power(machine, on=False)

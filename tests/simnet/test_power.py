@@ -148,6 +148,10 @@ def test_a_host_does_not_cut_its_own_power() -> None:
             RuntimeError, match="server/<lambda> runs on server: a host's power is cut from another one"
         ):
             server.run(lambda: server.crash())
+        other = net.host("other").spawn(lambda: net.host("test").crash())
+        other.join()
+        assert str(other.error) == "test runs on test: a host's power is cut from another one"
+        other.answered = True
         with pytest.raises(RuntimeError, match="test runs on test"):
             net.host("test").restart()
 

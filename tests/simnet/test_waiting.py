@@ -178,6 +178,21 @@ def test_a_test_that_waits_for_what_cannot_happen_is_a_deadlock_that_names_who_w
     )
 
 
+def test_a_heart_that_beats_beside_who_waits_for_ever_is_soon_a_deadlock() -> None:
+    def wait(port: int, seconds: float | None) -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.bind(("", port))
+            while True:
+                select.select([sock], [], [], seconds)
+
+    net = simnet.Network()
+    with pytest.raises(simnet.Deadlock), net:
+        net.host("server").spawn(wait, 8, 1)
+        net.host("server").spawn(wait, 9, None)
+        wait(7, None)
+    assert net.time < 70, "after 64 beats: nobody counts them"
+
+
 @pytest.mark.slow
 def test_a_deadlock_tells_of_an_asyncio_program_where_its_tasks_stand() -> None:
     held = []  # a task that nobody refers to is garbage, here as anywhere
