@@ -268,7 +268,7 @@ class Socket(UnixCalls):
         process.descriptors.reserve()
         host = self._machine
         listener = self._file().tag
-        if listener.host_name != process.host_name and self._net_family == AF_UNIX:
+        if self._net_family == AF_UNIX and type(listener) is Tag and listener.host_name != process.host_name:
             self._served_by(process.machine)
         file, address, fault = self._call("accept", (), lambda file, _: file.accept(), READABLE)
         if file.family == AF_UNIX:  # not by its own family: another's number may be in its place, by dup2
