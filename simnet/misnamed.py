@@ -51,18 +51,32 @@ def no_attribute(asked: object, name: str) -> Any:
     Raises:
         AttributeError: always; with what is meant, if that can be guessed.
     """
-    kind = type(asked)
-    if name.startswith("_") or hasattr(kind, name):
+    if name.startswith("_") or hasattr(type(asked), name):
         return object.__getattribute__(asked, name)  # it is there, and has raised this itself
-    told = f"a {kind.__name__} has no {name}"
-    known = (MEANT.get(each.__name__.removeprefix("Real")) for each in kind.__mro__)
-    table = next((each for each in known if each), {})
-    there = [each for each in dir(asked) if not each.startswith("_")]
-    near = next(iter(difflib.get_close_matches(name, [*there, *table], n=1)), "")
-    if name in getattr(asked, "_hosts", ()):
-        told += f"; write net.host({name!r})"
-    elif name in table:
-        told += f"; write {table[name]}"
-    elif near:
-        told += f"; did you mean {table.get(near, repr(near))}?"
-    raise AttributeError(told, name=name, obj=asked)
+    raise AttributeError(_Meant(asked, name), name=name, obj=asked)
+
+
+class _Meant:
+    """What the error says. Who only looks whether a name is there does not wait for the guess."""
+
+    __slots__ = ("asked", "name")
+
+    def __init__(self, asked: object, name: str) -> None:
+        self.asked = asked
+        self.name = name
+
+    def __repr__(self) -> str:
+        return repr(str(self))
+
+    def __str__(self) -> str:
+        kind, name = type(self.asked), self.name
+        told = f"a {kind.__name__} has no {name}"
+        known = (MEANT.get(each.__name__.removeprefix("Real")) for each in kind.__mro__)
+        table = next((each for each in known if each), {})
+        if name in getattr(self.asked, "_hosts", ()):
+            return f"{told}; write net.host({name!r})"
+        if name in table:
+            return f"{told}; write {table[name]}"
+        there = [each for each in dir(self.asked) if not each.startswith("_")]
+        near = next(iter(difflib.get_close_matches(name, [*there, *table], n=1)), "")
+        return f"{told}; did you mean {table.get(near, repr(near))}?" if near else told

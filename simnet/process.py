@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
 from types import CoroutineType, FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from greenlet import getcurrent, greenlet
 
@@ -58,6 +58,9 @@ class Process:
         "paused_ns", "paused_at", "heartbeats", "activity", "joiners", "state", "default_timeout", "pollers", "pairs",
         "memory", "_random", "owner", "crew", "daemon", "thread", "ident", "stood", "lent",
     )  # fmt: skip
+    # What a file may ask of who watches it. A process that waits has not tried in vain, and has its own way to hear of a close.
+    spins: Final = False
+    file_closed: Final = None
 
     def __init__(
         self,
