@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import Any, NoReturn
 
-__all__ = ["no_attribute"]
+__all__ = ["Misnamed", "no_attribute"]
 
 OF_A_HOST = (
     "spawn",
@@ -20,7 +20,7 @@ OF_A_HOST = (
     "address",
 )
 
-#: What is asked for, and what says so here: of a network, a host, a process.
+#: What is asked for, and what says so here: of a network, of a host.
 MEANT = {
     "Network": {name: f'net.host("server").{name}' for name in OF_A_HOST} | {"now": "net.time", "clock": "net.time"},
     "Host": {
@@ -32,21 +32,39 @@ MEANT = {
         "time": "net.time",
         "sleep": "net.sleep(seconds)",
     },
-    "Process": {
-        "terminate": "process.send_signal(signal.SIGTERM)",
-        "stop": "process.send_signal(signal.SIGTERM)",
-        "kill": "process.send_signal(signal.SIGKILL)",
-        "wait": "process.join(seconds)",
-        "is_alive": "not process.done",
-        "returncode": "process.result, or process.error",
-        "exitcode": "process.result, or process.error",
-        "host": "process.host_name",
-    },
 }
 
 
+class Misnamed:
+    """The names that a process has not, one by one: with a ``__getattr__`` all that it has would be slower to read."""
+
+    class _Name:
+        __slots__ = ("meant", "name")
+
+        def __init__(self, meant: str) -> None:
+            self.meant = meant
+
+        def __set_name__(self, owner: type, name: str) -> None:
+            self.name = name
+
+        def __get__(self, asked: object, owner: type) -> NoReturn:
+            told = f"a {owner.__name__} has no {self.name}; write {self.meant}"
+            raise AttributeError(told, name=self.name, obj=owner if asked is None else asked)
+
+    __slots__ = ()
+
+    terminate = _Name("process.send_signal(signal.SIGTERM)")
+    stop = _Name("process.send_signal(signal.SIGTERM)")
+    kill = _Name("process.send_signal(signal.SIGKILL)")
+    wait: Any = _Name("process.join(seconds)")  # a real one has it, for other rooms
+    is_alive = _Name("not process.done")
+    returncode = _Name("process.result, or process.error")
+    exitcode = _Name("process.result, or process.error")
+    host = _Name("process.host_name")
+
+
 def no_attribute(asked: object, name: str) -> Any:
-    """The ``__getattr__`` of networks, hosts and processes of either world, which comes to know of what they do not have.
+    """The ``__getattr__`` of networks and hosts of either world, which comes to know of what they do not have.
 
     Raises:
         AttributeError: always; with what is meant, if that can be guessed.

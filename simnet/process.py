@@ -18,7 +18,7 @@ from greenlet import getcurrent, greenlet
 from simnet.clock import deadline_after
 from simnet.ended import OVER
 from simnet.kernel.descriptors import Descriptors, File
-from simnet.misnamed import no_attribute
+from simnet.misnamed import Misnamed
 from simnet.trace import PROCESS
 from simnet.unheard import unheard
 from simnet.verdicts import VERDICTS, ProcessEnded, in_full
@@ -48,7 +48,7 @@ NOT_BY_NUMBER = ("room in the backlog", "linger")  # waits for a file that the c
 FACE = ("name", "host_name", "target", "done", "result", "error", "join", "send_signal", "where")
 
 
-class Process:
+class Process(Misnamed):
     """What :meth:`Host.spawn` returns. ``result`` and ``error`` are set once it is ``done``."""
 
     __slots__ = (
@@ -124,9 +124,6 @@ class Process:
         self.pollers = 0
         self.pairs = 0
         self._random: random.Random | None = None
-
-    if not TYPE_CHECKING:  # else any name would do
-        __getattr__ = no_attribute
 
     def __repr__(self) -> str:
         state = "done" if self.done else "waiting" if self.waiting else "running"

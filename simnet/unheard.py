@@ -22,11 +22,16 @@ class _Nowhere(io.RawIOBase):
         return len(data)
 
 
+_nowhere: io.TextIOWrapper | None = None  # one for all: it keeps nothing
+
+
 @contextmanager
 def unheard() -> Iterator[None]:
+    global _nowhere
+    if _nowhere is None or _nowhere.closed:
+        _nowhere = io.TextIOWrapper(io.BufferedWriter(_Nowhere()), "utf-8", "backslashreplace", write_through=True)
     before = sys.stderr
-    nowhere = io.TextIOWrapper(io.BufferedWriter(_Nowhere()), "utf-8", "backslashreplace", write_through=True)
-    sys.stderr = nowhere
+    sys.stderr = nowhere = _nowhere
     try:
         yield
     finally:

@@ -361,7 +361,7 @@ class Network(Holding):
                     if verdict is not None:
                         self.verdicts.append(verdict)
             else:
-                self._dozing[process.name] = process.tasks()
+                self._dozing[process.name] = process.tasks() if "loop" in process.state or "trio" in sys.modules else ()
         self.listening = tuple(listening)
         lived = [each for each in scheduler.processes if not each.done or each in daemons]
         self.alive = tuple(process.name for process in lived if process.target)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from simnet import real
 from simnet.eventloops import Left, bury, hush
 from simnet.kernel.readiness import IN
-from simnet.misnamed import no_attribute
+from simnet.misnamed import Misnamed
 from simnet.process import FACE
 from simnet.realnet.machine import Machine
 from simnet.trace import PROCESS, WAKE
@@ -77,11 +77,8 @@ class Open(NamedTuple):
     open: Mapping[int, Any]
 
 
-class RealProcess:
+class RealProcess(Misnamed):
     """What :meth:`RealHost.spawn` returns. ``result`` and ``error`` are set once it is ``done``."""
-
-    if not TYPE_CHECKING:  # else any name would do
-        __getattr__ = no_attribute
 
     def __dir__(self) -> list[str]:
         """As of a simulated one."""

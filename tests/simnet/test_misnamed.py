@@ -8,6 +8,13 @@ from typing import Any
 import pytest
 
 import simnet
+from simnet.faults.inject import Tag
+from simnet.kernel.stack import Stack
+from simnet.kernel.tcp import TcpSocket
+from simnet.machine import Machine
+from simnet.process import Process
+from simnet.socket import Socket
+from simnet.wait import Scheduler
 
 worlds = pytest.mark.parametrize("world", [simnet.Network, simnet.RealNetwork])
 
@@ -31,7 +38,8 @@ class OfMine(simnet.Network):
         (lambda net: net.host("server").ip, "has no ip; write host.address"),
         (lambda net: process(net).terminate, r"has no terminate; write process\.send_signal\(signal\.SIGTERM\)"),
         (lambda net: process(net).is_alive, "has no is_alive; write not process.done"),
-        (lambda net: process(net).resul, r"has no resul; did you mean 'result'\?"),
+        (lambda net: process(net).exitcode, "has no exitcode; write process.result, or process.error"),
+        (lambda net: net.host("server").spwan, r"has no spwan; did you mean 'spawn'\?"),
     ],
 )
 @worlds
@@ -66,3 +74,8 @@ def test_what_a_property_raises_is_not_taken_for_a_name_that_is_not_there() -> N
     del net
     with pytest.raises(RuntimeError, match="the network of Host"):
         host.network  # noqa: B018
+
+
+def test_no_name_that_is_there_is_slower_to_read_for_those_that_are_not() -> None:
+    for often_asked in (Process, Machine, Scheduler, Socket, TcpSocket, Stack, Tag):
+        assert not hasattr(often_asked, "__getattr__")
