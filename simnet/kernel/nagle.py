@@ -7,7 +7,8 @@ TCP_NODELAY is not set.
 
 None of this is counted while data flows: it is derived from what both ends know when one writes twice, and from where the
 peer's last data acknowledged what had come to it. That is enough within a host, as long as the first data is younger than
-the 40 ms in which an answer counts as one. On an older connection, or one to another host, writes go at once.
+the 40 ms in which an answer counts as one. On an older connection, or one to another host, writes go at once; but a pause
+after the first few, which were acknowledged as they came and lie unread, makes nobody older.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ FULL_V6: Final = 32732
 FULL_LATER: Final = 32768
 UNKNOWN: Final = -1
 FIRST: Final = ISN + 1  # the number of the first byte
+_LITTLE: Final = FIRST + (1 << 16)  # up to there what was written is looked at after a pause
 FEW: Final = 3  # writes that are played again before one that is small
 LARGE: Final = 832  # bytes of a segment that uses its memory well: the window grows, once, and so do the quick answers
 ANSWERS_SINCE: Final = (IPPROTO_TCP, -TCP_QUICKACK)  # what was sent when TCP_QUICKACK was set: 0 if it was set to 0
@@ -87,7 +89,9 @@ def must_wait(sender: Sender) -> bool:
         if now_ns - sender.since_ns >= DELAYED_NS and sender.rcv_nxt == FIRST:
             _begin_now(sender, now_ns)
         return False
-    if now_ns - sender.since_ns >= DELAYED_NS:
+    if now_ns - sender.since_ns >= DELAYED_NS and (
+        sender.rcv_nxt != FIRST or sender.snd_nxt > _LITTLE or not _is_as_new(sender, now_ns)
+    ):
         return False
     peer: Any = sender.twin  # there where nothing is recorded
     if peer is None or peer.twin is not sender or peer.state != ESTABLISHED:
@@ -112,6 +116,20 @@ def _begin_now(sender: Sender, now_ns: int) -> None:
     peer = peer_of(sender)
     if peer is not None and peer.state == ESTABLISHED:
         sender.since_ns = peer.since_ns = now_ns
+
+
+def _is_as_new(sender: Sender, now_ns: int) -> bool:
+    """Has it written little, all of which was acknowledged at once and lies unread? Then a pause has changed nothing."""
+    peer = peer_of(sender)
+    if peer is None or peer.state != ESTABLISHED or peer.options or sender.options:
+        return False
+    inbox = peer.inbox
+    if inbox is None or not inbox.size or inbox.size + inbox.offset != sender.sent or len(inbox.rest or ()) > QUICK:
+        return False
+    if unacknowledged(sender, peer):
+        return False
+    sender.since_ns = peer.since_ns = now_ns
+    return True
 
 
 def urgent_waits(sender: Sender) -> bool:

@@ -27,6 +27,15 @@ def wait_for(world: World, wanted: Any, sock: Any, request: str) -> None:
     world.gives(wanted, lambda: "EAGAIN" if (n := world.ioctl(sock, request)) != wanted else n)
 
 
+def fill(sock: Any, each: int) -> int:
+    """How many bytes *sock* takes in writes of *each*, until it takes none."""
+    taken = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            taken += sock.send(bytes(each))
+    return taken
+
+
 @pytest.mark.parametrize("option", [KEEPALIVE, RECVERR, (TCP, socket.TCP_KEEPIDLE)])
 def test_k065_an_option_without_a_part_in_amounts_changes_none(world: World, option: tuple[int, int]) -> None:
     client, server = world.pair(options={option: 1})
@@ -55,6 +64,18 @@ def test_k060_after_a_pause_nagles_rule_holds_back_all_the_same(world: World) ->
     client.send(b"second")
     world.pause()
     world.gives(b"first ", server.recv, 100)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "writes", "rest"), [(1, 3930, 400), (5000, 3931, 480)])
+def test_k064_a_pause_after_the_first_write_changes_nothing_of_how_much_the_next_ones_are(
+    world: World, first: int, writes: int, rest: int
+) -> None:
+    client, server = world.pair()
+    assert client.send(bytes(first)) == first
+    time.sleep(IDLE)
+    assert fill(client, 1000) == writes * 1000 + rest
+    assert server.recv(first) == bytes(first)
 
 
 def test_k065_who_is_not_accepted_yet_is_counted(world: World) -> None:
@@ -148,11 +169,7 @@ def test_k064_a_buffer_that_nobody_has_set_takes_more_of_some_writes_than_of_oth
     world: World, each: int, all_of_them: int, there: int
 ) -> None:
     client, server = world.pair()
-    taken = 0
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            taken += client.send(bytes(each))
-    assert (taken, world.ioctl(server, "FIONREAD")) == (all_of_them, there)
+    assert (fill(client, each), world.ioctl(server, "FIONREAD")) == (all_of_them, there)
     world.ready(client, "0")
     assert len(server.recv(65_536)) == 65_536
     wait_for(world, there - 65_536, server, "FIONREAD")
