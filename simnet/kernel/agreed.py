@@ -48,6 +48,8 @@ def grown_sndbuf(socket: TcpSocket) -> int:
 
 def limit_of_window(socket: TcpSocket) -> int:
     """TCP_WINDOW_CLAMP where the program has set none: within a host it grows with the segments that come."""
+    if socket.ledger is not None:
+        return socket.ledger.account.clamp
     if not was_established(socket):
         if kept := socket.option(*AGREED_LIMIT):
             return int(kept)

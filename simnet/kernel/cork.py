@@ -32,6 +32,7 @@ CORKED_NS: Final = 203_000_000  # measured 0.203 to 0.204 s: TCP_RTO_MIN and a t
 ETHERNET_MSS: Final = 1448
 WINDOW_LIMIT: Final = (IPPROTO_TCP, TCP_WINDOW_CLAMP)
 SAID_MSS: Final = (IPPROTO_TCP, -100 - TCP_MAXSEG)  # the peer's TCP_MAXSEG, where its window makes segments smaller
+ASKED_LIMIT: Final = (IPPROTO_TCP, -100 - TCP_WINDOW_CLAMP)  # as its program has set it, by which the window is scaled
 AGREED_LIMIT: Final = (IPPROTO_TCP, -TCP_WINDOW_CLAMP)  # where its program has set none
 HOPS_OF_SYN: Final = (IPPROTO_IP, -IP_TTL)  # where a child keeps those of the SYN that came, if they are others
 _RCVBUF: Final = (SOL_SOCKET, SO_RCVBUF)
@@ -211,7 +212,8 @@ def _limit_window(own: dict[Key, Any], six: bool) -> None:
     if _LIMITING.isdisjoint(own):
         return
     terms = Terms(0, own.get(_RCVBUF, 0), own.get(_MAXSEG, 0))
-    clamp = clamp_of(terms, own.get(WINDOW_LIMIT, 0), own.get(_GROWN, 0), six)
+    own[ASKED_LIMIT] = asked = own.get(WINDOW_LIMIT, 0)
+    clamp = clamp_of(terms, asked, own.get(_GROWN, 0), six)
     own[WINDOW_LIMIT if WINDOW_LIMIT in own else AGREED_LIMIT] = clamp
 
 

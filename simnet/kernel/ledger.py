@@ -2,8 +2,9 @@
 
 Its ends follow their accounts (``account``): a send accepts what the account accepts, data goes out when the account has
 sent it, and a waiting writer is woken when the account has room. If nobody has set SO_SNDBUF, SO_RCVBUF,
-TCP_MAXSEG or TCP_NOTSENT_LOWAT, nothing is counted until a write waits, fills the window or may exceed it, and then not for
-long. Nor is it where a fault acts or a path may lose: there a connection goes by windows, as in ``sending``.
+TCP_MAXSEG, TCP_WINDOW_CLAMP or TCP_NOTSENT_LOWAT, nothing is counted until a write waits, fills the window or may
+exceed it, and then not for long. Nor is it where a fault acts or a path may lose: there a connection goes by windows, as
+in ``sending``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.account import HELD_BY_OTHERS, NEVER, SEGMENTS_HELD, Account
 from simnet.kernel.buffer import Buffer
 from simnet.kernel.control import FIN_DUE, ISN, OOB_INLINE, WHOLE
-from simnet.kernel.cork import Cork
+from simnet.kernel.cork import ASKED_LIMIT, WINDOW_LIMIT, Cork
 from simnet.kernel.hindsight import look_back, when_all_is_heard
 from simnet.kernel.messages import MSG_DONTWAIT, MSG_EOR, MSG_MORE, MSG_NOSIGNAL, MSG_OOB
 from simnet.kernel.opening import Terms, open_accounts
@@ -29,7 +30,6 @@ from simnet.kernel.options import (
     TCP_NODELAY,
     TCP_NOTSENT_LOWAT,
     TCP_QUICKACK,
-    TCP_WINDOW_CLAMP,
     TICK_NS,
 )  # fmt: skip
 from simnet.kernel.receiving_account import SMALL
@@ -63,12 +63,9 @@ _RCVBUF: Final = (SOL_SOCKET, SO_RCVBUF)
 _MAXSEG: Final = (IPPROTO_TCP, TCP_MAXSEG)
 _LOWEST: Final = (IPPROTO_TCP, TCP_NOTSENT_LOWAT)
 _CONGESTION: Final = (IPPROTO_TCP, TCP_CONGESTION)
-BY_HAND: Final = frozenset((_SNDBUF, _RCVBUF, _MAXSEG, _LOWEST, _CONGESTION))
+BY_HAND: Final = frozenset((_SNDBUF, _RCVBUF, _MAXSEG, _LOWEST, _CONGESTION, WINDOW_LIMIT))
 NOT_COUNTED: Final = frozenset(
-    (
-        *((IPPROTO_TCP, name) for name in (TCP_WINDOW_CLAMP, TCP_QUICKACK, TCP_DEFER_ACCEPT)),
-        (SOL_SOCKET, -SO_RCVBUF),  # SO_RCVLOWAT has made it larger
-    )
+    ((IPPROTO_TCP, TCP_QUICKACK), (IPPROTO_TCP, TCP_DEFER_ACCEPT), (SOL_SOCKET, -SO_RCVBUF))  # grown by SO_RCVLOWAT
 )
 COUNTED_FLAGS: Final = MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT | MSG_OOB | MSG_EOR
 REACHES: Final = 32_768  # bytes of a segment before an urgent byte, whose pointer has 16 bits
@@ -199,6 +196,12 @@ class Ledger:
         """TCP_NOTSENT_LOWAT was set."""
         self._catch_up()
         self.account.lowest = max(lowest, 0)
+        self.follow()
+
+    def limit_window(self, limit: int) -> None:
+        """TCP_WINDOW_CLAMP was set."""
+        self._catch_up()
+        self.account.set_clamp(limit)
         self.follow()
 
     def finish(self) -> None:
@@ -347,6 +350,8 @@ class Ledger:
             if sender.ledger is each:
                 if sender.options is not None and sender.sent:
                     sender.options[SEEN_MSS] = each.account.mss
+                if sender.options is not None and sender.options.get(WINDOW_LIMIT):
+                    sender.options[WINDOW_LIMIT] = each.account.clamp
                 flight = sender.sent - each.account.snd_una
                 stays = each.other.sender.state in RECEIVING
                 told = stays and each.other.account.pingpong and flight <= SMALL and sender.window is None  # by `nagle`
@@ -390,7 +395,7 @@ def begin(client: Sender, server: Any) -> None:
 
 def set_size(sender: Sender, name: int) -> None:
     """SO_SNDBUF or SO_RCVBUF was set on an open connection."""
-    if sender.ledger is None and sender.state == ESTABLISHED:
+    if sender.ledger is None and sender.state == ESTABLISHED and not sender.option(*WINDOW_LIMIT):
         peer: Any = sender.stack.connections.get((sender.peer, sender.local))
         if peer is not None and peer.state == ESTABLISHED:
             client, server = (sender, peer) if sender.origin == "client" else (peer, sender)
@@ -477,8 +482,9 @@ def _count(client: Sender, server: Sender, terms: Terms, other_terms: Terms) -> 
 
 def _terms(end: Sender) -> Terms:
     send_buffer, receive_buffer, maxseg = (end.option(*key) or 0 for key in (_SNDBUF, _RCVBUF, _MAXSEG))
+    clamp = end.option(*ASKED_LIMIT) or 0 if end.option(*WINDOW_LIMIT) else 0
     usual = end.option(*_CONGESTION) in (None, CONGESTION_CONTROLS[0])
-    return Terms(send_buffer, receive_buffer, maxseg, SEGMENTS_HELD if usual else HELD_BY_OTHERS)
+    return Terms(send_buffer, receive_buffer, maxseg, SEGMENTS_HELD if usual else HELD_BY_OTHERS, clamp)
 
 
 def _is_beside(end: Sender) -> bool:

@@ -14,16 +14,22 @@ UNSET_BUFFER: Final = 131072  # net.ipv4.tcp_rmem[1]
 
 
 class Terms:
-    """What one end brings along, from before the connection: SO_SNDBUF, SO_RCVBUF and TCP_MAXSEG, 0 if they are not set.
+    """What one end brings along, from before the connection: SO_SNDBUF, SO_RCVBUF, TCP_MAXSEG and TCP_WINDOW_CLAMP, or 0.
 
     And how many times the window of packets a send buffer holds, by its congestion control.
     """
 
-    __slots__ = ("held", "maxseg", "receive_buffer", "send_buffer")
+    __slots__ = ("clamp", "held", "maxseg", "receive_buffer", "send_buffer")
 
     def __init__(
-        self, send_buffer: int = 0, receive_buffer: int = 0, maxseg: int = 0, held: int = SEGMENTS_HELD
+        self,
+        send_buffer: int = 0,
+        receive_buffer: int = 0,
+        maxseg: int = 0,
+        held: int = SEGMENTS_HELD,
+        clamp: int = 0,
     ) -> None:
+        self.clamp = clamp
         self.held = held
         self.send_buffer = send_buffer
         self.receive_buffer = receive_buffer
@@ -48,8 +54,8 @@ def open_accounts(client: Terms, server: Terms, now_ns: int, six: bool = False) 
         if end.each:
             end.each += 1 << (opener.limit + TIMESTAMPS + HEADERS - 1).bit_length()
             end.expand()
-    _offer_first(opener, opener.advertised + TIMESTAMPS, client.receive_buffer > 0)
-    _offer_first(other, other.advertised, server.receive_buffer > 0)
+    _offer_first(opener, opener.advertised + TIMESTAMPS, client)
+    _offer_first(other, other.advertised, server)
     opener.snd_wnd = opener.largest_window = min(other.rcv_wnd, UNSCALED_MAX)  # no SYN scales
     opener.sync()
     _establish(opener)
@@ -61,10 +67,13 @@ def open_accounts(client: Terms, server: Terms, now_ns: int, six: bool = False) 
     return opener, other
 
 
-def _offer_first(end: Account, segment: int, set_by_hand: bool) -> None:
+def _offer_first(end: Account, segment: int, terms: Terms) -> None:
     """tcp_select_initial_window."""
     space = end.in_bytes(end.buffer)
-    clamp = space if set_by_hand else _UNCLAMPED
+    clamp = terms.clamp or _UNCLAMPED
+    if terms.receive_buffer:
+        clamp = min(clamp, space)
+    space = min(space, clamp)
     if space > segment:
         space -= space % segment
     end.rcv_wnd = end.threshold = space

@@ -286,7 +286,7 @@ class ReceivingAccount:
                 ratio = (size << 8) // (size + OF_A_SEGMENT) or 1
                 if ratio != self.ratio:
                     self.ratio = ratio
-                    self._set_clamp(self.in_bytes(self.buffer))
+                    self.set_clamp(self.in_bytes(self.buffer))
             self.largest = min(segment, self.advertised)
             assert letter.parcel is not None
             self.owes_small = self.owes_small or letter.parcel.pushed
@@ -299,7 +299,7 @@ class ReceivingAccount:
         self.owes_small_again = self.owes_small
         self.owes_small = True
 
-    def _set_clamp(self, clamp: int) -> None:
+    def set_clamp(self, clamp: int) -> None:
         """tcp_set_window_clamp."""
         before, clamp = self.clamp, max(LEAST_CLAMP, clamp)
         if clamp == before:

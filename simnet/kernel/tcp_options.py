@@ -297,7 +297,9 @@ def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
             del socket.options[(o.IPPROTO_TCP, name)]  # it is for once
             socket.ledger.hurry(number, at_once=socket.state in (ESTABLISHED, CLOSE_WAIT))
             return
-        if (o.IPPROTO_TCP, name) in NOT_COUNTED:
+        if name == o.TCP_WINDOW_CLAMP:
+            socket.ledger.limit_window(number)
+        elif (o.IPPROTO_TCP, name) in NOT_COUNTED:
             socket.ledger.close()
     if cork is not None and name == o.TCP_NODELAY and number:
         cork.push(socket)
@@ -405,7 +407,7 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
     if name == o.TCP_MAXSEG:
         return shown_mss(socket, kept)
     if name == o.TCP_WINDOW_CLAMP:
-        return limit_of_window(socket) if kept is None else kept
+        return limit_of_window(socket) if kept is None or socket.ledger is not None else kept
     if name in (IPV6_MULTICAST_IF, IPV6_MULTICAST_HOPS) and was_established(socket) and has_noted(socket, name):
         return LOOPBACK_LINK if name == IPV6_MULTICAST_IF else _HOPS
     if name == IPV6_MULTICAST_IF:

@@ -14,6 +14,7 @@ from tests.contract.worlds import World
 TCP = socket.IPPROTO_TCP
 OOB, MORE = socket.MSG_OOB, socket.MSG_MORE
 KEEPALIVE = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+CLAMP = (TCP, socket.TCP_WINDOW_CLAMP)
 RECVERR = (socket.IPPROTO_IP, 11)
 LOWEST = (TCP, socket.TCP_NOTSENT_LOWAT)
 MAXSEG = (TCP, socket.TCP_MAXSEG)
@@ -87,7 +88,7 @@ def test_k065_who_is_not_accepted_yet_is_counted(world: World) -> None:
 
 
 def test_k060_the_end_goes_with_what_more_held_back_of_a_large_write(world: World) -> None:
-    client, server = world.pair(options={RECVERR: 1, (TCP, socket.TCP_WINDOW_CLAMP): 1_000_000})
+    client, server = world.pair(options={RECVERR: 1, CLAMP: 1_000_000})
     client.send(b"of", MORE)
     client.send(bytes(65_536), MORE)
     client.shutdown(socket.SHUT_RDWR)
@@ -281,3 +282,43 @@ def test_k060_a_fin_tells_of_a_larger_segment_to_more(world: World) -> None:
     client.send(bytes(32_741), MORE)
     world.pause()
     world.ready(server, "OUT")
+
+
+@pytest.mark.parametrize(
+    ("of_listener", "of_client", "segments", "limits"),
+    [
+        pytest.param(600, 0, (26_208, 32_768), (65_536, 53_248), id="of-the-listener"),
+        pytest.param(70_000, 0, (35_087, 32_768), (65_536, 71_168), id="large-of-the-listener"),
+        pytest.param(0, 20_000, (35_328, 10_000), (20_000, 71_168), id="of-the-client"),
+        pytest.param(0, 70_000, (35_328, 32_748), (65_536, 71_168), id="large-of-the-client"),
+    ],
+)
+def test_k131_a_limit_of_the_window_from_before_the_connection_is_counted(
+    world: World, of_listener: int, of_client: int, segments: tuple[int, int], limits: tuple[int, int]
+) -> None:
+    listener = world.listener(options={CLAMP: of_listener})
+    client = world.client(listener, options={CLAMP: of_client})
+    server = world.accept(listener)
+    client.send(bytes(1000))
+    wait_for(world, 1000, server, "FIONREAD")
+    assert tuple(end.getsockopt(*MAXSEG) for end in (client, server)) == segments
+    assert tuple(end.getsockopt(*CLAMP) for end in (client, server)) == limits
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "taken", "there", "limit"),
+    [
+        pytest.param({RCVBUF: 100_000}, 3_969_810, 133_870, 196_875, id="rcvbuf"),
+        pytest.param({CLAMP: 20_000}, 3_911_506, 77_767, 127_488, id="another-limit"),
+    ],
+)
+def test_k131_a_limit_of_the_window_of_an_open_connection_is_counted_too(
+    world: World, before: dict[Any, int], taken: int, there: int, limit: int
+) -> None:
+    listener = world.listener()
+    client = world.client(listener, options=before)
+    server = world.accept(listener)
+    client.setsockopt(*CLAMP, 5000)
+    assert (fill(server, 1000), world.ioctl(client, "FIONREAD")) == (taken, there)
+    assert client.getsockopt(*CLAMP) == limit
