@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel import options as o
 from simnet.kernel.account import OF_A_BUFFER, SEGMENTS_HELD, TIMESTAMPS, WINDOW_OF_PACKETS
 from simnet.kernel.control import AUTOTUNED_SEND_ROOM, ISN
-from simnet.kernel.cork import AGREED_LIMIT, SAID_MSS, mss_of
+from simnet.kernel.cork import AGREED_LIMIT, HELD, SAID_MSS, mss_of
 from simnet.kernel.ledger import in_hindsight
 from simnet.kernel.nagle import FULL, FULL_V6
 from simnet.kernel.opening import HEADERS
+from simnet.kernel.packed_options import IP_HEADER
 from simnet.kernel.states import CLOSED, FIN_WAIT1
 from simnet.kernel.window import FIRST_WINDOW, FIRST_WINDOW_V6, STREAM
 
@@ -38,7 +39,7 @@ def grown_sndbuf(socket: TcpSocket) -> int:
     said = socket.peer_mss if said is None else said
     asked = (socket.option(*_MAXSEG), peer.option(*_MAXSEG) if isinstance(peer, type(socket)) else said)
     segment = min((each for each in asked if each), default=0)
-    held = SEGMENTS_HELD if socket.ledger is None else socket.ledger.account.held
+    held = socket.option(*HELD) or SEGMENTS_HELD if socket.ledger is None else socket.ledger.account.held
     if segment:
         return held * WINDOW_OF_PACKETS * (OF_A_BUFFER + (1 << (segment + HEADERS - 1).bit_length()))
     if held != SEGMENTS_HELD:
@@ -82,7 +83,8 @@ def agreed_mss(socket: TcpSocket, asked: int | None) -> int:
         return agreed - TIMESTAMPS
     if mss in (FULL, FULL_V6) and socket.sent:
         if socket.sent > STREAM:  # of ends whose buffers somebody has limited there is a ledger
-            return FIRST_WINDOW if mss == FULL else FIRST_WINDOW_V6  # the window has grown with what was read
+            largest = FIRST_WINDOW if mss == FULL else FIRST_WINDOW_V6  # the window has grown with what was read
+            return largest - len(socket.option(*IP_HEADER) or b"")
         found = in_hindsight(socket)
         if found is not None:
             return found.mss

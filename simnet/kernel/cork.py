@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from simnet.kernel.account import TIMESTAMPS
+from simnet.kernel.account import SEGMENTS_HELD, TIMESTAMPS
 from simnet.kernel.control import FIN_DUE, ISN, NARROW_ROOM
 from simnet.kernel.nagle import FULL, FULL_LATER, FULL_V6, answers, must_wait, peer_of, urgent_waits
 from simnet.kernel.opening import Terms, clamp_of
@@ -17,6 +17,7 @@ from simnet.kernel.options import (
     SEEN_MSS,
     SO_RCVBUF,
     SOL_SOCKET,
+    TCP_CONGESTION,
     TCP_MAXSEG,
     TCP_WINDOW_CLAMP,
     Key,
@@ -26,6 +27,7 @@ from simnet.kernel.tcp_info import OWN_SCALE, PEER_SCALE, note_scale
 from simnet.kernel.window import BY_HAND, DELAYED_NS, acknowledge_later, full_segment
 
 if TYPE_CHECKING:
+    from simnet.kernel.account import Account
     from simnet.kernel.sending import Sender
 
 CORKED_NS: Final = 203_000_000  # measured 0.203 to 0.204 s: TCP_RTO_MIN and a tick
@@ -33,6 +35,7 @@ ETHERNET_MSS: Final = 1448
 WINDOW_LIMIT: Final = (IPPROTO_TCP, TCP_WINDOW_CLAMP)
 SAID_MSS: Final = (IPPROTO_TCP, -100 - TCP_MAXSEG)  # the peer's TCP_MAXSEG, where its window makes segments smaller
 ASKED_LIMIT: Final = (IPPROTO_TCP, -100 - TCP_WINDOW_CLAMP)  # as its program has set it, by which the window is scaled
+HELD: Final = (IPPROTO_TCP, -TCP_CONGESTION)  # of the account that was closed, if not as usual
 AGREED_LIMIT: Final = (IPPROTO_TCP, -TCP_WINDOW_CLAMP)  # where its program has set none
 HOPS_OF_SYN: Final = (IPPROTO_IP, -IP_TTL)  # where a child keeps those of the SYN that came, if they are others
 _RCVBUF: Final = (SOL_SOCKET, SO_RCVBUF)
@@ -181,6 +184,7 @@ def hear_mss(connection: Sender, syn: Segment) -> None:
     if own:
         own.pop(SAID_MSS, None)
         own.pop(SEEN_MSS, None)
+        own.pop(HELD, None)
         note_scale(own, PEER_SCALE, options)
         if connection.origin == "client":
             note_scale(own, OWN_SCALE, own)
@@ -204,6 +208,19 @@ def hear_mss(connection: Sender, syn: Segment) -> None:
         if connection.options is None:
             connection.options = {}
         connection.options[HOPS_OF_SYN] = hops
+
+
+def show_on(sender: Sender, account: Account) -> None:
+    """What an account that is closed has found is shown from now on."""
+    options = sender.options
+    if options is None:
+        return
+    if sender.sent:
+        options[SEEN_MSS] = account.mss
+    if options.get(WINDOW_LIMIT):
+        options[WINDOW_LIMIT] = account.clamp
+    if account.held != SEGMENTS_HELD:
+        options[HELD] = account.held
 
 
 def _limit_window(own: dict[Key, Any], six: bool) -> None:

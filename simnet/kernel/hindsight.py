@@ -62,6 +62,8 @@ def look_back(sender: ControlBlock, peer: Any, ended: bool = False) -> tuple[Acc
     opener, acceptor = open_accounts(Terms(), Terms(), sender.stack.clock.now_ns, ":" in peer.local[0])
     mine, other = (opener, acceptor) if sender.origin == "client" else (acceptor, opener)
     mine.nodelay, other.nodelay = (bool(end.option(*_NODELAY)) for end in (sender, peer))
+    _limit(sender, mine)
+    _limit(peer, other)
     if more <= 1:
         _play(mine, writes, other, answers)
     else:
@@ -94,6 +96,7 @@ def when_all_is_heard(sender: ControlBlock, peer: Any) -> Account | None:
         return None
     opener, acceptor = open_accounts(Terms(), Terms(), sender.stack.clock.now_ns, ":" in (sender.local or ("",))[0])
     mine, other = (opener, acceptor) if sender.origin == "client" else (acceptor, opener)
+    _limit(sender, mine)
     turns = [(mine, other, sizes), (other, mine, others)]
     if others and sender.rcv_wup > ISN + 1:
         turns.reverse()  # it had heard something when it wrote last
@@ -104,6 +107,14 @@ def when_all_is_heard(sender: ControlBlock, peer: Any) -> Account | None:
             reader.read(size)
     mine.acknowledge_late()
     return mine
+
+
+def _limit(end: Any, account: Account) -> None:
+    """IP options take room of each segment."""
+    header = end.options and end.options.get(IP_HEADER)
+    if header:
+        account.limit -= len(header)
+        account.sync()
 
 
 def _writes(sender: Any, peer: Any) -> Writes:
@@ -140,8 +151,7 @@ def _is_beside(end: Any, ended: bool = False) -> bool:
     """Is anything about that the accounts know nothing of, or that is counted elsewhere?"""
     unusual = (end.guard, None if ended else end.window, end.tampering, end.ledger, end.cork, end.later)
     options = end.options
-    # IP options take room of each segment.
-    changed = options and (not CHANGES.isdisjoint(options) or options.get(IP_HEADER))
+    changed = options and not CHANGES.isdisjoint(options)
     return (
         any(each is not None for each in unusual)
         or bool(changed)

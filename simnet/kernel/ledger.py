@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.account import HELD_BY_OTHERS, NEVER, SEGMENTS_HELD, Account
 from simnet.kernel.buffer import Buffer
 from simnet.kernel.control import FIN_DUE, ISN, OOB_INLINE, WHOLE
-from simnet.kernel.cork import ASKED_LIMIT, WINDOW_LIMIT, Cork
+from simnet.kernel.cork import ASKED_LIMIT, WINDOW_LIMIT, Cork, show_on
 from simnet.kernel.hindsight import look_back, when_all_is_heard
 from simnet.kernel.messages import MSG_DONTWAIT, MSG_EOR, MSG_MORE, MSG_NOSIGNAL, MSG_OOB
 from simnet.kernel.opening import Terms, open_accounts
 from simnet.kernel.options import (
     IPPROTO_TCP,
-    SEEN_MSS,
     SO_RCVBUF,
     SO_SNDBUF,
     SOL_SOCKET,
@@ -348,10 +347,7 @@ class Ledger:
                 each.timer = None
             sender = each.sender
             if sender.ledger is each:
-                if sender.options is not None and sender.sent:
-                    sender.options[SEEN_MSS] = each.account.mss
-                if sender.options is not None and sender.options.get(WINDOW_LIMIT):
-                    sender.options[WINDOW_LIMIT] = each.account.clamp
+                show_on(sender, each.account)
                 flight = sender.sent - each.account.snd_una
                 stays = each.other.sender.state in RECEIVING
                 told = stays and each.other.account.pingpong and flight <= SMALL and sender.window is None  # by `nagle`

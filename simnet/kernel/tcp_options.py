@@ -32,7 +32,7 @@ from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.nagle import ANSWERS_SINCE, acknowledge_at_once, answers
 from simnet.kernel.noted_packets import has_noted, note_request
-from simnet.kernel.packed_options import IP_HEADER, get_packed, read, set_packed
+from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
 from simnet.kernel.plain_options import fixed
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
@@ -77,7 +77,7 @@ _INCOMING_CPU: Final = (o.SOL_SOCKET, SO_INCOMING_CPU)
 _WINDOW_CLAMP: Final = (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP)
 _WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
 _HOPS: Final = 64
-_HIDE_THE_PAST: Final = CHANGES | {(o.SOL_SOCKET, o.SO_RCVLOWAT), IP_HEADER}
+_HIDE_THE_PAST: Final = CHANGES | {(o.SOL_SOCKET, o.SO_RCVLOWAT)}
 _GROWN_RCVBUF: Final = (o.SOL_SOCKET, -o.SO_RCVBUF)
 _GROWN_SNDBUF: Final = (o.SOL_SOCKET, -o.SO_SNDBUF)  # of an earlier connection, which a disconnect leaves
 _FORGOTTEN: Final = (

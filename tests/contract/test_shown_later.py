@@ -115,3 +115,33 @@ def test_k131_who_asks_for_the_link_or_the_hops_of_packets_keeps_the_last_ones(
         world.ready(sock, DEAD)
         world.gives("ECONNRESET", sock.connect, ("::", 0))
         assert sock.getsockopt(IPV6, noted) == value
+
+
+@pytest.mark.parametrize("length", [4, 40])
+@pytest.mark.parametrize("who", ["sender", "reader"])
+def test_k131_ip_options_take_their_room_of_the_largest_segments_only(world: World, who: str, length: int) -> None:
+    client, server = world.pair()
+    (client if who == "sender" else server).setsockopt(IP, socket.IP_OPTIONS, b"\1" * length)
+    client.send(bytes(1000))
+    world.readable(server)
+    world.acknowledge(server)
+    assert [end.getsockopt(*MAXSEG) for end in (client, server)] == [35_328, 32_768]
+    assert [end.getsockopt(*CLAMP) for end in (client, server)] == [65_536, 71_168]
+    for _ in range(20):
+        client.send(bytes(60_000))
+        world.readable(server)
+        world.pause()
+        server.recv(1_000_000)
+    assert client.getsockopt(*MAXSEG) == 65_483 - (length if who == "sender" else 0)
+
+
+@pytest.mark.parametrize("size", [0, 1000])
+def test_k131_the_room_for_segments_of_another_congestion_control_is_shown_on_the_dead(world: World, size: int) -> None:
+    listener = world.listener()
+    client = world.client(listener, options={(TCP, socket.TCP_CONGESTION): b"reno"})
+    server = world.accept(listener)
+    client.send(bytes(size))
+    assert client.getsockopt(SOL, socket.SO_SNDBUF) == 2_626_560
+    world.reset(server)
+    world.ready(client, DEAD)
+    assert client.getsockopt(SOL, socket.SO_SNDBUF) == 2_626_560
