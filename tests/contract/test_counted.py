@@ -165,6 +165,15 @@ def test_k060_a_byte_that_more_holds_back_stops_nothing_that_comes(world: World)
     world.ready(server, "IN|OUT|RDHUP|HUP")  # what came let the byte go, and its answer was a reset
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("each", "all_of_them", "there"), [(840, 3_930_888, 88_328), (859, 3_940_163, 87_875)])
+def test_k064_a_buffer_is_counted_from_where_segments_just_do_and_do_not_open_the_window(
+    world: World, each: int, all_of_them: int, there: int
+) -> None:
+    client, server = world.pair()
+    assert (fill(client, each), world.ioctl(server, "FIONREAD")) == (all_of_them, there)
+
+
 @pytest.mark.parametrize(("each", "all_of_them", "there"), [(3000, 3_949_728, 86_176), (16_384, 3_940_352, 87_040)])
 def test_k064_a_buffer_that_nobody_has_set_takes_more_of_some_writes_than_of_others(
     world: World, each: int, all_of_them: int, there: int
