@@ -131,6 +131,10 @@ def from_outside(program: Process, number: int) -> None:
         raise ValueError(f"send_signal({number}): {why}")
     if program in (scheduler.current, scheduler.current.owner):
         raise RuntimeError(f"{program.name} sends itself a signal by os.kill(os.getpid(), {number})")
+    kept = has_handler(program, number) or number in blocked(program)
+    ends = not kept and ends_who_has_none(number)  # SIGKILL can be neither heard nor blocked
+    if ends and program is scheduler.body:
+        raise RuntimeError(f"send_signal({number}) would end the test, which has no handler of it")
     scheduler.effects += 1
     scheduler.activity += 1
     entry = (
@@ -145,12 +149,9 @@ def from_outside(program: Process, number: int) -> None:
     )
     scheduler.trace.entries.append(entry)
     program.stood = (program.stands()[0], program.tasks())
-    kept = has_handler(program, number) or number in blocked(program)
-    if kept or not ends_who_has_none(number):  # SIGKILL can be neither heard nor blocked
+    if not ends:
         send(program, number)
         return
-    if program is scheduler.body:
-        raise RuntimeError(f"send_signal({number}) would end the test, which has no handler of it")
     for each in (*program.crew, program):
         with unheard(), ended_in_the_middle(each):
             scheduler.end(each, f"signal {number} has ended {program.name}")

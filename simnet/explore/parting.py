@@ -1,8 +1,8 @@
 """Where in the user's code a run went another way: the line that made the target's first call with another result, or another call.
 
-What dispatch reads by itself is its channel's, whose handler gets it; what another event loop reads and writes by itself is nobody's: then
-it is the first that a line of the user's has made. No run notes who
-makes which call; one that is to be reported is played once more.
+What dispatch reads by itself is its channel's, whose handler gets it. What another event loop reads and writes by itself is
+nobody's: then it is the first such call that a line of the user's has made. No run notes who makes which call; one that is to be
+reported is played once more.
 """
 
 from __future__ import annotations

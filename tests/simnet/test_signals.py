@@ -319,6 +319,7 @@ def test_the_test_itself_hears_a_signal_and_is_not_ended_by_one() -> None:
         process.join()
         assert str(process.error) == f"send_signal({TERM.value}) would end the test, which has no handler of it"
         process.answered = True
+        assert "signal" not in [event.op for event in net.trace]  # what is refused has not happened
         signal.signal(TERM, lambda number, _: heard.append(number))
         net.host("a").spawn(body.send_signal, TERM)
         time.sleep(1)
