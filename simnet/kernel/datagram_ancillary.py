@@ -82,6 +82,8 @@ if TYPE_CHECKING:
 IPV6_HOPLIMIT: Final = 52
 PORT_UNKNOWN: Final = -1  # of an ICMP error about a datagram too short to have one
 IN_PKTINFO_SIZE: Final = 12  # struct in_pktinfo
+WAYS_V6: Final = (IPV6_PKTINFO, IPV6_2292PKTINFO)
+WAYS_MAPPED: Final = (IPV6_PKTINFO,)  # what an IPv6 socket may say of a datagram over IPv4
 EXTENSIONS: Final = (
     IPV6_DONTFRAG, IPV6_FLOWINFO, IPV6_HOPOPTS, IPV6_DSTOPTS, IPV6_RTHDRDSTOPTS, IPV6_2292HOPOPTS, IPV6_2292DSTOPTS,
 )  # fmt: skip
@@ -175,7 +177,7 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
     options = socket.options
     if not options:
         return []
-    target, port = datagram.target
+    target = datagram.target[0]
     six = ":" in target
     marks = datagram.marks or PLAIN
     address = ip_address(target)
@@ -198,39 +200,57 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
         here = address.packed if six else ip_address(f"::ffff:{target}").packed
         messages.append((IPPROTO_IPV6, IPV6_PKTINFO, here + struct.pack("=i", link)))
     if six:
-        if options.get((IPPROTO_IPV6, IPV6_RECVHOPLIMIT)):
-            messages.append((IPPROTO_IPV6, IPV6_HOPLIMIT, struct.pack("=i", marks.ttl)))
-        if options.get((IPPROTO_IPV6, IPV6_RECVTCLASS)):
-            messages.append((IPPROTO_IPV6, IPV6_TCLASS, struct.pack("=i", marks.tos)))
-        if options.get((IPPROTO_IPV6, IPV6_FLOWINFO)) and not icmp:
-            # Linux labels each flow by a hash with a secret of its own; ours is of the ports, and never 0 either.
-            label = marks.flow or 1 + (datagram.source[1] << 4 ^ port) % 0xFFFFF
-            info = marks.tos << 20 | (label if label != NO_LABEL else 0)
-            if info:
-                messages.append((IPPROTO_IPV6, IPV6_FLOWINFO, struct.pack("!I", info)))
-        if options.get((IPPROTO_IPV6, IPV6_2292PKTINFO)):
-            messages.append((IPPROTO_IPV6, IPV6_2292PKTINFO, address.packed + struct.pack("=i", link)))
-        if options.get((IPPROTO_IPV6, IPV6_2292HOPLIMIT)):
-            messages.append((IPPROTO_IPV6, IPV6_2292HOPLIMIT, struct.pack("=i", marks.ttl)))
-        if options.get((IPPROTO_IPV6, IPV6_ORIGDSTADDR)) and port != PORT_UNKNOWN:
-            messages.append((IPPROTO_IPV6, IPV6_ORIGDSTADDR, sockaddr(AF_INET6, target, port)))
+        messages += _told_v6(options, datagram, marks, link, icmp)
         return messages
-    if options.get((IPPROTO_IP, IP_PKTINFO)):
-        here = bytes(4)
-        if noted:
-            here = ip_address(source_on(socket, target, link)).packed if is_group(target) else address.packed
-        messages.append((IPPROTO_IP, IP_PKTINFO, struct.pack("=i", link) + here + address.packed))
-    if options.get((IPPROTO_IP, IP_RECVTTL)):
-        messages.append((IPPROTO_IP, IP_TTL, struct.pack("=i", marks.ttl)))
-    if options.get((IPPROTO_IP, IP_RECVTOS)):
-        messages.append((IPPROTO_IP, IP_TOS, bytes((marks.tos,))))
+    host = ANY4
+    if noted:
+        host = source_on(socket, target, link) if is_group(target) else target
+    messages += _told_v4(options, datagram, marks, link, host)
+    return messages
+
+
+def _told_v6(options: dict[Key, Any], datagram: Datagram, marks: Marks, link: int, icmp: bool) -> list[Message]:
+    """What stands in a packet of IPv6 that came by *link*."""
+    target, port = datagram.target
+    packed = ip_address(target).packed
+    messages: list[Message] = []
+
+    def tell(asked: int, kind: int, data: bytes) -> None:
+        if options.get((IPPROTO_IPV6, asked)):
+            messages.append((IPPROTO_IPV6, kind, data))
+
+    tell(IPV6_RECVHOPLIMIT, IPV6_HOPLIMIT, struct.pack("=i", marks.ttl))
+    tell(IPV6_RECVTCLASS, IPV6_TCLASS, struct.pack("=i", marks.tos))
+    if not icmp:
+        # Linux labels each flow by a hash with a secret of its own; ours is of the ports, and never 0 either.
+        label = marks.flow or 1 + (datagram.source[1] << 4 ^ port) % 0xFFFFF
+        info = marks.tos << 20 | (label if label != NO_LABEL else 0)
+        if info:
+            tell(IPV6_FLOWINFO, IPV6_FLOWINFO, struct.pack("!I", info))
+    tell(IPV6_2292PKTINFO, IPV6_2292PKTINFO, packed + struct.pack("=i", link))
+    tell(IPV6_2292HOPLIMIT, IPV6_2292HOPLIMIT, struct.pack("=i", marks.ttl))
+    if port != PORT_UNKNOWN:
+        tell(IPV6_ORIGDSTADDR, IPV6_ORIGDSTADDR, sockaddr(AF_INET6, target, port))
+    return messages
+
+
+def _told_v4(options: dict[Key, Any], datagram: Datagram, marks: Marks, link: int, here: str) -> list[Message]:
+    """What stands in a packet of IPv4 that came by *link*, where this host is *here*."""
+    target, port = datagram.target
+    messages: list[Message] = []
+
+    def tell(asked: int, kind: int, data: bytes) -> None:
+        if options.get((IPPROTO_IP, asked)):
+            messages.append((IPPROTO_IP, kind, data))
+
+    tell(IP_PKTINFO, IP_PKTINFO, struct.pack("=i", link) + ip_address(here).packed + ip_address(target).packed)
+    tell(IP_RECVTTL, IP_TTL, struct.pack("=i", marks.ttl))
+    tell(IP_RECVTOS, IP_TOS, bytes((marks.tos,)))
     if marks.options:
-        if options.get((IPPROTO_IP, IP_RECVOPTS)):
-            messages.append((IPPROTO_IP, IP_RECVOPTS, marks.options))
-        if options.get((IPPROTO_IP, IP_RETOPTS)):
-            messages.append((IPPROTO_IP, IP_RETOPTS, b""))  # what to answer with: none of these is echoed
-    if options.get((IPPROTO_IP, IP_RECVORIGDSTADDR)) and port != PORT_UNKNOWN:
-        messages.append((IPPROTO_IP, IP_RECVORIGDSTADDR, sockaddr(AF_INET, target, port)))
+        tell(IP_RECVOPTS, IP_RECVOPTS, marks.options)
+        tell(IP_RETOPTS, IP_RETOPTS, b"")  # what to answer with: none of these is echoed
+    if port != PORT_UNKNOWN:
+        tell(IP_RECVORIGDSTADDR, IP_RECVORIGDSTADDR, sockaddr(AF_INET, target, port))
     return messages
 
 
@@ -258,64 +278,96 @@ def said(
         OSError: EINVAL for what is no such message; EINVAL or ENETUNREACH for an address of another host; ENODEV for no
             link of ours.
     """
-    source: str | None = None
-    link = 0
     for level, kind, data in ancillary:  # udp_cmsg_send comes first
         if level == IPPROTO_UDP:
             value = bytes(memoryview(data))
             if kind != UDP_SEGMENT or len(value) != 2:
                 raise socket_error(EINVAL)
             marks = (marks or PLAIN)._replace(segment=int.from_bytes(value, sys.byteorder))
+    own = IPPROTO_IPV6 if six else IPPROTO_IP
+    way = _Way()
     for level, kind, data in ancillary:
         if level == SOL_SOCKET:
             check_for_any_socket(kind, data, socket.stack.privileged)
-            if kind in (SO_PRIORITY, SO_MARK):
-                number = struct.unpack("=i", data)[0]
-                marks = marks or PLAIN
-                marks = marks._replace(priority=number) if kind == SO_PRIORITY else marks._replace(mark=number)
-            continue
-        if level not in (IPPROTO_IP, IPPROTO_IPV6):
-            continue  # another protocol's
-        value = bytes(memoryview(data))
-        if level == IPPROTO_IPV6 and kind in (IPV6_PKTINFO, six and IPV6_2292PKTINFO) and socket.family == AF_INET6:
-            before = link or link_of(socket)
-            link, source = _source_v6(value, six)
-            if six and link and before not in (0, link):
-                raise socket_error(EINVAL)
-            if six and not 0 <= link <= len(LINKS):
-                raise socket_error(ENODEV)
-            if six and not link and source is not None and of_a_link(source):
-                raise socket_error(EINVAL)
-            if six and source is not None and not (socket.stack.is_local(source) or binds_anywhere(socket.options)):
-                raise socket_error(EINVAL)
-        elif level != (IPPROTO_IPV6 if six else IPPROTO_IP):
-            continue
-        elif kind == IP_PKTINFO and not six:
-            if len(value) != IN_PKTINFO_SIZE:
-                raise socket_error(EINVAL)
-            number, packed = struct.unpack_from("=i4s", value)
-            link = number or link
-            source = str(ip_address(packed))  # the wildcard: chosen by the way, wherever the socket is
-        elif kind == IP_RETOPTS and not six:
-            marks = (marks or PLAIN)._replace(options=compiled(value[:OPTIONS_MAX], socket.stack.privileged))
-        elif kind == IP_PROTOCOL and not six:
-            _number(value, 1, 0)  # which is for a raw socket
-        elif six and kind in EXTENSIONS:
-            marks = _extended(kind, value, marks)
-        elif kind == (IPV6_HOPLIMIT if six else IP_TTL) or (six and kind == IPV6_2292HOPLIMIT):
-            marks = (marks or PLAIN)._replace(ttl=_number(value, -1 if six else 1, PLAIN.ttl))
-        elif kind == (IPV6_TCLASS if six else IP_TOS):
-            tos = value[0] if len(value) == 1 and not six else _number(value, -1 if six else 0, 255)
-            marks = (marks or PLAIN)._replace(tos=tos)  # Linux takes -1 for 255
-            if not six:
-                marks = marks._replace(priority=TOS_PRIORITIES[tos >> 3 & 3])
-        else:
-            raise socket_error(EINVAL)
-    if source not in (None, ANY4) and not six and not socket.stack.is_local(source):
+            if kind == SO_PRIORITY:
+                marks = (marks or PLAIN)._replace(priority=_signed(data))
+            elif kind == SO_MARK:
+                marks = (marks or PLAIN)._replace(mark=_signed(data))
+        elif socket.family == AF_INET6 and level == IPPROTO_IPV6 and kind in (WAYS_V6 if six else WAYS_MAPPED):
+            way.choose_v6(socket, bytes(memoryview(data)), six)
+        elif level == own:
+            value = bytes(memoryview(data))
+            if kind == IP_PKTINFO and not six:
+                way.choose_v4(value)
+            else:
+                marks = _said_v6(kind, value, marks) if six else _said_v4(kind, value, marks, socket.stack.privileged)
+    if way.source not in (None, ANY4) and not six and not socket.stack.is_local(way.source):
         raise socket_error(ENETUNREACH)
-    if not 0 <= link <= len(LINKS):
+    if not 0 <= way.link <= len(LINKS):
         raise socket_error(ENODEV)
-    return marks, source
+    return marks, way.source
+
+
+class _Way:
+    """The link and the address that a datagram is to come from, as IP_PKTINFO and IPV6_PKTINFO say one after another."""
+
+    def __init__(self) -> None:
+        self.link = 0
+        self.source: str | None = None
+
+    def choose_v4(self, value: bytes) -> None:
+        if len(value) != IN_PKTINFO_SIZE:
+            raise socket_error(EINVAL)
+        number, packed = struct.unpack_from("=i4s", value)
+        self.link = number or self.link
+        self.source = str(ip_address(packed))  # the wildcard: chosen by the way, wherever the socket is
+
+    def choose_v6(self, socket: DatagramSender, value: bytes, six: bool) -> None:
+        before = self.link or link_of(socket)
+        self.link, self.source = link, source = _source_v6(value, six)
+        if not six:
+            return
+        if link and before not in (0, link):
+            raise socket_error(EINVAL)
+        if not 0 <= link <= len(LINKS):
+            raise socket_error(ENODEV)
+        if source is None:
+            return
+        if not link and of_a_link(source):
+            raise socket_error(EINVAL)
+        if not (socket.stack.is_local(source) or binds_anywhere(socket.options)):
+            raise socket_error(EINVAL)
+
+
+def _said_v4(kind: int, value: bytes, marks: Marks | None, privileged: bool) -> Marks | None:
+    """ip_cmsg_send, but for IP_PKTINFO."""
+    if kind == IP_RETOPTS:
+        return (marks or PLAIN)._replace(options=compiled(value[:OPTIONS_MAX], privileged))
+    if kind == IP_PROTOCOL:
+        _number(value, 1, 0)  # which is for a raw socket
+        return marks
+    if kind == IP_TTL:
+        return (marks or PLAIN)._replace(ttl=_number(value, 1, PLAIN.ttl))
+    if kind == IP_TOS:
+        tos = value[0] if len(value) == 1 else _number(value, 0, 255)
+        return (marks or PLAIN)._replace(tos=tos, priority=TOS_PRIORITIES[tos >> 3 & 3])
+    raise socket_error(EINVAL)
+
+
+def _said_v6(kind: int, value: bytes, marks: Marks | None) -> Marks | None:
+    """ip6_datagram_send_ctl, but for IPV6_PKTINFO."""
+    if kind in EXTENSIONS:
+        return _extended(kind, value, marks)
+    if kind in (IPV6_HOPLIMIT, IPV6_2292HOPLIMIT):
+        return (marks or PLAIN)._replace(ttl=_number(value, -1, PLAIN.ttl))
+    if kind == IPV6_TCLASS:
+        return (marks or PLAIN)._replace(tos=_number(value, -1, 255))  # Linux takes -1 for 255
+    raise socket_error(EINVAL)
+
+
+def _signed(data: Any) -> int:
+    number: int = struct.unpack("=i", data)[0]
+    return number
 
 
 def _extended(kind: int, value: bytes, marks: Marks | None) -> Marks | None:

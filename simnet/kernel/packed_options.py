@@ -62,9 +62,12 @@ from simnet.kernel.segment import Endpoint
 from simnet.kernel.states import ESTABLISHED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from simnet.kernel.datagram_sending import DatagramSender
+
+    Setter = Callable[[Any, Key, bytes], None]
+    Teller = Callable[[Any, Key, int], bytes | None]
 
 IP_OPTIONS: Final = 4
 IP_MTU: Final = 14
@@ -126,16 +129,6 @@ ANYCAST: Final = frozenset({(IPPROTO_IPV6, IPV6_JOIN_ANYCAST), (IPPROTO_IPV6, IP
 MD5_KEYS: Final = frozenset({(IPPROTO_TCP, TCP_MD5SIG), (IPPROTO_TCP, TCP_MD5SIG_EXT)})
 MD5SIG_SIZE: Final = 216
 MD5_KEY_MAX: Final = 80  # TCP_MD5SIG_MAXKEYLEN
-PACKED: Final = (
-    HEADERS
-    | MEMBERSHIPS
-    | GROUP_OPTIONS
-    | ANYCAST
-    | MD5_KEYS
-    | {ULP, FASTOPEN_KEY}
-    | set(ODD)
-    | {LINK, LINK_NUMBER, IP_HEADER, MULTICAST_LINK, PATH_MTU, PKTINFO, FORM, PACE, NO_FILTER, *MTUS}
-)
 
 # How many bytes some values have, the fewest and the most: others are refused before anything is read.
 SIZES: Final[dict[Key, tuple[int, int]]] = {
@@ -148,118 +141,29 @@ SIZES: Final[dict[Key, tuple[int, int]]] = {
     **dict.fromkeys(((IPPROTO_TCP, TCP_CONGESTION), ULP), (1, INT_MAX)),
 }
 
-TOLD_ELSEWHERE: Final = (ODD.keys() - {TXTIME, PREFERENCES}) | GROUP_OPTIONS | ANYCAST | MD5_KEYS | {ULP, FASTOPEN_KEY}
-
 
 def get_packed(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
     """The bytes that getsockopt fills a buffer of *buflen* with (0: a C int's); ``None`` for an option of another kind."""
     if key == MEMORY:
         return memory_of(socket)
-    if key not in PACKED or key == FORM or key in TOLD_ELSEWHERE:
-        return told(socket, key, buflen)
-    if key == PACE:
-        rate = kept(socket, key) or NO_LIMIT
-        return rate if buflen >= len(rate) else struct.pack("=I", min(*struct.unpack("=Q", rate), 0xFFFFFFFF))
-    if key == NO_FILTER:
-        return kept(socket, key) or bytes(4)
-    if key in HEADERS:
-        return b""
-    if key == TXTIME:
-        return kept(socket, key) or bytes(8)
-    if key == PREFERENCES:
-        return kept(socket, key) or struct.pack("=i", PREFERENCES_DEFAULT)
-    if key == LINK:
-        name = kept(socket, key)
-        if name and buflen < IFNAMSIZ:
-            raise socket_error(EINVAL)
-        return name
-    if key == LINK_NUMBER:
-        return struct.pack("=i", link_of(socket))
-    if key == IP_HEADER:
-        return kept(socket, key)
-    if key == MULTICAST_LINK:
-        return kept(socket, key) or bytes(4)
-    if key in MTUS:
-        return struct.pack("=i", _mtu(socket))
-    if key == PATH_MTU:
-        if buflen < MTUINFO_SIZE:
-            raise socket_error(EINVAL)
-        return struct.pack("=28xi", _mtu(socket))
-    raise socket_error(ENOPROTOOPT)  # to be set only
+    tell = TELLERS.get(key)
+    if tell is not None:
+        return tell(socket, key, buflen)
+    if key in SETTERS and key not in TOLD_AS_RARE:
+        raise socket_error(ENOPROTOOPT)  # to be set only
+    return told(socket, key, buflen)
 
 
 def set_packed(socket: AnySocket, key: Key, given: int | bytes) -> bool:
     """Set the option if it is one of these; False for another kind."""
     if key == DETACH_FILTER and kept(socket, NO_FILTER) and (isinstance(given, int) or len(given) >= 4):
         raise socket_error(EPERM)
-    if key not in PACKED:
+    if key in TOLD_ONLY:
+        raise socket_error(ENOPROTOOPT)
+    put = SETTERS.get(key)
+    if put is None:
         return False
-    value = struct.pack("=i", given) if isinstance(given, int) else given
-    if key == IP_HEADER:
-        _set_ip_options(socket, key, value)
-    elif key == FORM:
-        _set_form(socket, value)
-    elif key in (PACE, NO_FILTER):
-        if len(value) < 4:
-            raise socket_error(EINVAL)
-        if key == PACE:
-            keep(socket, key, _rate(value))
-        elif any(value[:4]):
-            keep(socket, key, struct.pack("=i", 1))
-        elif kept(socket, key):
-            raise socket_error(EPERM)  # once locked it stays so, and it locks out what nobody can attach here
-    elif key in HEADERS:
-        _set_header(socket, key, value)
-    elif key in MEMBERSHIPS:
-        _set_membership(socket, key, value)
-    elif key in ODD:
-        ODD[key](socket, key, value)
-    elif key in ANYCAST:
-        if len(value) < IPV6_MREQ_SIZE:
-            raise socket_error(EINVAL)
-        raise socket_error(EPERM if key[1] == IPV6_JOIN_ANYCAST else ENOENT)  # nobody has joined
-    elif key in MD5_KEYS:
-        _refuse_md5(socket, value)
-    elif key == ULP:  # no module is there, kTLS's for one; the other is the kernel's own, and for itself
-        raise socket_error(EOPNOTSUPP if value == b"mptcp" else ENOENT if value else EINVAL)
-    elif key == FASTOPEN_KEY:
-        if len(value) not in FASTOPEN_KEY_SIZES:
-            raise socket_error(EINVAL)
-        keep(socket, key, value)
-    elif key in GROUP_OPTIONS:
-        set_group_option(socket, key, value)
-    elif key == LINK:
-        name = value[: IFNAMSIZ - 1].partition(b"\0")[0]
-        if name and name not in LINKS:
-            raise socket_error(ENODEV)
-        _may_leave_link(socket)
-        forget_route(socket)
-        keep(socket, key, name and name + b"\0")  # every link leads wherever packets go: the name is only kept
-    elif key == LINK_NUMBER:
-        if len(value) < 4:
-            raise socket_error(EINVAL)
-        _may_leave_link(socket)
-        if (number := struct.unpack_from("=i", value)[0]) < 0:
-            raise socket_error(EINVAL)
-        if number > len(LINKS):
-            not_modelled("setsockopt(SO_BINDTOIFINDEX) to a link that is not there")
-        forget_route(socket)
-        keep(socket, LINK, LINKS[number - 1] + b"\0" if number else b"")
-    elif key == MULTICAST_LINK:
-        if socket.type == SOCK_STREAM:
-            raise socket_error(EINVAL)
-        keep(socket, MULTICAST_LINK, choose_link(cast("DatagramSender", socket), value))
-    elif key == PKTINFO:
-        if len(value) < PKTINFO_SIZE:
-            raise socket_error(EINVAL)
-        if (link := link_of(socket)) and link != struct.unpack_from("=i", value, 16)[0]:
-            raise socket_error(EINVAL)
-        if value[:PKTINFO_SIZE].strip(b"\0"):
-            not_modelled("setsockopt(IPV6_PKTINFO) with a source to send from")
-    elif key[0] == IPPROTO_IPV6 and key in MTUS:
-        _set_mtu(socket, value)
-    else:
-        raise socket_error(ENOPROTOOPT)  # to be told only
+    put(socket, key, struct.pack("=i", given) if isinstance(given, int) else given)
     return True
 
 
@@ -324,7 +228,7 @@ def read(socket: AnySocket, key: Key, value: NoBuffer, known: bool) -> bytes:
         return bytes(min(value.length, 1024))  # it is refused before it is read
     if own and value.length < own:
         return b""
-    return read_nothing(key, value.length, known or (key in PACKED and key not in MTUS))
+    return read_nothing(key, value.length, known or ((key in SETTERS or key in TOLD_ONLY) and key not in MTUS))
 
 
 def _mtu(socket: AnySocket) -> int:
@@ -369,17 +273,31 @@ def _set_header(socket: AnySocket, key: Key, value: bytes) -> None:
         not_modelled(f"setsockopt(level {key[0]}, option {key[1]})")
 
 
-def _rate(value: bytes) -> bytes:
-    """The bytes a second that SO_MAX_PACING_RATE allows, as they are told; nothing here goes by them."""
+def _set_pace(socket: AnySocket, key: Key, value: bytes) -> None:
+    """SO_MAX_PACING_RATE: the bytes a second, as they are told; nothing here goes by them."""
+    _at_least(4, value)
     rate = value[: len(NO_LIMIT)] if len(value) >= len(NO_LIMIT) else value[:4] + bytes(4)
-    if rate == NO_LIMIT[:4] + bytes(4):
-        rate = NO_LIMIT
-    return rate
+    keep(socket, key, NO_LIMIT if rate == NO_LIMIT[:4] + bytes(4) else rate)
 
 
-def _set_form(socket: AnySocket, value: bytes) -> None:
+def _tell_pace(socket: AnySocket, key: Key, buflen: int) -> bytes:
+    rate = kept(socket, key) or NO_LIMIT
+    return rate if buflen >= len(rate) else struct.pack("=I", min(*struct.unpack("=Q", rate), 0xFFFFFFFF))
+
+
+def _lock_filter(socket: AnySocket, key: Key, value: bytes) -> None:
+    """SO_LOCK_FILTER: once locked it stays so, and it locks out what nobody can attach here."""
+    _at_least(4, value)
+    if any(value[:4]):
+        keep(socket, key, struct.pack("=i", 1))
+    elif kept(socket, key):
+        raise socket_error(EPERM)
+
+
+def _set_form(socket: AnySocket, _key: Key, value: bytes) -> None:
     """Make an IPv6 socket one of IPv4, which only a connection over IPv4 may become."""
-    if len(value) < 4 or struct.unpack_from("=i", value)[0] != AF_INET:
+    _at_least(4, value)
+    if struct.unpack_from("=i", value)[0] != AF_INET:
         raise socket_error(EINVAL)
     if socket.state != ESTABLISHED:
         raise socket_error(ENOTCONN)
@@ -394,7 +312,7 @@ def _set_membership(socket: Any, key: Key, value: bytes) -> None:
     join_or_leave(socket, key[0], value, leaves=key[1] in (IP_DROP_MEMBERSHIP, IPV6_LEAVE_GROUP))
 
 
-def _refuse_md5(socket: AnySocket, value: bytes) -> None:
+def _refuse_md5(socket: AnySocket, _key: Key, value: bytes) -> None:
     """TCP_MD5SIG, struct tcp_md5sig: a key for what goes to an address. None is modelled, but there is none to be taken back."""
     if len(value) < MD5SIG_SIZE or struct.unpack_from("=H", value)[0] != socket.family:
         raise socket_error(EINVAL)
@@ -406,10 +324,127 @@ def _refuse_md5(socket: AnySocket, value: bytes) -> None:
     not_modelled("setsockopt(TCP_MD5SIG)")
 
 
-def _set_mtu(socket: AnySocket, value: bytes) -> None:
+def _set_mtu(socket: AnySocket, _key: Key, value: bytes) -> None:
     """IPV6_MTU: the longest piece that a packet is cut into. A stream is in segments, and the default cuts nothing on loopback."""
     size = struct.unpack_from("=i", value)[0] if len(value) >= 4 else -1
     if size and size < IPV6_MTU_MIN:
         raise socket_error(EINVAL)
     if socket.type != SOCK_STREAM and 0 < size < LOOPBACK_MTU_V6:
         not_modelled("setsockopt(IPV6_MTU)")
+
+
+def _refuse_anycast(_socket: AnySocket, key: Key, value: bytes) -> None:
+    """Nobody joins, for that takes a privilege; so nobody has joined."""
+    _at_least(IPV6_MREQ_SIZE, value)
+    raise socket_error(EPERM if key[1] == IPV6_JOIN_ANYCAST else ENOENT)
+
+
+def _refuse_protocol(_socket: AnySocket, _key: Key, value: bytes) -> None:
+    """TCP_ULP: no module is there, kTLS's for one; the other is the kernel's own, and for itself."""
+    raise socket_error(EOPNOTSUPP if value == b"mptcp" else ENOENT if value else EINVAL)
+
+
+def _set_fastopen_key(socket: AnySocket, key: Key, value: bytes) -> None:
+    if len(value) not in FASTOPEN_KEY_SIZES:
+        raise socket_error(EINVAL)
+    keep(socket, key, value)
+
+
+def _bind_to_link(socket: AnySocket, key: Key, value: bytes) -> None:
+    """SO_BINDTODEVICE. Every link leads wherever packets go: the name is only kept."""
+    name = value[: IFNAMSIZ - 1].partition(b"\0")[0]
+    if name and name not in LINKS:
+        raise socket_error(ENODEV)
+    _may_leave_link(socket)
+    forget_route(socket)
+    keep(socket, key, name and name + b"\0")
+
+
+def _tell_link(socket: AnySocket, key: Key, buflen: int) -> Any:
+    name = kept(socket, key)
+    if name and buflen < IFNAMSIZ:
+        raise socket_error(EINVAL)
+    return name
+
+
+def _bind_to_link_number(socket: AnySocket, _key: Key, value: bytes) -> None:
+    """SO_BINDTOIFINDEX."""
+    _at_least(4, value)
+    _may_leave_link(socket)
+    if (number := struct.unpack_from("=i", value)[0]) < 0:
+        raise socket_error(EINVAL)
+    if number > len(LINKS):
+        not_modelled("setsockopt(SO_BINDTOIFINDEX) to a link that is not there")
+    forget_route(socket)
+    keep(socket, LINK, LINKS[number - 1] + b"\0" if number else b"")
+
+
+def _choose_link_to_groups(socket: AnySocket, key: Key, value: bytes) -> None:
+    """IP_MULTICAST_IF."""
+    if socket.type == SOCK_STREAM:
+        raise socket_error(EINVAL)
+    keep(socket, key, choose_link(cast("DatagramSender", socket), value))
+
+
+def _set_packet_info(socket: AnySocket, _key: Key, value: bytes) -> None:
+    """IPV6_PKTINFO: a source and a link to send from; none of the first."""
+    _at_least(PKTINFO_SIZE, value)
+    if (link := link_of(socket)) and link != struct.unpack_from("=i", value, 16)[0]:
+        raise socket_error(EINVAL)
+    if value[:PKTINFO_SIZE].strip(b"\0"):
+        not_modelled("setsockopt(IPV6_PKTINFO) with a source to send from")
+
+
+def _tell_path(socket: AnySocket, _key: Key, buflen: int) -> bytes:
+    """IPV6_PATHMTU: struct ip6_mtuinfo."""
+    if buflen < MTUINFO_SIZE:
+        raise socket_error(EINVAL)
+    return struct.pack("=28xi", _mtu(socket))
+
+
+def _at_least(size: int, value: bytes) -> None:
+    if len(value) < size:
+        raise socket_error(EINVAL)
+
+
+def _kept_or(default: bytes) -> Teller:
+    return lambda socket, key, _buflen: kept(socket, key) or default
+
+
+# Who sets an option: is given the socket, the option and the value.
+SETTERS: Final[dict[Key, Setter]] = {
+    IP_HEADER: _set_ip_options,
+    FORM: _set_form,
+    PACE: _set_pace,
+    NO_FILTER: _lock_filter,
+    ULP: _refuse_protocol,
+    FASTOPEN_KEY: _set_fastopen_key,
+    LINK: _bind_to_link,
+    LINK_NUMBER: _bind_to_link_number,
+    MULTICAST_LINK: _choose_link_to_groups,
+    PKTINFO: _set_packet_info,
+    (IPPROTO_IPV6, IPV6_MTU): _set_mtu,
+    **dict.fromkeys(HEADERS, _set_header),
+    **dict.fromkeys(MEMBERSHIPS, _set_membership),
+    **dict.fromkeys(GROUP_OPTIONS, set_group_option),
+    **dict.fromkeys(ANYCAST, _refuse_anycast),
+    **dict.fromkeys(MD5_KEYS, _refuse_md5),
+    **ODD,
+}
+# Who tells it: is given the socket, the option and the length of the buffer.
+TELLERS: Final[dict[Key, Teller]] = {
+    PACE: _tell_pace,
+    NO_FILTER: _kept_or(bytes(4)),
+    TXTIME: _kept_or(bytes(8)),
+    PREFERENCES: _kept_or(struct.pack("=i", PREFERENCES_DEFAULT)),
+    MULTICAST_LINK: _kept_or(bytes(4)),
+    LINK: _tell_link,
+    LINK_NUMBER: lambda socket, _key, _buflen: struct.pack("=i", link_of(socket)),
+    IP_HEADER: lambda socket, key, _buflen: kept(socket, key),
+    PATH_MTU: _tell_path,
+    **dict.fromkeys(MTUS, lambda socket, _key, _buflen: struct.pack("=i", _mtu(socket))),
+    **dict.fromkeys(HEADERS, lambda _socket, _key, _buflen: b""),
+}
+TOLD_ONLY: Final = frozenset({PATH_MTU, (IPPROTO_IP, IP_MTU)})
+# What `told` answers, though it is set here.
+TOLD_AS_RARE: Final = frozenset({*ODD, *GROUP_OPTIONS, *ANYCAST, *MD5_KEYS, ULP, FASTOPEN_KEY, FORM})
