@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from simnet import real
 from simnet.calls.alarms import send
@@ -17,6 +17,8 @@ from simnet.kernel.options import INT_MAX
 from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simnet.process import Process
 
 __all__ = [
@@ -62,51 +64,61 @@ def fcntl(process: Process, fd: int, command: Any, argument: Any = 0) -> Any:
     if not hasattr(argument, "__index__"):
         return _with_bytes(process, fd, command, argument)
     number = index(argument)
-    if command == F_GETFD:
-        return 0 if get_inheritable(process, fd) else FD_CLOEXEC
-    if command == F_GETFL:
-        return O_RDWR | status(file) | (0 if file.blocks() else O_NONBLOCK)
-    if command == F_SETFD:
-        set_inheritable(process, fd, not number & FD_CLOEXEC)
-        return 0
-    if command == F_SETFL:
-        if number & O_DIRECT:
-            raise socket_error(errno.EINVAL)
-        set_status(process, file, number & STATUS)
-        file.nonblocking = bool(number & O_NONBLOCK)
-        return 0
-    if command == F_SETOWN:
-        set_owner(process, file, number)
-        return 0
-    if command == F_GETOWN:
-        return owner(file)
-    if command == F_SETSIG:
-        if not 0 <= number <= SIGNALS:
-            raise socket_error(errno.EINVAL)
-        kept(file)["signal"] = number
-        return 0
-    if command == F_GETSIG:
-        return _told(file, "signal")
-    if command in (F_DUPFD, F_DUPFD_CLOEXEC):
-        twin = _dup_from(process, fd, number)
-        if command == F_DUPFD:
-            process.descriptors.inheritable.add(twin)
-        return twin
-    if command in REFUSED and (number or command != F_NOTIFY):  # to be told of nothing is granted
+    answer = ANSWERS.get(command)
+    if answer is not None:
+        return answer(process, fd, file, number)
+    if command in REFUSED:
         raise socket_error(REFUSED[command])
-    if command == F_GETLEASE:
-        return F_UNLCK
-    if command == F_NOTIFY:
-        return 0
     if command in LOCKS or command in AT_AN_ADDRESS:
         raise socket_error(errno.EFAULT)  # a number where a structure should be
-    if command == F_DUPFD_QUERY:
-        return int(_same(process, file, number))
-    if command == F_CREATED_QUERY:
-        return 0
     if command not in COMMANDS or command in SEALS:
         raise socket_error(errno.EINVAL)
     raise refused(process, f"fcntl(command {command})")
+
+
+def _get_flags(process: Process, fd: int, _file: Any, _number: int) -> int:
+    return 0 if get_inheritable(process, fd) else FD_CLOEXEC
+
+
+def _set_flags(process: Process, fd: int, _file: Any, number: int) -> int:
+    set_inheritable(process, fd, not number & FD_CLOEXEC)
+    return 0
+
+
+def _get_status(_process: Process, _fd: int, file: Any, _number: int) -> int:
+    return O_RDWR | status(file) | (0 if file.blocks() else O_NONBLOCK)
+
+
+def _set_status(process: Process, _fd: int, file: Any, number: int) -> int:
+    if number & O_DIRECT:
+        raise socket_error(errno.EINVAL)
+    set_status(process, file, number & STATUS)
+    file.nonblocking = bool(number & O_NONBLOCK)
+    return 0
+
+
+def _set_owner(process: Process, _fd: int, file: Any, number: int) -> int:
+    set_owner(process, file, number)
+    return 0
+
+
+def _set_signal(_process: Process, _fd: int, file: Any, number: int) -> int:
+    if not 0 <= number <= SIGNALS:
+        raise socket_error(errno.EINVAL)
+    kept(file)["signal"] = number
+    return 0
+
+
+def _dup(process: Process, fd: int, _file: Any, number: int) -> int:
+    twin = _dup_from(process, fd, number)
+    process.descriptors.inheritable.add(twin)
+    return twin
+
+
+def _notify(_process: Process, _fd: int, _file: Any, number: int) -> int:
+    if number:
+        raise socket_error(errno.ENOTDIR)
+    return 0  # to be told of nothing is granted
 
 
 def _with_bytes(process: Process, fd: int, command: int, argument: Any) -> bytes:
@@ -227,3 +239,22 @@ def set_inheritable(process: Process, fd: int, inheritable: Any) -> None:
         process.descriptors.inheritable.add(fd)
     else:
         process.descriptors.inheritable.discard(fd)
+
+
+# What answers a command: is given the process, the number of the descriptor, the open file, and the argument.
+ANSWERS: Final[dict[int, Callable[[Process, int, Any, int], Any]]] = {
+    F_GETFD: _get_flags,
+    F_SETFD: _set_flags,
+    F_GETFL: _get_status,
+    F_SETFL: _set_status,
+    F_GETOWN: lambda _process, _fd, file, _number: owner(file),
+    F_SETOWN: _set_owner,
+    F_GETSIG: lambda _process, _fd, file, _number: _told(file, "signal"),
+    F_SETSIG: _set_signal,
+    F_DUPFD: _dup,
+    F_DUPFD_CLOEXEC: lambda process, fd, _file, number: _dup_from(process, fd, number),
+    F_GETLEASE: lambda _process, _fd, _file, _number: F_UNLCK,
+    F_NOTIFY: _notify,
+    F_DUPFD_QUERY: lambda process, _fd, file, number: int(_same(process, file, number)),
+    F_CREATED_QUERY: lambda _process, _fd, _file, _number: 0,
+}

@@ -18,7 +18,7 @@ from simnet.faults.paths import PAIR
 from simnet.faults.place import Place
 
 if TYPE_CHECKING:
-    from simnet.points import CallPoint, DatagramPoint, Points, PollPoint, StreamPoint
+    from simnet.points import CallPoint, DatagramPoint, Moment, Points, PollPoint, StreamPoint
 
 __all__ = ["Family", "Selection", "families", "select"]
 
@@ -165,60 +165,57 @@ def _at_calls(points: Points, targets: Collection[str], *, unasked: bool) -> Ite
             yield from _at_datagram(datagram, last[datagram.place])
     links = list(dict.fromkeys((each.client, each.server) for each in points.connects if each.client != each.server))
     for moment in points.moments:
-        for client, server in links:
-            if moment.host in (client, server):
-                for seconds in (STALL_SHORT, STALL_LONG):
-                    yield k.Partition(on=f"{client}<->{server}", at=moment.time_ns / 1e9, seconds=seconds)
-        at = moment.time_ns / 1e9
-        if moment.host != k.BODY:
-            yield k.Crash(on=moment.host, at=at)
-            yield k.Restart(on=moment.host, at=at)
-            for seconds in (STALL_SHORT, STALL_LONG):
-                yield k.Pause(on=moment.host, at=at, seconds=seconds)
-        if moment.host in targets:
-            for seconds in (-JUMP, JUMP):
-                yield k.ClockJump(on=moment.host, at=at, seconds=seconds)
+        yield from _at_moment(moment, [link for link in links if moment.host in link], targets)
 
 
 def _at_call(call: CallPoint) -> Iterator[Fault]:
     on, op, n = call.place, call.op, call.n
-    succeeded = call.result == "ok"
     if op == "accept":
-        if succeeded:
-            if not call.blocking:
-                yield k.WouldBlock(on=on, op=op, call=n)
-            yield k.ResetBeforeAccept(on=on, call=n)
-            for name in errnos(op, unix=_unix(on)):
-                yield k.Error(on=on, op=op, call=n, errno=name)
+        yield from _at_accept(call)
     elif op == "socket":
         for name in ERRNOS["socket"]:
             yield k.Error(on=on, op=op, call=n, errno=name)
     elif op == "lookup":
-        if succeeded:
+        if call.result == "ok":
             for name in k.RESOLVER_ERRORS:
                 yield k.NameError_(on=on, lookup=n, errno=name)
             yield k.NameError_(on=on, lookup=n, seconds=LATE_NAME)
     elif op in _CONNECTION_OPS:
-        end = call.end
-        if succeeded:
-            if not call.blocking:
-                yield k.WouldBlock(on=on, op=op, end=end, call=n)
-                if op == "send" and not call.whole:
-                    yield k.WouldBlock(on=on, op=op, end=end, call=n, seconds=STALL_SHORT)
-            if call.whole:
-                pass
-            elif op == "recv":
-                for size in _fewer(call.size):
-                    yield k.ShortRecv(on=on, end=end, call=n, bytes=size)
-            elif call.timed or not call.blocking:
-                for size in _fewer(call.size):
-                    yield k.PartialSend(on=on, end=end, call=n, bytes=size)
-            for name in errnos(op, unix=_unix(on)):
-                yield k.Error(on=on, op=op, end=end, call=n, errno=name)
+        if call.result == "ok":
+            yield from _at_transfer(call)
         for when in ("before", "after"):
-            yield k.Reset(on=on, op=op, end=end, call=n, when=when)
+            yield k.Reset(on=on, op=op, end=call.end, call=n, when=when)
     elif op in _RESET_BEFORE_ONLY and "->" in on:
         yield k.Reset(on=on, op=op, end=call.end, call=n)
+
+
+def _at_accept(call: CallPoint) -> Iterator[Fault]:
+    """At an accept that got somebody: nobody is there yet, the peer is gone already, and the errors of accept(2)."""
+    on, n = call.place, call.n
+    if call.result != "ok":
+        return
+    if not call.blocking:
+        yield k.WouldBlock(on=on, op="accept", call=n)
+    yield k.ResetBeforeAccept(on=on, call=n)
+    for name in errnos("accept", unix=_unix(on)):
+        yield k.Error(on=on, op="accept", call=n, errno=name)
+
+
+def _at_transfer(call: CallPoint) -> Iterator[Fault]:
+    """At a send or recv that succeeded: it would block, moves fewer bytes unless it must move all, or fails."""
+    on, op, end, n = call.place, call.op, call.end, call.n
+    if not call.blocking:
+        yield k.WouldBlock(on=on, op=op, end=end, call=n)
+        if op == "send" and not call.whole:
+            yield k.WouldBlock(on=on, op=op, end=end, call=n, seconds=STALL_SHORT)
+    if op == "recv" and not call.whole:
+        for size in _fewer(call.size):
+            yield k.ShortRecv(on=on, end=end, call=n, bytes=size)
+    elif not call.whole and (call.timed or not call.blocking):
+        for size in _fewer(call.size):
+            yield k.PartialSend(on=on, end=end, call=n, bytes=size)
+    for name in errnos(op, unix=_unix(on)):
+        yield k.Error(on=on, op=op, end=end, call=n, errno=name)
 
 
 def _unix(on: str) -> bool:
@@ -239,6 +236,22 @@ def _at_datagram(datagram: DatagramPoint, last: int) -> Iterator[Fault]:
         yield k.Reorder(on=on, datagram=n)
     for seconds in (STALL_SHORT, STALL_LONG, *_too_late(datagram.late)):
         yield k.Delay(on=on, datagram=n, seconds=seconds)
+
+
+def _at_moment(moment: Moment, links: list[tuple[str, str]], targets: Collection[str]) -> Iterator[Fault]:
+    """A host's *links* are cut, it crashes, restarts or stands still, and a target's clock is set."""
+    host, at = moment.host, moment.time_ns / 1e9
+    for client, server in links:
+        for seconds in (STALL_SHORT, STALL_LONG):
+            yield k.Partition(on=f"{client}<->{server}", at=at, seconds=seconds)
+    if host != k.BODY:
+        yield k.Crash(on=host, at=at)
+        yield k.Restart(on=host, at=at)
+        for seconds in (STALL_SHORT, STALL_LONG):
+            yield k.Pause(on=host, at=at, seconds=seconds)
+    if host in targets:
+        for seconds in (-JUMP, JUMP):
+            yield k.ClockJump(on=host, at=at, seconds=seconds)
 
 
 def _at_poll(poll: PollPoint) -> Iterator[Fault]:
