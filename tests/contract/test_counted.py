@@ -72,11 +72,15 @@ def test_k060_after_a_pause_nagles_rule_holds_back_all_the_same(world: World) ->
 def test_k064_a_pause_after_the_first_write_changes_nothing_of_how_much_the_next_ones_are(
     world: World, first: int, writes: int, rest: int
 ) -> None:
-    client, server = world.pair()
-    assert client.send(bytes(first)) == first
-    time.sleep(IDLE)
-    assert fill(client, 1000) == writes * 1000 + rest
-    assert server.recv(first) == bytes(first)
+    def filled() -> int:
+        client, server = world.pair()
+        assert client.send(bytes(first)) == first
+        time.sleep(IDLE)
+        taken = fill(client, 1000)
+        assert server.recv(first) == bytes(first)
+        return taken
+
+    world.counts(writes * 1000 + rest, filled)
 
 
 def test_k065_who_is_not_accepted_yet_is_counted(world: World) -> None:
@@ -170,19 +174,26 @@ def test_k060_a_byte_that_more_holds_back_stops_nothing_that_comes(world: World)
 def test_k064_a_buffer_is_counted_from_where_segments_just_do_and_do_not_open_the_window(
     world: World, each: int, all_of_them: int, there: int
 ) -> None:
-    client, server = world.pair()
-    assert (fill(client, each), world.ioctl(server, "FIONREAD")) == (all_of_them, there)
+    def filled() -> tuple[int, int]:
+        client, server = world.pair()
+        return fill(client, each), world.ioctl(server, "FIONREAD")
+
+    world.counts((all_of_them, there), filled)
 
 
 @pytest.mark.parametrize(("each", "all_of_them", "there"), [(3000, 3_949_728, 86_176), (16_384, 3_940_352, 87_040)])
 def test_k064_a_buffer_that_nobody_has_set_takes_more_of_some_writes_than_of_others(
     world: World, each: int, all_of_them: int, there: int
 ) -> None:
-    client, server = world.pair()
-    assert (fill(client, each), world.ioctl(server, "FIONREAD")) == (all_of_them, there)
-    world.ready(client, "0")
-    assert len(server.recv(65_536)) == 65_536
-    wait_for(world, there - 65_536, server, "FIONREAD")
+    def filled() -> tuple[int, int]:
+        client, server = world.pair()
+        counted = fill(client, each), world.ioctl(server, "FIONREAD")
+        world.ready(client, "0")
+        assert len(server.recv(65_536)) == 65_536
+        wait_for(world, counted[1] - 65_536, server, "FIONREAD")
+        return counted
+
+    world.counts((all_of_them, there), filled)
 
 
 @pytest.mark.parametrize(
@@ -325,9 +336,11 @@ def test_k131_a_limit_of_the_window_from_before_the_connection_is_counted(
 def test_k131_a_limit_of_the_window_of_an_open_connection_is_counted_too(
     world: World, before: dict[Any, int], taken: int, there: int, limit: int
 ) -> None:
-    listener = world.listener()
-    client = world.client(listener, options=before)
-    server = world.accept(listener)
-    client.setsockopt(*CLAMP, 5000)
-    assert (fill(server, 1000), world.ioctl(client, "FIONREAD")) == (taken, there)
-    assert client.getsockopt(*CLAMP) == limit
+    def filled() -> tuple[int, int, int]:
+        listener = world.listener()
+        client = world.client(listener, options=before)
+        server = world.accept(listener)
+        client.setsockopt(*CLAMP, 5000)
+        return fill(server, 1000), world.ioctl(client, "FIONREAD"), client.getsockopt(*CLAMP)
+
+    world.counts((taken, there, limit), filled)
