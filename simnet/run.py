@@ -73,6 +73,7 @@ class Waiting:
     # comes to its listener, and has none of these.
     alone: bool = False
     left: bool = False  # it is a thread of the test's own, and no daemon: an interpreter would wait for it when it ends
+    thread: bool = False  # of a program
 
 
 @dataclass(slots=True, repr=False)
@@ -210,6 +211,7 @@ def run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
                 tasks,
                 alone,
                 _is_left(process),
+                process.owner is not None,
             )
             for process, what, where, tasks, alone in network.waiting
         ],

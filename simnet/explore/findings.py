@@ -19,6 +19,7 @@ from simnet.explore.bystanders import bystander
 from simnet.explore.elapsed import time_was_up
 from simnet.explore.excuses import excused
 from simnet.explore.outcomes import difference_of_outcomes
+from simnet.explore.served import served_to_the_end
 from simnet.explore.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
 from simnet.explore.unanswered import SILENT, unanswered
 from simnet.faults.hosts import BODY, Crash, Restart
@@ -95,6 +96,9 @@ class Case:
         # The plan itself took all that ran there.
         self.dead_hosts = [fault.on for fault in run.happened if isinstance(fault, (Crash, Restart))]
         self.ended_early = [name for name in self.ended_early if name.partition("/")[0] not in self.dead_hosts]
+        if self.ended_early and disruptive:
+            served = served_to_the_end(self.ended_early, baseline, run)
+            self.ended_early = [name for name in self.ended_early if name not in served]
         elapsed = [name for name in self.ended_early if time_was_up(name, baseline, run)]
         self.ended_early = [name for name in self.ended_early if name not in elapsed]
         self.dead_hosts += [name.partition("/")[0] for name in elapsed]
