@@ -54,7 +54,7 @@ class Process(Misnamed):
     __slots__ = (
         "name", "host_name", "machine", "target", "scheduler", "greenlet", "fn", "args", "kwargs", "descriptors",
         "result", "error", "done", "answered", "ending", "cannot_wait", "waits_when_ending", "asleep",
-        "held", "timed_out", "has_deadline", "pending", "waiting", "since_ns", "fruitless", "told_at", "pauses",
+        "held", "timed_out", "has_deadline", "pending", "waiting", "since_ns", "fruitless", "told_at", "told_ns", "pauses",
         "paused_ns", "paused_at", "heartbeats", "activity", "joiners", "state", "default_timeout", "pollers", "pairs",
         "memory", "_random", "owner", "crew", "daemon", "thread", "ident", "stood", "lent",
     )  # fmt: skip
@@ -109,6 +109,7 @@ class Process(Misnamed):
         self.waiting: tuple[str, Any] | None = None
         self.since_ns = 0
         self.fruitless = 0  # polls in a row that told it something is ready, to no effect
+        self.told_ns = 0  # when a poll told it so to no effect, the first time since it slept
         self.told_at = 0  # the scheduler's count of effects when a poll told it so last
         self.pauses = 0  # polls without leave to wait that found nothing,
         self.paused_ns = -1  # in this instant,

@@ -136,10 +136,11 @@ def play(
     per_process: Sequence[str] = (),
     baseline: Run | None = None,
     hurried: bool = False,
+    longer_ns: int = LONGER_NS,
 ) -> Run:
     """Run *test* once, on a fresh network, under *plan*. What the run did is returned, never raised.
 
-    It may last much longer than *baseline*, the run without faults, but not for ever: a client that looks for an answer twice
+    It may last much longer than *baseline*, the run without faults, by *longer_ns* at least, but not for ever: a client that looks for an answer twice
     a second, while its heart beats on another connection, never lets the network become quiet. *hurried* gives up on calls in a row
     that have no effect far sooner: for a run of which nobody looks at more than where it hangs.
 
@@ -161,7 +162,7 @@ def play(
     error: BaseException | None = None
     network.begin("by a sweep or a simnet.play, which gives it to the test's first parameter")
     if baseline is not None:
-        network._running().longest_ns = TIMES_AS_LONG * baseline.time_ns + LONGER_NS
+        network._running().longest_ns = TIMES_AS_LONG * baseline.time_ns + longer_ns
         network._running().patience = TIMES_AS_LONG * baseline.ticks_most
     if hurried:
         network._running().calls_max = CALLS_MAX_HURRIED

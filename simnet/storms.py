@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simnet import stuck
-from simnet.trace import CALL, SEGMENT, WAKE, Entry, Failed
+from simnet.trace import CALL, FAULT, SEGMENT, WAKE, Entry, Failed
 from simnet.verdicts import Hang, Spin
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ ENTRIES_AN_ATTEMPT_MAX = 40  # what a program does for each: a loop has ten line
 LOOKS_BESIDE_OTHERS = 10  # in a row, if somebody else sleeps, who may start what they wait for when it wakes
 # If the test waits for the end of that one, which may come: a day of one datagram a second is half of it.
 LOOKS_BESIDE_AWAITED = 100
+LATER = frozenset({"EAGAIN", "timed out"})  # of a recv: the peer may speak yet
+REFUSED = frozenset({"ECONNREFUSED", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "timed out"})
 UNANSWERED = frozenset({"SYN", "RST"})  # the segments of an attempt that fails; what does not arrive is "lost" besides
 
 
@@ -49,6 +51,9 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
         scheduler.wake(body)
         return None
     attempts = _attempts_in_vain(entries, max(begin, 0), process)
+    dropped = not attempts
+    if dropped:
+        attempts = _hung_up_on(entries, max(begin, 0), process)
     asked = [] if attempts else _asked_in_vain(entries, max(begin, 0), process)
     scheduler.in_vain = scheduler.in_vain + 1 if attempts or asked else 0
     if not scheduler.in_vain:
@@ -60,7 +65,7 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
             )  # the next attempt is told, which the program makes; this may be its event loop's own call
             scheduler.in_vain -= 1
             return None
-        return stuck.storms(process, now_ns, len(attempts), attempts[0])
+        return stuck.storms(process, now_ns, len(attempts), attempts[0], dropped=dropped)
     if body.done or not (process is body or (waits and not body.has_deadline)):
         return None  # it ends when the time has come
     others = any(each.has_deadline for each in scheduler.processes if each is not process)
@@ -68,7 +73,7 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
     if others and scheduler.in_vain < (LOOKS_BESIDE_AWAITED if awaited else LOOKS_BESIDE_OTHERS):
         return None
     if attempts:
-        body.pending = stuck.tries_for_ever(process, body, now_ns, len(attempts), attempts[0])
+        body.pending = stuck.tries_for_ever(process, body, now_ns, len(attempts), attempts[0], dropped=dropped)
     else:
         body.pending = stuck.asks_for_ever(process, body, now_ns, len(asked), asked[0])
     if process is not body:
@@ -100,6 +105,49 @@ def _attempts_in_vain(entries: list[Entry], begin: int, process: Process) -> lis
     if few or not attempts or attempts[0][2] != process.host_name:
         return []
     return attempts
+
+
+def _hung_up_on(entries: list[Entry], begin: int, process: Process) -> list[Entry]:
+    """The connections that the host of *process* has made since *begin*, the latest first, if each was ended by its peer before a byte had
+    come, and nobody was told anything. Not where no peer has ever said more, nor a fault ended them: whose end is the answer is answered.
+    """
+    made: list[Entry] = []
+    ends = 0
+    for n in range(len(entries) - 1, begin - 1, -1):
+        entry = entries[n]
+        if entry[1] != CALL or entry[2] != process.host_name or _is_own_pair(entry[3]):
+            continue
+        op, given = entry[5], entry[7][1]
+        if op == "connect" and "#" in entry[3] and given not in REFUSED:
+            made.append(entry)
+        elif op == "accept" and given and not isinstance(given, Failed):
+            return []
+        elif op == "recv" and given and not isinstance(given, Failed):
+            return []
+        elif op == "recv" and given not in LATER:
+            ends += 1
+    few = len(made) * ENTRIES_AN_ATTEMPT_MAX < len(entries) - begin or 2 * ends < len(made)
+    if not made or few or len({each[3].rpartition("#")[0] for each in made}) > 1:
+        return []
+    place = made[0][3]
+    return made if _was_told_once(entries[:begin], process.host_name, place) or _is_struck(entries, begin, place) else []
+
+
+def _was_told_once(entries: list[Entry], host: str, place: str) -> bool:
+    """Had *host* been told something on an earlier connection to where *place* leads?"""
+    server = place.rpartition("#")[0]
+    return any(
+        entry[5] == "recv" and entry[1] == CALL and entry[2] == host and entry[3].startswith(f"{server}#")
+        and entry[7][1] and not isinstance(entry[7][1], Failed)
+        for entry in entries
+    )  # fmt: skip
+
+
+def _is_struck(entries: list[Entry], begin: int, place: str) -> bool:
+    """Was it a fault that ended it, on this connection as on the one before?"""
+    server, _, number = place.rpartition("#")
+    struck = {entry[3] for entry in entries[begin:] if entry[1] == FAULT}
+    return f"{server}#{int(number) - 1}" in struck
 
 
 def _is_own_pair(place: str) -> bool:

@@ -120,20 +120,32 @@ def does_not_wait(process: Process, now_ns: int, times: int) -> Hang:
     )
 
 
-def storms(process: Process, now_ns: int, times: int, last: Entry) -> Spin:
-    """Failed attempts to connect, *last* the latest, without a pause between them."""
+def storms(process: Process, now_ns: int, times: int, last: Entry, *, dropped: bool = False) -> Spin:
+    """Failed attempts to connect, or connections that were *dropped* at once, *last* the latest, without a pause between them."""
+    if dropped:
+        return Spin(
+            f"{process.name} connected {times:,} times in a row, until {_at(now_ns)[3:]}, without a pause, and was hung up on each time before "
+            f"a byte had come: {last[3]}. On a real network this floods the peer. Sleep before the next attempt, longer each time, and "
+            "begin anew with short pauses when an answer has come, not when a connection has been made."
+        )
     return Spin(
         f"{process.name} tried to connect {times:,} times in a row, until {_at(now_ns)[3:]}, without a pause, and never succeeded: "
         f"{_attempt(last)}. On a real network this floods the peer. Sleep between attempts, longer each time, and give up in the end."
     )
 
 
-def tries_for_ever(process: Process, body: Process, now_ns: int, times: int, last: Entry) -> Deadlock:
-    """Failed attempts to connect, *last* the latest, while *body* waits, or makes them itself."""
+def tries_for_ever(
+    process: Process, body: Process, now_ns: int, times: int, last: Entry, *, dropped: bool = False
+) -> Deadlock:
+    """Failed attempts to connect, or connections that were *dropped* at once, *last* the latest, while *body* waits, or makes them itself."""
     waits = "" if process is body else f" {body.describe_wait()}."
+    done = (
+        f"connected {times:,} times in a row, was hung up on each time, and nothing else happens: {last[3]}"
+        if dropped
+        else f"tried to connect {times:,} times in a row, never succeeded, and nothing else happens: {_attempt(last)}"
+    )
     return Deadlock(
-        f"{_at(now_ns)} {process.name} has tried to connect {times:,} times in a row, never succeeded, and nothing else happens: "
-        f"{_attempt(last)}.{waits} Let it give up after some attempts, or wait for it with a time-out."
+        f"{_at(now_ns)} {process.name} has {done}.{waits} Let it give up after some attempts, or wait for it with a time-out."
     )
 
 

@@ -1,8 +1,8 @@
 """What a sweep tries once for each server that a target connects to: the server has gone.
 
 Each single fault leaves the rest of the network whole, so who tries again succeeds at the second attempt, and who waits is woken sooner or
-later. Two mistakes of clients show only when that does not happen: to connect again and again without a pause, and to wait without
-a time-out.
+later. Two mistakes of clients show only when that does not happen: to connect again and again without a pause, where nobody listens
+or where all are hung up on, and to wait without a time-out.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from simnet.faults.plan import FaultPlan
     from simnet.points import Points
 
-__all__ = ["for_good", "gone", "storms_alone", "unasked"]
+__all__ = ["STORM_NS", "for_good", "gone", "only_storms", "storms_alone", "unasked"]
 
 # Byte: with the first one of its answer a server has acknowledged the question, and no kernel asks it again.
 ANSWERED = 1
+STORM_NS = 600 * 10**9  # who has made a thousand attempts without a pause has long done so
 STORMS = ("no-spin", *BOUNDS)  # the reasons of failures that others do not show
 
 
@@ -35,7 +36,7 @@ def unasked(points: Points, targets: Collection[str], survives: Collection[str] 
 
 def gone(points: Points, targets: Collection[str], survives: Collection[str] = ()) -> list[Family]:
     """The faults of *points* that take away a server for good; those of a kind that the test *survives* would ask too much of it."""
-    faults = [*_refused(points, targets), *_silent(points, targets)]
+    faults = [*_refused(points, targets), *_hung_up(points, targets), *_silent(points, targets)]
     return [
         Family(fault.kind, CALLS, 1, 1, [fault].__getitem__)
         for fault in dict.fromkeys(faults)
@@ -48,12 +49,17 @@ def for_good(fault: k.Fault) -> bool:
     return isinstance(fault, k.Blackhole) or not fault.place.concrete
 
 
-def storms_alone(plan: FaultPlan, judgement: Judgement) -> Judgement:
-    """The *judgement* on a *plan* that a sweep has chosen unasked: of who is refused for good no more is asked than that it does not storm.
+def only_storms(plan: FaultPlan) -> bool:
+    """Is all that is asked of a *plan* that a sweep has chosen unasked, whether the program storms?"""
+    return isinstance(plan[0], k.Refuse | k.Eof) and for_good(plan[0])
 
-    Nobody delivers to a server that is not there; what a program makes of a refusal the single ones show.
+
+def storms_alone(plan: FaultPlan, judgement: Judgement) -> Judgement:
+    """The *judgement* on a *plan* that a sweep has chosen unasked: of who is refused or hung up on for good no more is asked than that it does not storm.
+
+    Nobody delivers to a server that is not there; what a program makes of a refusal or an end the single ones show.
     """
-    if judgement.failure is None or not (isinstance(plan[0], k.Refuse) and for_good(plan[0])):
+    if judgement.failure is None or not only_storms(plan):
         return judgement
     storms = [each for each in judgement.findings if each.level == FAILURE and each.reason in STORMS]
     excused = [replace(each, level=INTERRUPTED) for each in judgement.findings if each not in storms]
@@ -65,6 +71,15 @@ def _refused(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:
     for connect in points.connects:
         if connect.answered and connect.client in targets and connect.place not in points.pairs:
             yield k.Refuse(on=_each(connect.place))
+
+
+def _hung_up(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:
+    """Whoever is there accepts, and hangs up before a byte, as a balancer does whose servers are gone."""
+    for stream in points.streams:
+        place = Place.parse(stream.place)
+        if stream.end == "client" and stream.length and not place.unix and place.source in targets:
+            if stream.place not in points.pairs:
+                yield k.Eof(on=_each(stream.place), end="client", byte=0)
 
 
 def _silent(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:

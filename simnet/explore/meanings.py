@@ -83,7 +83,7 @@ HAPPENS: Mapping[str, Happening] = {  # the rows of the table
 INVARIANTS: Mapping[str, Invariant] = {
     "no-spin": Invariant(
         "no busy loop: 200 polls in a row that report readiness nobody does anything about, or thousands that may "
-        "not wait and find nothing, or reads of a stream that has ended, or a thousand failed attempts to connect without a pause",
+        "not wait and find nothing, or reads of a stream that has ended, or a thousand attempts to connect without a pause that fail or are hung up on at once",
         'read it, close it, or stop asking for it; a read that gives `b""` is the end; pause between two attempts',
     ),
     "listener-survives": Invariant(

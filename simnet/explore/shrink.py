@@ -42,12 +42,15 @@ def judged(
     options: SweepOptions,
     *,
     rates: FaultRates | None = None,
-    hurried: bool = False,
+    **playing: Any,
 ) -> tuple[Run, Judgement]:
-    """One run of *test* under *plan*, or one that *rates* make while it goes, and the verdict on it."""
+    """One run of *test* under *plan*, or one that *rates* make while it goes, and the verdict on it.
+
+    *playing* is handed to ``play`` besides what the *options* say.
+    """
     # The run is no local of this frame, which its exception's traceback refers to: it goes with its last reference.
     return with_verdict(
-        play(test, plan, rates=rates, baseline=baseline, hurried=hurried, **options.playing), baseline, options
+        play(test, plan, rates=rates, baseline=baseline, **options.playing, **playing), baseline, options
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import watchdog
 from simnet.explore.baseline import NotRepeatable, begun
-from simnet.explore.gone import for_good, storms_alone, unasked
+from simnet.explore.gone import STORM_NS, for_good, only_storms, storms_alone, unasked
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
 from simnet.explore.outcomes import difference_of_outcomes
@@ -227,7 +227,8 @@ def _run_all(
     harmless: list[Fault] = []
     for plan in plans:
         hurried = in_a_hurry(result)
-        run, judgement = judged(test, plan, result.baseline, options, hurried=hurried)
+        brief = {"longer_ns": STORM_NS} if chosen and only_storms(plan) else {}
+        run, judgement = judged(test, plan, result.baseline, options, hurried=hurried, **brief)
         if hurried and hangs_otherwise(run, judgement, result, plan):
             run, judgement = judged(test, plan, result.baseline, options)
         if chosen:

@@ -142,6 +142,48 @@ def test_a_proxy_that_keeps_a_client_since_its_server_is_silent_is_warned(level:
     assert names == (["nothing-left", "waits-for-ever"] if level is None else ["waits-for-ever"])
 
 
+def begins_anew(pause: float) -> bytes:
+    """It pauses where nobody listens, and as long as *pause* where it was hung up on."""
+    while True:
+        try:
+            got = ask(lambda: socket.create_connection(("server", 7), timeout=3))
+            if got:
+                return got
+        except ConnectionResetError:
+            pass
+        except OSError:
+            time.sleep(1)
+        time.sleep(pause)
+
+
+def test_who_connects_again_without_a_pause_is_found_when_all_are_hung_up_on() -> None:
+    failure = only(sweep(lambda: begins_anew(0)))
+    assert (failure.reason, str(failure.plan)) == ("no-spin", "eof client->server:7#* end=client byte=0")
+    assert "was hung up on each time before a byte had come: client->server:7#" in str(failure.error)
+
+
+def test_who_pauses_before_it_connects_again_may_be_hung_up_on_for_good() -> None:
+    result = sweep(lambda: begins_anew(0.5))
+    assert result.ok, [each.text() for each in result.reports()]
+
+
+def test_who_takes_an_end_for_the_answer_does_not_storm() -> None:
+    """As where each message has a connection of its own, which the server closes once it has read it."""
+
+    def takes(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            while True:
+                with contextlib.suppress(OSError), listener.accept()[0] as connection:
+                    connection.recv(100)
+
+    def test(net: Any) -> int:
+        net.host("server").spawn(takes, 7)
+        return sum(not ask(lambda: socket.create_connection(("server", 7))) for _ in range(2_000))
+
+    run = play(test, target=["test"])
+    assert (run.outcome.returned, run.verdicts) == (2_000, [])
+
+
 def test_a_test_that_survives_one_refusal_need_not_survive_all_of_them() -> None:
     def twice() -> bytes:
         try:
@@ -166,6 +208,8 @@ def test_a_server_is_taken_away_once_however_often_it_is_asked_and_the_bodys_own
     assert tried == [
         "refuse client->server:7#*",
         "refuse client->server:8#*",
+        "eof client->server:7#* end=client byte=0",
+        "eof client->server:8#* end=client byte=0",
         "blackhole client->server:7#1 end=client byte=1",
         "blackhole client->server:8#1 end=client byte=1",
     ]
@@ -199,7 +243,11 @@ def test_nobody_who_never_answered_falls_silent_and_nobody_who_is_not_there_goes
 
     run = play(test, target=["client"])
     tried = [str(family.make(0)) for family in gone(run.points, run.targets)]
-    assert tried == ["refuse client->server:7#*", "refuse client->server:8#*"]
+    assert tried == [
+        "refuse client->server:7#*",
+        "refuse client->server:8#*",
+        "eof client->server:7#* end=client byte=0",
+    ]
 
 
 def test_a_server_on_a_unix_socket_never_falls_silent() -> None:
@@ -233,7 +281,7 @@ def test_no_pair_begins_with_a_server_that_has_gone() -> None:
     first, second = (sweep(once, runs=300, depth=depth) for depth in (1, 2))
     assert second.ok
     pairs = next(row for row in second.kinds if row.kind == PAIRS)
-    assert pairs.points == first.runs - 2, "after each single fault but those two"
+    assert pairs.points == first.runs - 3, "after each single fault but those three"
 
 
 def test_of_who_is_refused_for_good_no_more_is_asked_than_that_it_does_not_storm() -> None:
