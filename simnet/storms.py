@@ -120,9 +120,9 @@ def _hung_up_on(entries: list[Entry], begin: int, process: Process) -> list[Entr
         op, given = entry[5], entry[7][1]
         if op == "connect" and "#" in entry[3] and given not in REFUSED:
             made.append(entry)
-        elif op == "accept" and given and not isinstance(given, Failed):
-            return []
-        elif op == "recv" and given and not isinstance(given, Failed):
+        elif (op == "accept" and given and not isinstance(given, Failed)) or (
+            op == "recv" and given and not isinstance(given, Failed)
+        ):
             return []
         elif op == "recv" and given not in LATER:
             ends += 1
@@ -130,7 +130,9 @@ def _hung_up_on(entries: list[Entry], begin: int, process: Process) -> list[Entr
     if not made or few or len({each[3].rpartition("#")[0] for each in made}) > 1:
         return []
     place = made[0][3]
-    return made if _was_told_once(entries[:begin], process.host_name, place) or _is_struck(entries, begin, place) else []
+    return (
+        made if _was_told_once(entries[:begin], process.host_name, place) or _is_struck(entries, begin, place) else []
+    )
 
 
 def _was_told_once(entries: list[Entry], host: str, place: str) -> bool:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from simnet.explore.findings import Case, Finding, waits
 from simnet.explore.table import EQUAL, FAILURE, INTERRUPTED, NOTED, OFF, TABLE, WARNING
 from simnet.faults.hosts import BODY
-from simnet.trace import CALL, PROCESS, SEGMENT, WAKE
+from simnet.trace import CALL, PROCESS, SEGMENT, WAKE, Failed
 
 if TYPE_CHECKING:
     from simnet.faults.kinds import Fault
     from simnet.run import Run
+    from simnet.trace import Entry
 
 __all__ = ["FAILURE", "TABLE", "Finding", "Judgement", "judge"]
 
@@ -45,6 +46,8 @@ class Judgement:
 
 
 _EQUAL = Judgement(EQUAL)
+WAITS_TOGETHER = 0.04  # seconds: how long bytes wait for others that they are to arrive with
+MARGIN_NS = 1_000_000_000  # beyond all delays that a delay can bring about, such as an acknowledgement that waits
 LOSES_NOTHING = frozenset({"duplicate", "reorder"})  # a datagram that is late may come behind somebody's deadline
 
 
@@ -94,7 +97,7 @@ def judge(
 def _disruptive(fault: Fault, baseline: Run, run: Run) -> bool:
     if not fault.transparent:
         return True
-    return fault.late and _deadline_fired(baseline, run)
+    return fault.late and _deadline_fired(baseline, run, fault)
 
 
 def _loses_nothing(disruptive: tuple[Fault, ...]) -> bool:
@@ -105,14 +108,45 @@ def _loses_nothing(disruptive: tuple[Fault, ...]) -> bool:
     )
 
 
-def _deadline_fired(baseline: Run, run: Run) -> bool:
-    """Whether somebody's time-out elapsed more often than it did without the fault."""
-    usual = Counter(_deadlines(baseline))
-    return any(count > usual[who] for who, count in Counter(_deadlines(run)).items())
+def _deadline_fired(baseline: Run, run: Run, fault: Fault) -> bool:
+    """Whether somebody's time-out elapsed more often than it did without the *fault*, and may have done so by it."""
+    left = Counter(who for _, who in _deadlines(baseline))
+    for index, who in _deadlines(run):
+        if left[who] == 0:
+            return not _waited_for_more(index, baseline, run, fault)  # those behind it may have elapsed by this one
+        left[who] -= 1
+    return False
 
 
-def _deadlines(run: Run) -> Iterator[tuple[str, str, int]]:
-    """The time-outs that elapsed: who had them, waiting for what, and how much had come to its host by then.
+def _waited_for_more(index: int, baseline: Run, run: Run, fault: Fault) -> bool:
+    """Whether who gave up there read, from a connection that had brought all it ever brings, long after all was over without the *fault*.
+
+    It had lost what it was waiting for by itself: of what had come together, it took a part, and what was late is long there.
+    """
+    entries = run.trace.entries
+    until_ns = baseline.time_ns + round(1e9 * (getattr(fault, "seconds", None) or WAITS_TOGETHER)) + MARGIN_NS
+    if entries[index][5] != "recv" or entries[index][0] <= until_ns:
+        return False
+    for _, kind, host, place, end, op, _, detail in islice(entries, index + 1, None):
+        if host == entries[index][2] and kind == CALL:
+            if op != "recv" or not isinstance(detail[1], Failed):
+                return False
+            whole = _brought(baseline.trace.entries, place, end)
+            return 0 < whole <= _brought(entries[:index], place, end)
+    return False
+
+
+def _brought(entries: list[Entry], place: str, end: str) -> int:
+    """How many bytes that end of the connection has read."""
+    return sum(
+        len(entry[7][1])
+        for entry in entries
+        if entry[3] == place and entry[5] == "recv" and entry[4] == end and isinstance(entry[7][1], bytes)
+    )
+
+
+def _deadlines(run: Run) -> Iterator[tuple[int, tuple[str, str, int]]]:
+    """The time-outs that elapsed: where in the trace, and who had them, waiting for what, and how much had come to its host by then.
 
     Who gives up before anything has come does not meet the deadline that passes, without the fault, when all is done.
     """
@@ -125,7 +159,7 @@ def _deadlines(run: Run) -> Iterator[tuple[str, str, int]]:
         elif kind == CALL and op == "accept" and isinstance(detail[1], tuple):
             came[entry[2]] += 1
         elif kind == WAKE and detail is False and not _slept_again(run, index):
-            yield entry[3], op, came[entry[2]]
+            yield index, (entry[3], op, came[entry[2]])
 
 
 def _slept_again(run: Run, index: int) -> bool:

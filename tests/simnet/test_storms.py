@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import selectors
 import socket
 import threading
 import time
@@ -399,3 +400,31 @@ def test_a_sweep_counts_as_interrupted_who_asks_for_ever_a_server_that_is_gone()
 
     result = run_sweep(test, SweepOptions.of(target="client", kinds=["crash"]))
     assert (result.failed, result.interrupted) == (0, 2)  # at two instants
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05])
+def test_who_sleeps_before_it_accepts_again_does_not_spin(pause: float) -> None:
+    """The table of descriptors is full for a minute; a level that is told again and again is no busy loop if nobody runs meanwhile."""
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, selectors.DefaultSelector() as selector:
+            listener.setblocking(False)
+            selector.register(listener, selectors.EVENT_READ)
+            while True:
+                selector.select()
+                try:
+                    sock, _ = listener.accept()
+                except OSError:
+                    time.sleep(pause)
+                    continue
+                with sock:
+                    sock.sendall(b"hello")
+
+    def test(net: simnet.Network) -> bytes:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            return sock.recv(5)
+
+    run = play(test, FaultPlan.parse("error server:7 accept call=1 errno=EMFILE seconds=61"), target="server")
+    assert [verdict.name for verdict in run.verdicts] == ([] if pause else ["no-spin"])
+    assert run.outcome.returned == (b"hello" if pause else None)
