@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from simnet.blame import carries, exception_line, first_of, user_place, users_own
 from simnet.explore.answers import taken_for_the_next
 from simnet.explore.bystanders import bystander
+from simnet.explore.drowned import writes_on
 from simnet.explore.elapsed import time_was_up
 from simnet.explore.excuses import excused
 from simnet.explore.outcomes import difference_of_outcomes
@@ -135,6 +136,11 @@ class Case:
                 level, message = (
                     WARNING,
                     f"{message} It waits for one that has fallen silent: a time-out would tell it.",
+                )
+            elif verdict.name == NOTHING_LEFT and writes_on(message, self.run, self.disruptive):
+                level = self.invariants.get(NOTHING_LEFT, WARNING)
+                message = (
+                    f"{message} It goes on writing, and a real network would tell it soon: an early end swallows that."
                 )
             yield self.found(verdict.name, message, verdict.host, verdict.error, level)
 

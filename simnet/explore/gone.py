@@ -77,9 +77,10 @@ def _hung_up(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:
     """Whoever is there accepts, and hangs up before a byte, as a balancer does whose servers are gone."""
     for stream in points.streams:
         place = Place.parse(stream.place)
-        if stream.end == "client" and stream.length and not place.unix and place.source in targets:
-            if stream.place not in points.pairs:
-                yield k.Eof(on=_each(stream.place), end="client", byte=0)
+        if stream.end != "client" or not stream.length or place.unix or place.source not in targets:
+            continue
+        if stream.place not in points.pairs:
+            yield k.Eof(on=_each(stream.place), end="client", byte=0)
 
 
 def _silent(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:
