@@ -18,7 +18,7 @@ from simnet.trace import Trace
 from simnet.verdicts import VERDICTS, HandlerError, ProcessEnded, Verdict, in_full
 from simnet.world import Network
 
-__all__ = ["Outcome", "ProcessFailure", "Run", "Waiting", "known_of", "play", "run_of", "unless_left"]
+__all__ = ["LONGER_NS", "Outcome", "ProcessFailure", "Run", "Waiting", "known_of", "play", "run_of", "unless_left"]
 
 CALLS_MAX_HURRIED = 1_000  # of 20,000 calls for nothing in a row, where many runs like this one have made them all
 TIMES_AS_LONG = 10  # as the run without faults, and

@@ -28,7 +28,7 @@ from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.explore.verdict import Judgement
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
-from simnet.run import play
+from simnet.run import LONGER_NS, play
 from simnet.slips import NO_SUCH_HOST
 from simnet.standins import interrupts
 from simnet.trace import CALL
@@ -227,8 +227,8 @@ def _run_all(
     harmless: list[Fault] = []
     for plan in plans:
         hurried = in_a_hurry(result)
-        brief = {"longer_ns": STORM_NS} if chosen and only_storms(plan) else {}
-        run, judgement = judged(test, plan, result.baseline, options, hurried=hurried, **brief)
+        longer_ns = STORM_NS if chosen and only_storms(plan) else LONGER_NS
+        run, judgement = judged(test, plan, result.baseline, options, hurried=hurried, longer_ns=longer_ns)
         if hurried and hangs_otherwise(run, judgement, result, plan):
             run, judgement = judged(test, plan, result.baseline, options)
         if chosen:
