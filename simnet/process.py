@@ -37,6 +37,7 @@ __all__ = [
     "refuse_coroutines",
 ]
 
+SLEPT_NS = 1_000_000  # between two polls: a thousand of them a second keep no processor busy
 OPEN_FILES_MAX = 1_048_576  # RLIMIT_NOFILE's hard limit under systemd; resource.setrlimit() in a process lowers its own
 FIRST_DESCRIPTOR = 1 << 20  # far above real descriptors: a real system call on a simulated one fails with EBADF
 DESCRIPTORS_A_PROCESS = 1 << 21  # the numbers of two processes do not meet
@@ -346,6 +347,13 @@ class Process(Misnamed):
             if who is None or who.has_deadline or any(each.has_deadline for each in who.crew):
                 break
         return who is not None and (who.has_deadline or any(each.has_deadline for each in who.crew))
+
+    def told_at_once(self, now_ns: int) -> bool:
+        """Is it told so again before it has slept? Who sleeps in between leaves the processor to others, and is no busy loop."""
+        if self.fruitless > 1 and now_ns - self.told_ns < SLEPT_NS:
+            return True
+        self.told_ns = now_ns
+        return self.fruitless == 1  # for the first time
 
     def describe_wait(self, where: str | None = None) -> str:
         """One line for people: who waits for what, since when, and where: *where* if that is known already, else by its tasks too."""

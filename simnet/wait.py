@@ -49,7 +49,6 @@ LAGS_MAX = 32  # times in a row that polls take it: a loop that is at work may h
 TICKS_MAX = 64  # wake-ups in a row by time alone: several rounds of every heartbeat seen in practice
 AWAITED_MAX = 2_000  # of them, where the body waits for one of those that wake, or one of them does more than look
 ALONE_MAX = 250_000  # of them, where the body is one of those that wake: some seconds of real time, and days of virtual
-PAUSED_NS = 1_000_000  # who sleeps as long as that before it polls again leaves the processor to others
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
 HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, is a heart that beats
 CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop that will not end by itself
@@ -289,12 +288,7 @@ class Scheduler:
         did (``told_at``). True if it spins: that went on for long; longer yet, if it only looks, and never *waits*.
         """
         me = self.current
-        me.fruitless += 1
-        if waits:
-            now_ns = self.clock.now_ns
-            if me.fruitless == 2 or now_ns - me.told_ns >= PAUSED_NS:
-                me.told_ns = now_ns
-                me.fruitless = 2  # it has slept in between: that is no busy loop
+        me.fruitless = me.fruitless + 1 if not waits or me.told_at_once(self.clock.now_ns) else 2
         return me.fruitless > (FRUITLESS_MAX if waits else PAUSES_MAX)
 
     def spins(self, what: tuple[str, ...]) -> NoReturn:

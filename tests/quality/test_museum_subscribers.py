@@ -36,7 +36,9 @@ FOUND = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("client", "reason", "kind", "at"), FOUND, ids=[client.__name__ for client, *_ in FOUND])
-def test_a_mistake_is_found_by_the_fault_that_shows_it(client: type[Subscriber], reason: str, kind: str, at: str) -> None:
+def test_a_mistake_is_found_by_the_fault_that_shows_it(
+    client: type[Subscriber], reason: str, kind: str, at: str
+) -> None:
     failure = only(sweep(client))
     assert failure.reason == reason
     assert kind in failure.kinds
