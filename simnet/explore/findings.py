@@ -38,6 +38,7 @@ from simnet.verdicts import VERDICTS, Deadlock, ProcessEnded
 from simnet.whereabouts import in_short
 
 if TYPE_CHECKING:
+    from simnet.explore.kept_waiting import KeptWaiting
     from simnet.faults.kinds import Fault
     from simnet.run import Run, Waiting
 
@@ -217,6 +218,14 @@ class Case:
             message = f"{left.host} left {left.place} without an answer, though the fault was on {left.struck}"
             message += left.stands and f": {left.stands}"
             yield self.found(OTHERS_ANSWERED, message, left.host)
+
+    def kept_waiting(self, kept: KeptWaiting) -> Iterator[Finding]:
+        """Another client waited for as long as one was slow."""
+        level = self.invariants.get(OTHERS_ANSWERED, WARNING)
+        if level != OFF:
+            message = f"{kept.host} did nothing about {kept.place} for {kept.ns / 1e9:.0f} s, as long as {kept.slow} was slow: "
+            message += "one client that says nothing keeps the others waiting. Read, or shake hands, where each connection has its own"
+            yield self.found(OTHERS_ANSWERED, f"{message} thread or task, or with a time-out", kept.host, level=level)
 
     def could_not_begin(self, process: str) -> bool:
         """Whether *process* got no socket, or no address, before it ever waited for anybody but a resolver."""

@@ -100,9 +100,10 @@ INVARIANTS: Mapping[str, Invariant] = {
         "together, as two players of a game, say `invariants={'others-survive': 'off: why'}`",
     ),
     OTHERS_ANSWERED: Invariant(
-        "a fault on one connection does not leave a client on another one waiting for an answer that it gets without the fault",
-        "when one side of a proxy ends, close the other; release what a client holds, such as a lock, in a `finally`; if an answer "
-        "may be lost with another connection, say `invariants={'others-answered': 'off: why'}`",
+        "a fault on one connection does not leave a client on another one waiting for an answer that it gets without the fault; nor does one "
+        "that is slow keep another one, of whose question nothing has been read, waiting for half a minute (a warning, unless it is set to `failure`)",
+        "when one side of a proxy ends, close the other; release what a client holds, such as a lock, in a `finally`; read, or shake hands, "
+        "where each connection has its own thread or task, or with a time-out; if an answer may be lost with another connection, say `invariants={'others-answered': 'off: why'}`",
     ),
     ANSWERS_TOLD_APART: Invariant(
         "an answer that comes after the time-out of who waited for it is not taken for that to the next question, where a client goes on "

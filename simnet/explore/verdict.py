@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from simnet.explore.findings import Case, Finding, waits
+from simnet.explore.kept_waiting import kept_waiting
 from simnet.explore.table import EQUAL, FAILURE, INTERRUPTED, NOTED, OFF, TABLE, WARNING
 from simnet.faults.hosts import BODY
 from simnet.trace import CALL, PROCESS, SEGMENT, WAKE, Failed
@@ -70,13 +71,16 @@ def judge(
     same_outcome = run.outcome == baseline.outcome
     quiet = not (run.verdicts or run.failures or run.handler_errors or run.body_error)
     left = run.listening == baseline.listening and run.alive == baseline.alive
-    if same_outcome and quiet and left and waits(run) == waits(baseline):
+    kept = kept_waiting(baseline, run)
+    if same_outcome and quiet and left and waits(run) == waits(baseline) and kept is None:
         return _EQUAL  # as most runs of a sweep: nothing more to ask
     fired = tuple(run.happened)
     disruptive = tuple(fault for fault in fired if _disruptive(fault, baseline, run))
     case = Case(baseline, run, disruptive, may_raise, {} if invariants is None else invariants, done)
     survived = bool(disruptive) and {fault.kind for fault in disruptive} <= set(survives)
     findings = list(case.findings())
+    if kept is not None:
+        findings += case.kept_waiting(kept)
     if not same_outcome and (run.body_error is None or survived):
         findings.append(case.outcome(survived))
     if not (same_outcome or survived):

@@ -1,0 +1,68 @@
+"""Whether one client that is slow keeps another one waiting: the target does nothing about it meanwhile, not even read what it asks.
+
+As where a server reads the first words of a client, or shakes hands with it, before it accepts the next one. A client that is answered
+late though its question was read may wait for what the slow one has to say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from simnet.faults.kinds import Stall
+from simnet.faults.place import Place
+from simnet.trace import CALL, Failed
+
+if TYPE_CHECKING:
+    from simnet.run import Run
+    from simnet.trace import Entry
+
+__all__ = ["KeptWaiting", "kept_waiting"]
+
+LONG_NS = 30 * 10**9  # who is kept waiting as long as that has given up, as browsers and balancers do
+SOON_NS = 10**9  # and who is served without the fault is served within this
+
+
+class KeptWaiting(NamedTuple):
+    """A connection about which its target did nothing for so long, and the slow one."""
+
+    place: str
+    host: str
+    slow: str
+    ns: int
+
+
+def kept_waiting(baseline: Run, run: Run) -> KeptWaiting | None:
+    """The first connection that a stall of another one, towards the same listener, has kept waiting."""
+    if len(run.happened) != 1 or not isinstance(fault := run.happened[0], Stall):
+        return None
+    if fault.end != "server" or 1e9 * fault.seconds < LONG_NS:
+        return None
+    slow = fault.place
+    if slow.target not in run.targets or slow.form != "connection" or slow.unix:
+        return None
+    asked = _asked(run.trace.entries, slow, run.targets)
+    if not asked:
+        return None
+    usual = _asked(baseline.trace.entries, slow, run.targets)
+    for place, ns in asked.items():
+        if ns >= LONG_NS and usual.get(place, LONG_NS) <= SOON_NS:
+            return KeptWaiting(place, str(slow.target), str(slow), ns)
+    return None
+
+
+def _asked(entries: list[Entry], slow: Place, targets: tuple[str, ...]) -> dict[str, int]:
+    """Of each other connection to the listener of *slow*: how long its client once waited at most, since it said something, until the acceptor did anything there."""
+    since: dict[str, int] = {}
+    longest: dict[str, int] = {}
+    prefix = f"->{slow.target}:{slow.port}#"
+    for now_ns, kind, host, place, end, op, _, detail in entries:
+        if kind != CALL or prefix not in place or place == str(slow) or isinstance(detail[1], Failed):
+            continue
+        if end == "server":
+            if place in since:
+                longest[place] = max(longest.get(place, 0), now_ns - since.pop(place))
+        elif op == "send" and host not in targets:
+            since.setdefault(place, now_ns)
+        elif op in ("close", "shutdown"):
+            since.pop(place, None)
+    return longest

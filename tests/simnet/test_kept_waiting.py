@@ -1,0 +1,109 @@
+"""One client that is slow keeps the others waiting, where the server reads from it before it accepts the next one: that is warned of."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from simnet.explore.options import SweepOptions
+from simnet.explore.result import SweepResult
+from simnet.explore.sweep import run_sweep
+
+
+def greet(sock: socket.socket, name: bytes) -> None:
+    with suppress(OSError), sock:
+        sock.sendall(b"hello, " + name)
+
+
+def name_of(sock: socket.socket) -> bytes:
+    name = b""
+    with suppress(OSError):
+        while not name.endswith(b"\n") and (more := sock.recv(100)):
+            name += more
+    return name
+
+
+def before_the_next(sock: socket.socket) -> None:
+    name = name_of(sock)
+    threading.Thread(target=greet, args=(sock, name), daemon=True).start()
+
+
+def before_the_next_in_time(sock: socket.socket) -> None:
+    sock.settimeout(5)
+    before_the_next(sock)
+
+
+def in_its_own_thread(sock: socket.socket) -> None:
+    threading.Thread(target=lambda: greet(sock, name_of(sock)), daemon=True).start()
+
+
+def serve(begin: Callable[[socket.socket], None]) -> None:
+    with socket.create_server(("", 7)) as listener:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                time.sleep(0.05)
+                continue
+            begin(sock)
+
+
+def visit(name: bytes) -> bytes:
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(name)
+        return sock.makefile("rb").read()
+
+
+def sweep(program: Callable[[], None], **options: Any) -> SweepResult:
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(program)
+        net.host("other").spawn(visit, b"other\n")
+        time.sleep(0.01)
+        return visit(b"one\n")
+
+    return run_sweep(test, SweepOptions.of(target="server", kinds=["stall"], **options))
+
+
+def test_who_reads_from_one_before_it_accepts_the_next_is_warned_of() -> None:
+    result = sweep(lambda: serve(before_the_next))
+    (warned,) = result.warnings
+    assert result.ok
+    assert warned.name == "others-answered"
+    assert "did nothing about test->server:7#1 for 61 s, as long as other->server:7#1 was slow" in warned.text
+
+
+@pytest.mark.parametrize("begin", [in_its_own_thread, before_the_next_in_time])
+def test_who_has_a_thread_for_each_or_a_time_out_is_not(begin: Callable[[socket.socket], None]) -> None:
+    assert not sweep(lambda: serve(begin)).warnings
+
+
+def test_it_fails_where_the_test_says_so_and_may_be_switched_off() -> None:
+    (failure,) = sweep(lambda: serve(before_the_next), invariants={"others-answered": "failure"}).failures
+    assert failure.reason == "others-answered"
+    assert not sweep(lambda: serve(before_the_next), invariants={"others-answered": "off: one at a time"}).warnings
+
+
+class Hub:
+    """What one says is told to the other, and to nobody if there is no other: so both have to be there."""
+
+    def __init__(self) -> None:
+        self.both = threading.Barrier(2)
+        self.said: list[bytes] = []
+
+    def pair(self, sock: socket.socket) -> None:
+        self.said.append(name_of(sock))
+        self.both.wait()
+        greet(sock, b"".join(sorted(self.said)))
+
+    def begin(self, sock: socket.socket) -> None:
+        threading.Thread(target=self.pair, args=(sock,), daemon=True).start()
+
+
+def test_who_waits_for_what_the_slow_one_has_to_say_is_not_kept_waiting() -> None:
+    assert not sweep(lambda: serve(Hub().begin)).warnings
