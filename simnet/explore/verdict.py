@@ -101,7 +101,7 @@ def judge(
 def _disruptive(fault: Fault, baseline: Run, run: Run) -> bool:
     if not fault.transparent:
         return True
-    return fault.late and _deadline_fired(baseline, run, fault)
+    return fault.late and _deadline_fired(baseline, run)
 
 
 def _loses_nothing(disruptive: tuple[Fault, ...]) -> bool:
@@ -112,23 +112,24 @@ def _loses_nothing(disruptive: tuple[Fault, ...]) -> bool:
     )
 
 
-def _deadline_fired(baseline: Run, run: Run, fault: Fault) -> bool:
-    """Whether somebody's time-out elapsed more often than it did without the *fault*, and may have done so by it."""
+def _deadline_fired(baseline: Run, run: Run) -> bool:
+    """Whether somebody's time-out elapsed more often than it did without the faults, and may have done so by a delay."""
     left = Counter(who for _, who in _deadlines(baseline))
     for index, who in _deadlines(run):
         if left[who] == 0:
-            return not _waited_for_more(index, baseline, run, fault)  # those behind it may have elapsed by this one
+            return not _waited_for_more(index, baseline, run)  # those behind it may have elapsed by this one
         left[who] -= 1
     return False
 
 
-def _waited_for_more(index: int, baseline: Run, run: Run, fault: Fault) -> bool:
-    """Whether who gave up there read, from a connection that had brought all it ever brings, long after all was over without the *fault*.
+def _waited_for_more(index: int, baseline: Run, run: Run) -> bool:
+    """Whether who gave up there read, from a connection that had brought all it ever brings, long after all was over without the faults.
 
     It had lost what it was waiting for by itself: of what had come together, it took a part, and what was late is long there.
     """
     entries = run.trace.entries
-    until_ns = baseline.time_ns + round(1e9 * (getattr(fault, "seconds", None) or WAITS_TOGETHER)) + MARGIN_NS
+    late = sum(getattr(fault, "seconds", None) or WAITS_TOGETHER for fault in run.happened if fault.late)
+    until_ns = baseline.time_ns + round(1e9 * late) + MARGIN_NS
     if entries[index][5] != "recv" or entries[index][0] <= until_ns:
         return False
     for _, kind, host, place, end, op, _, detail in islice(entries, index + 1, None):
