@@ -132,7 +132,7 @@ def make_small(test: Callable[[Any], object], result: SweepResult) -> None:
 def _only(plan: FaultPlan, result: SweepResult) -> list[FaultPlan]:
     result.planned = 1
     result.budget_line = "one plan"
-    result.kinds = [KindRow(kind, 1, 1) for kind in dict.fromkeys(fault.kind for fault in plan)]
+    result.kinds = [KindRow(plan[0].kind if len(plan) == 1 else PAIRS, 1, 1)] if plan else []
     return [plan]
 
 

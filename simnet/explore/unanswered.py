@@ -66,12 +66,12 @@ def unanswered(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Unansw
         due = _due(place, told.sent, baseline)
         if due is None or told.ended or told.asked < due:
             continue
-        for other in struck:
-            if (_is_leg(other, its) and _has_heard(other, str(its.target), run.trace.entries[:until])) or (
-                _is_sibling(other, its)
-                and (told.read < due or (_was_asked(other, baseline, run) and _was_over(other, place, run)))
-            ):
-                return Unanswered(place, str(its.target), other, _stands(str(its.target), run))
+        heard = str(its.target), run.trace.entries[:until]
+        legs = [other for other in struck if _is_leg(other, its) and _has_heard(other, *heard)]
+        others = [other for other in struck if _is_sibling(other, its)]
+        # of two that were struck, one may have had to say what this one waits for
+        if legs or (others and (told.read < due or all(_was_served(each, place, baseline, run) for each in others))):
+            return Unanswered(place, str(its.target), [*legs, *others][0], _stands(str(its.target), run))
     return None
 
 
@@ -225,6 +225,11 @@ def _has_heard(struck: str, host: str, entries: list[Entry]) -> bool:
             if isinstance(given, Failed) and given not in LATER:
                 return True
     return False
+
+
+def _was_served(struck: str, place: str, baseline: Run, run: Run) -> bool:
+    """Had *struck* asked its own question, and was over before the client of *place* came?"""
+    return _was_asked(struck, baseline, run) and _was_over(struck, place, run)
 
 
 def _was_asked(struck: str, baseline: Run, run: Run) -> bool:

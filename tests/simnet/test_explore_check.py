@@ -384,3 +384,9 @@ def test_what_a_program_logs_without_a_handler_is_not_even_formatted_in_a_sweep(
     simnet.check(test, target="server", runs=5)
     assert heard == []
     assert logging.lastResort is before
+
+
+def test_a_plan_of_two_faults_is_played_as_one_is() -> None:
+    stalls = [f"stall test->server:7#1 end={end} byte=0 seconds=1" for end in ("client", "server")]
+    result = check(_talkative, target="server", plan="; ".join(stalls))
+    assert (result.runs, result.equal, [row.kind for row in result.kinds]) == (1, 1, ["two faults"])

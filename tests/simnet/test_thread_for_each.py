@@ -10,6 +10,7 @@ from typing import Any
 
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
+from simnet.faults.plan import FaultPlan
 
 
 class Board:
@@ -74,3 +75,19 @@ def test_who_is_served_by_a_thread_of_its_own_may_leave() -> None:
 
 def test_a_thread_that_ends_by_what_befell_another_does_not_survive() -> None:
     assert reasons(careful=False) == ["others-survive"]
+
+
+def test_who_waits_for_what_one_of_two_could_not_say_is_not_left_by_the_other() -> None:
+    """The first listener is refused, and so is who would have spoken: the second listener rightly hears nothing."""
+    plan = FaultPlan.parse("refuse listener->server:7#1; refuse test->server:7#1")
+
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(Board(careful=True).serve)
+        net.host("listener").spawn(listen)
+        net.host("other").spawn(listen)
+        time.sleep(0.01)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"one\n")
+            return sock.recv(100)
+
+    assert run_sweep(test, SweepOptions.of(target="server"), plan=plan).ok
