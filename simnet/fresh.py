@@ -79,7 +79,7 @@ def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
 def kind_in_asyncio(value: Any) -> str:
     """``Lock``, ``Event`` ... if *value* is one of asyncio's, else ""."""
     kind = type(value)
-    return kind.__name__ if kind.__module__.startswith("asyncio.") and kind.__name__ in IN_ASYNCIO else ""
+    return kind.__name__ if str(kind.__module__).startswith("asyncio.") and kind.__name__ in IN_ASYNCIO else ""
 
 
 def _chosen(asyncio: Any, value: Any) -> bool:

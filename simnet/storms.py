@@ -23,6 +23,7 @@ __all__ = ["ENTRIES_AN_INSTANT_MAX", "ENTRIES_A_LOOK", "getting_nowhere"]
 ENTRIES_A_LOOK = 10_000  # lines of the trace: a thousand attempts to connect, some tenths of a second of real time
 ENTRIES_AN_INSTANT_MAX = 300_000  # lines of the trace without a step of the clock: 2,000 clients make 50,000
 ENTRIES_AN_ATTEMPT_MAX = 40  # what a program does for each: a loop has ten lines, some libraries twice as many
+ATTEMPTS_A_PAUSE_MAX = 10  # a server may have several addresses; in a second that somebody else sleeps, hundreds are made without a pause
 LOOKS_BESIDE_OTHERS = 10  # in a row, if somebody else sleeps, who may start what they wait for when it wakes
 # If the test waits for the end of that one, which may come: a day of one datagram a second is half of it.
 LOOKS_BESIDE_AWAITED = 100
@@ -58,7 +59,7 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
     scheduler.in_vain = scheduler.in_vain + 1 if attempts or asked else 0
     if not scheduler.in_vain:
         return None
-    if attempts and process.target and not _pauses(entries, max(begin, 0), process):
+    if attempts and process.target and not _pauses(entries, max(begin, 0), process, len(attempts)):
         if entries[-1][5] != "connect" and any(each[5] == "connect" for each in entries[-ENTRIES_AN_ATTEMPT_MAX:]):
             scheduler.entries_max = (
                 end + 1
@@ -188,6 +189,21 @@ def _asked_in_vain(entries: list[Entry], begin: int, process: Process) -> list[E
     return asked if enough and 2 * looks >= len(asked) and (not heard or 2 * lost >= len(asked)) else []
 
 
-def _pauses(entries: list[Entry], begin: int, process: Process) -> bool:
-    """Has *process* woken by time alone since *begin*?"""
-    return any(entry[1] == WAKE and entry[3] == process.name and not entry[7] for entry in entries[begin:])
+def _pauses(entries: list[Entry], begin: int, process: Process, attempts: int) -> bool:
+    """Has *process* woken by time alone since *begin*, or its program between its pieces of work, one of which each attempt may be?"""
+    program = _program(process)
+    others = {each.name for each in process.scheduler.processes if _program(each) is program}
+    others_woke = 0
+    for entry in entries[begin:]:
+        if entry[1] == WAKE and not entry[7]:
+            if entry[3] == process.name:
+                return True
+            others_woke += entry[3] in others
+    return others_woke * ATTEMPTS_A_PAUSE_MAX >= attempts
+
+
+def _program(process: Process) -> Process:
+    """Whose thread *process* is, or itself."""
+    while process.owner is not None:
+        process = process.owner
+    return process

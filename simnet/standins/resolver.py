@@ -37,11 +37,17 @@ async def _getaddrinfo(
 async def _pass(loop: Any, seconds: float) -> None:
     """Let the others of *loop* go on meanwhile, as they do while a thread waits."""
     passed = loop.create_future()
-    timer = loop.call_later(seconds, passed.set_result, None)
+    timer = loop.call_later(seconds, _come, passed)
     try:
         await passed
     finally:
         timer.cancel()
+
+
+def _come(passed: Any) -> None:
+    """A time-out at the same instant may have cancelled who waits, who has not gone on yet."""
+    if not passed.done():
+        passed.set_result(None)
 
 
 async def _getnameinfo(self: Any, sockaddr: Any, flags: int = 0) -> Any:

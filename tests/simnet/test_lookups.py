@@ -139,6 +139,25 @@ def test_what_a_thread_asks_takes_its_time_there() -> None:
     assert (run.outcome.returned, run.verdicts) == (3, [])
 
 
+def test_an_answer_at_the_instant_at_which_nobody_waits_for_it_any_more_harms_nobody() -> None:
+    """As on a real machine, where a thread looks the name up, and its answer to a cancelled future is dropped."""
+
+    async def main() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context))
+        try:
+            async with asyncio.timeout(5):
+                told.append(await loop.getaddrinfo("server", 7))
+        except TimeoutError:
+            told.append(time.monotonic())
+        await asyncio.sleep(1)
+        return told
+
+    told: list[Any] = []
+    run = simnet.play(talk(lambda: asyncio.run(main())), "name-error client lookup=1 seconds=5")
+    assert run.outcome.returned == [5]
+
+
 def test_a_sweep_that_names_them_tries_each_look_up_and_each_socket() -> None:
     result = simnet.check(talk(ask), target="client", kinds="name-error")
     assert (result.runs, result.failed, result.unreached) == (9, 0, 0)

@@ -194,6 +194,48 @@ def test_the_test_waits_for_ever_for_who_tries_again_and_pauses(client: Callable
         _run(client, 1.0)
 
 
+def _once() -> bool:
+    try:
+        socket.create_connection(("server", 7), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def _in_a_pool(pause: float) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        while not pool.submit(_once).result():
+            time.sleep(pause)
+
+
+def _in_a_loops_pool(pause: float) -> None:
+    async def tries() -> None:
+        while not await asyncio.to_thread(_once):
+            await asyncio.sleep(pause)
+
+    asyncio.run(tries())
+
+
+def _beside_a_heart(pause: float) -> None:
+    beats = threading.Thread(target=lambda: [time.sleep(1) for _ in range(60)], daemon=True)
+    beats.start()
+    _in_a_pool(pause)
+
+
+@pytest.mark.parametrize("client", [_in_a_pool, _in_a_loops_pool])
+def test_a_pause_between_two_pieces_of_work_of_a_pool_is_one_between_their_attempts(
+    client: Callable[[float], None],
+) -> None:
+    with pytest.raises(simnet.Deadlock, match=r"client/_once#\d+ has tried to connect \d+ times .* test waits for the"):
+        _run(client, 1.0)
+
+
+@pytest.mark.parametrize("client", [_in_a_pool, _in_a_loops_pool, _beside_a_heart])
+def test_without_one_a_pool_spins(client: Callable[[float], None]) -> None:
+    with pytest.raises(simnet.Spin, match=r"client/_once#\d+ tried to connect \d+ times .*, without a pause, and never"):
+        _run(client, 0.0)
+
+
 @pytest.mark.slow
 def test_a_body_that_tries_for_ever_itself_is_told_so() -> None:
     with pytest.raises(simnet.Deadlock, match="test has tried to connect"), simnet.Network() as net:
