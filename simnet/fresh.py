@@ -13,7 +13,7 @@ from random import Random
 from types import NoneType
 from typing import Any
 
-__all__ = ["copied", "kind_in_asyncio", "maker_of"]
+__all__ = ["as_found", "copied", "kind_in_asyncio", "maker_of"]
 
 #: What cannot change.
 PLAIN = frozenset({NoneType, bool, int, float, complex, str, bytes})
@@ -58,8 +58,7 @@ def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
     if value is None:
         return _none
     if type(value) is Random:
-        numbers = count()
-        return lambda: Random(f"the generator {next(numbers)} of its name in this run")
+        return _dice()
     if isinstance(value, defaultdict):
         return partial(type(value), value.default_factory)
     if isinstance(value, deque):
@@ -74,6 +73,24 @@ def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
             room = value.maxsize if kind.endswith("Queue") else value._value if kind.endswith("Semaphore") else None
             return make if room is None else partial(make, room)
     return _none
+
+
+def as_found(value: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    """What makes one with the same members, whose dice begin alike in each run."""
+    makers = {
+        key: _dice() if type(each) is Random else partial(copied, each) if _is_plain(each, DEPTH, {}) else partial(_same, each)
+        for key, each in value.items()
+    }
+    return lambda: {key: make() for key, make in makers.items()}
+
+
+def _dice() -> Callable[[], Random]:
+    numbers = count()
+    return lambda: Random(f"the generator {next(numbers)} of its name in this run")
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def kind_in_asyncio(value: Any) -> str:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from simnet.eventloops import let_go, loop_given_back, loop_set_aside
-from simnet.fresh import copied, maker_of
+from simnet.fresh import as_found, copied, maker_of
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -37,6 +37,8 @@ PER_PROCESS = (
     "cassandra.io.asyncioreactor:AsyncioConnection._loop",  # and cassandra-driver's clients, in a thread:
     "cassandra.io.asyncioreactor:AsyncioConnection._loop_thread",
     "trio._core._run:_r",  # its dice
+    "aiohttp._websocket.writer:WebSocketWriter.__init__.__kwdefaults__",  # and those by which a client of aiohttp's masks
+    "aiohttp.http_websocket:WebSocketWriter.__init__.__kwdefaults__",  # (until 3.10)
 )
 
 REACTOR = "twisted.internet:reactor"  # a module that is a reactor: made by the first who imports it
@@ -47,7 +49,11 @@ PER_THREAD = (
     "trio._core._run:GLOBAL_RUN_CONTEXT.__dict__",  # a run of trio's and its current task,
     "trio._threads:PARENT_TASK_DATA.__dict__",  # whose thread this is,
     "sniffio._impl:thread_local.__dict__",  # and which library runs
+    "Pyro5.callcontext:current_context.__dict__",  # the call that a thread serves
 )
+
+#: Of these, what begins as it was found, but for its dice, which fall alike in each run.
+AS_FOUND = frozenset(name for name in (*PER_PROCESS, *PER_THREAD) if name.partition(".")[0] in ("aiohttp", "Pyro5"))
 
 
 def with_modules(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -275,7 +281,10 @@ class ProcessState:
             if self._slots and self._has(namespace, attribute):
                 continue  # after `dispatch.install()` one module has two names
             outside = namespace[attribute]
-            fresh = maker_of(outside, as_made(name) if name in self._named else None)
+            if name in AS_FOUND:
+                fresh = as_found(outside)
+            else:
+                fresh = maker_of(outside, as_made(name) if name in self._named else None)
             put_fresh(name, place, fresh)
             slot = (len(self._slots), namespace, attribute, fresh)
             self._slots.append(slot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import queue as threads
+import random
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -273,3 +275,61 @@ def test_of_one_that_was_made_before_it_is_told_that_it_is_the_kernels(twisted: 
     )
     assert sys.modules["twisted.internet.reactor"] is early
     early._poller.close()
+
+
+def roll(sides: int = 6, *, dice: random.Random = random.Random()) -> int:  # noqa: B008  # as aiohttp does
+    return dice.randrange(sides)
+
+
+class Call(threading.local):
+    def __init__(self) -> None:
+        self.serial: int | None = None
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "aiohttp._websocket.writer:WebSocketWriter.__init__.__kwdefaults__",
+        "aiohttp.http_websocket:WebSocketWriter.__init__.__kwdefaults__",
+    ],
+)
+def test_dice_that_a_library_keeps_in_the_defaults_of_a_function_fall_alike_in_each_run(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module: Any = ModuleType(place.partition(":")[0])
+    module.WebSocketWriter = type("WebSocketWriter", (), {"__init__": roll})
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    defaults = roll.__kwdefaults__
+
+    def rolls(net: simnet.Network) -> list[int]:
+        return [net.host("a").run(lambda: [roll(1000), roll(1000)]) for _ in range(2)]
+
+    assert simnet.play(rolls).outcome.returned == simnet.play(rolls).outcome.returned
+    assert roll.__kwdefaults__ is defaults
+
+
+def test_what_a_library_keeps_for_the_call_of_a_thread_is_each_threads_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    module: Any = ModuleType("Pyro5.callcontext")
+    module.current_context = Call()
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def serve() -> int | None:
+        before: int | None = module.current_context.serial
+        module.current_context.serial = 7
+        return before
+
+    def calls(net: simnet.Network) -> list[int | None]:
+        of_a_thread: list[int | None] = []
+
+        def two() -> None:
+            serve()
+            thread = threading.Thread(target=lambda: of_a_thread.append(serve()))
+            thread.start()
+            thread.join()
+
+        net.host("a").run(two)
+        return [*of_a_thread, serve()]
+
+    for _ in range(2):
+        assert simnet.play(calls).outcome.returned == [None, None]
+    assert module.current_context.serial is None

@@ -38,6 +38,7 @@ class Registry:
 
 REGISTRY = Registry()
 OF_ANOTHER = types.SimpleNamespace(last=0)
+ODD = type("Odd", (), {"__module__": property(lambda self: "nowhere")})()  # as some that are made in C
 MANY = type("Many", (), {"__module__": __name__, **dict.fromkeys("abcdef", 0)})
 """
 
