@@ -271,11 +271,15 @@ class Fabric:
 
     def _send_datagram(self, machine: Machine, datagram: Any) -> bool:
         """Send one that is for one host, as the next of its flow; False if it is for many, or for nobody."""
-        address, port = datagram.target[:2]
+        address = datagram.target[0]
         owner, direction = self._way(machine, address)
         if owner is None or (direction is None and is_many(address)):
             return False
-        now = self.clock.now_ns
+        self._send_in_flow(machine, owner, direction, datagram)
+        return True
+
+    def _send_in_flow(self, machine: Machine, owner: Machine, direction: Direction | None, datagram: Any) -> None:
+        now, port = self.clock.now_ns, datagram.target[1]
         place, name = flow(machine.name, owner.name, port)
         flows = self._flows
         if flows is None:
@@ -306,7 +310,6 @@ class Fabric:
                 self.clock.post(arrival, take, datagram)
         if arrivals and self.injector.meddles and fault is None:
             flows.overtaken(name, arrivals[-1])
-        return True
 
     def carry(self, machine: Machine, target: Any, record: Any) -> None:
         """A Unix datagram of *machine* goes to *target*, as the next of its flow: at once, if nothing befalls it."""
@@ -344,13 +347,12 @@ class Fabric:
                 self.route(owner)
 
     def _spread(self, machine: Machine, datagram: Any) -> None:
-        """A broadcast, or what is for a group, to each other host that hears it: all are on one segment, by links of their own."""
+        """A broadcast, or what is for a group, to each other host that hears it: all are on one segment, by links and flows of their own."""
         for other in [*self.machines.values()]:
             copy = None if other is machine else copy_for_others(datagram, other.stack)
             if copy is not None:
                 _, direction = self._way(machine, other.address)
-                assert direction is not None
-                self._send_over(direction, machine, other.arrive, copy, UNNAMED[:2])
+                self._send_in_flow(machine, other, direction, copy)
 
     def _send_over(
         self,

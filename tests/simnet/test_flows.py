@@ -223,3 +223,38 @@ def test_the_ladder_says_what_befell_it() -> None:
     lines = ladder(simnet.play(talk, line).trace, whole=True)
     for word in ("lost", "0.5 s late", "overtaken"):
         assert f"\u26a1 {word}" in lines
+
+
+@pytest.mark.parametrize("to", ["224.0.0.9", "255.255.255.255"])
+def test_what_is_said_to_many_is_one_of_the_flow_to_each_who_hears_it(to: str) -> None:
+    def hear() -> list[bytes]:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.bind(("", 5000))
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("224.0.0.9") + bytes(4))
+            sock.settimeout(3)
+            said = []
+            try:
+                while True:
+                    said.append(sock.recv(100))
+            except TimeoutError:
+                return said
+
+    def say() -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            for word in WORDS:
+                sock.sendto(word, (to, 5000))
+
+    def everybody(net: simnet.Network) -> list[list[bytes]]:
+        hearers = [net.host(name).spawn(hear) for name in ("one", "other")]
+        net.host("speaker").spawn(say)
+        for each in hearers:
+            each.join()
+        return [each.result for each in hearers]
+
+    whole = list(WORDS)
+    assert told("drop speaker->one:5000 datagram=2", everybody) == [[b"one", b"three", b"four"], whole]
+    assert told("duplicate speaker->other:5000 datagram=4", everybody) == [whole, [*whole, b"four"]]
+    assert told("reorder speaker->other:5000 datagram=1", everybody) == [whole, [b"two", b"one", b"three", b"four"]]
+    result = run_sweep(everybody, SweepOptions.of(target="other", kinds=DATAGRAM_KINDS))
+    assert (result.runs, result.failed) == (4 + 4 + 3 + 4 * 3, 0)
