@@ -142,7 +142,8 @@ def weigh(baseline: Run, run: Run, judgement: Judgement, record: OnRecord) -> Re
     unreached = unreached_texts(run.unreached, run.points, run.targets)
     word = _word(run, judgement, expect, record.found)
     expected, why = as_expected(expect, judgement)
-    slips = [each.message for each in run.verdicts if each.name == NO_SUCH_HOST]
+    usual = {each.host for each in baseline.verdicts if each.name == NO_SUCH_HOST}  # else the test ended before it made the host
+    slips = [each.message for each in run.verdicts if each.name == NO_SUCH_HOST and each.host in usual]
     absent = [each for each in slips if each.startswith("target=")]
     if word == NOT_REACHED:
         expected, why = False, _not_reached([*unreached, *slips], file)

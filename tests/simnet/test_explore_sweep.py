@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import threading
+import time
 import traceback
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ from simnet.explore.baseline import NotRepeatable
 from simnet.explore.check import check
 from simnet.explore.fuzz import run_fuzz
 from simnet.explore.options import SweepOptions
+from simnet.explore.replay import replay
 from simnet.explore.report import report
 from simnet.explore.sweep import NothingToTest, run_sweep
 from simnet.faults.plan import FaultPlan
@@ -372,6 +374,28 @@ def test_of_several_targets_one_that_is_no_host_is_warned_of() -> None:
         "target=sever: the test has no host of that name. Hosts there are: server, test",
     )
     assert result.runs
+
+
+def test_a_test_that_a_fault_ends_before_it_makes_the_target_is_not_told_that_there_is_no_such_host() -> None:
+    def serve_late() -> None:
+        time.sleep(1)
+        serve_once(7)
+
+    def ask() -> bytes:
+        with socket.create_connection(("server", 7), timeout=5) as sock:
+            sock.sendall(b"hello")
+            return sock.recv(100)
+
+    def test(net: Any) -> Any:
+        net.host("server").spawn(serve_late)
+        net.host("server").wait_listening(7)
+        return net.host("client").run(ask)
+
+    options = SweepOptions.of(target="client", kinds="crash")
+    result = run_sweep(test, options)
+    assert (result.failed, result.warnings) == (0, [])
+    played = replay(test, FaultPlan.parse("crash server at=0"), options=options)
+    assert (played.judgement.status, played.says_nothing) == ("interrupted", False)
 
 
 def test_kinds_that_cannot_act_are_nothing_to_test_and_those_that_can_are_named() -> None:
