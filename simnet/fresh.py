@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from ast import literal_eval
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from copy import deepcopy
@@ -30,9 +31,20 @@ IN_ASYNCIO = ("Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore", "Qu
 
 
 def copied(value: Any) -> Any:
-    """A copy of *value*, if it holds but numbers, text and containers of those; else None."""
+    """A copy of *value*, if it holds but numbers, text and containers of those, or counts; else None."""
+    if type(value) is count:
+        return _count_from(value)
     kept: dict[int, Any] = {}
     return deepcopy(value, kept) if _is_plain(value, DEPTH, kept) else None
+
+
+def _count_from(value: count[Any]) -> count[Any] | None:
+    """An ``itertools.count`` that goes on from where *value* stands, if its numbers are plain; no copy is made of one from 3.14 on."""
+    text = repr(value)[len("count(") : -1]
+    try:
+        return count(*literal_eval(f"[{text}]"))
+    except (ValueError, SyntaxError):
+        return None
 
 
 def _is_plain(value: Any, depth: int, kept: dict[int, Any]) -> bool:
@@ -54,7 +66,7 @@ def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
     container of the same type, a zero, dice, a lock or queue of asyncio's, or None.
     """
     if made:
-        return partial(copied, made) if type(made) in CONTAINERS else lambda: made
+        return partial(copied, made) if type(made) in CONTAINERS or type(made) is count else lambda: made
     if value is None:
         return _none
     if type(value) is Random:
@@ -75,22 +87,23 @@ def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
     return _none
 
 
-def as_found(value: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-    """What makes one with the same members, whose dice begin alike in each run."""
-    makers = {
-        key: _dice() if type(each) is Random else partial(copied, each) if _is_plain(each, DEPTH, {}) else partial(_same, each)
-        for key, each in value.items()
-    }
+def as_found(value: Any) -> Callable[[], Any]:
+    """What makes an equal one: a count, or a dict with the same members, whose dice begin alike in each run."""
+    if type(value) is not dict:
+        return partial(copied, value)
+    makers = {key: _dice() if type(each) is Random else partial(_like, each) for key, each in value.items()}
     return lambda: {key: make() for key, make in makers.items()}
+
+
+def _like(value: Any) -> Any:
+    """A copy of what is plain, or the same."""
+    made = copied(value)
+    return value if made is None else made
 
 
 def _dice() -> Callable[[], Random]:
     numbers = count()
     return lambda: Random(f"the generator {next(numbers)} of its name in this run")
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def kind_in_asyncio(value: Any) -> str:

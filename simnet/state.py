@@ -39,6 +39,7 @@ PER_PROCESS = (
     "trio._core._run:_r",  # its dice
     "aiohttp._websocket.writer:WebSocketWriter.__init__.__kwdefaults__",  # and those by which a client of aiohttp's masks
     "aiohttp.http_websocket:WebSocketWriter.__init__.__kwdefaults__",  # (until 3.10)
+    "kombu.messaging:Consumer._tags",  # the numbers of its consumers
 )
 
 REACTOR = "twisted.internet:reactor"  # a module that is a reactor: made by the first who imports it
@@ -53,7 +54,7 @@ PER_THREAD = (
 )
 
 #: Of these, what begins as it was found, but for its dice, which fall alike in each run.
-AS_FOUND = frozenset(name for name in (*PER_PROCESS, *PER_THREAD) if name.partition(".")[0] in ("aiohttp", "Pyro5"))
+AS_FOUND = frozenset(name for name in (*PER_PROCESS, *PER_THREAD) if name.partition(".")[0] in ("aiohttp", "kombu", "Pyro5"))
 
 
 def with_modules(names: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import itertools
 import queue as threads
 import random
 import signal
@@ -306,6 +307,18 @@ def test_dice_that_a_library_keeps_in_the_defaults_of_a_function_fall_alike_in_e
 
     assert simnet.play(rolls).outcome.returned == simnet.play(rolls).outcome.returned
     assert roll.__kwdefaults__ is defaults
+
+
+def test_the_numbers_that_a_library_gives_begin_anew_in_each_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    module: Any = ModuleType("kombu.messaging")
+    module.Consumer = type("Consumer", (), {"_tags": itertools.count(1)})
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def tags(net: simnet.Network) -> list[int]:
+        return [net.host(name).run(lambda: next(module.Consumer._tags)) for name in "aba"]
+
+    assert simnet.play(tags).outcome.returned == [1, 1, 1]
+    assert next(module.Consumer._tags) == 1
 
 
 def test_what_a_library_keeps_for_the_call_of_a_thread_is_each_threads_own(monkeypatch: pytest.MonkeyPatch) -> None:

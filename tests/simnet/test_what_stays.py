@@ -175,6 +175,7 @@ def test_what_others_objects_hold_is_not_named_and_of_many_the_first_few_are(
 @pytest.mark.parametrize(
     ("name", "draw"),
     [
+        ("IDS", number),
         ("SEEN", entry),
         ("RETRY", dice),
         ("Pool.made", attribute),
