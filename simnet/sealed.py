@@ -2,7 +2,8 @@
 
 Of each TLS record (RFC 8446, 5.1) the head is kept, with its type and length, and the body is blanked. A stream is TLS from
 where a segment begins with a hello, so STARTTLS is found too; what calls read and write of it is blanked alike. A stream that
-begins as SSH does is blanked after that, and its lengths are kept. Other streams are not changed.
+begins as SSH does is blanked after that, and its lengths are kept. Other streams are not changed. Of what hosts that speak QUIC send
+each other in datagrams, only the lengths of its packets are kept.
 """
 
 from __future__ import annotations
@@ -21,6 +22,16 @@ HELLOS = (b"\x01", b"\x02")  # client_hello, server_hello: the first byte of its
 BLANK = b"."
 GREETING = b"SSH-2.0-"  # with which either side begins (RFC 4253, 4.2)
 BLANK_SSH = b"~"
+QUIC_VERSIONS = (b"\0\0\0\1", b"\x6b\x33\x43\xcf")  # RFC 9000 and RFC 9369
+QUIC_LONG, QUIC_FIXED = (
+    0xC0,
+    0x40,
+)  # bits of the first byte: those of a packet with a long header, and the one that each has
+QUIC_INITIAL_MIN, QUIC_MIN = (
+    1200,
+    21,
+)  # bytes: of a datagram with a client's first packet; of one that is no reset (RFC 9000, 14.1, 10.3)
+BLANK_QUIC = b"-"
 NEVER = 1 << 62  # an offset that no stream reaches
 OTHER = {"client": "server", "server": "client"}
 
@@ -39,6 +50,8 @@ class Sealed(bytes):
         """``TLS handshake… 1,510 B``: the first record that begins in it, whether there are more, and its length."""
         if self.endswith(BLANK_SSH):
             return f"SSH {len(self):,} B"
+        if self.endswith(BLANK_QUIC):
+            return f"QUIC {len(self):,} B"
         kinds = []
         place = 0
         while place < len(self):
@@ -92,11 +105,46 @@ class _Records:
 
 def sealed(entries: Sequence[Any]) -> Sequence[Any]:
     """The *entries* of a trace as they are compared; themselves if none of them is about TLS."""
+    speakers = _quic_speakers(entries)
+    if speakers:
+        entries = [_without_packets(entry) if entry[2] in speakers else entry for entry in entries]
     starts, ssh = _starts(entries)
     if not starts:
         return entries
     rows = _Rows(starts, ssh)
     return [rows.blanked(entry) for entry in entries]
+
+
+def _quic_speakers(entries: Iterable[Any]) -> set[str]:
+    """The hosts from and to which a client's first packet of QUIC has been sent; asked for membership only."""
+    speakers: set[str] = set()
+    for entry in entries:
+        if entry[1] == SEGMENT and entry[5].startswith("datagram"):
+            data = entry[7][0]
+            if len(data) >= QUIC_INITIAL_MIN and data[0] & QUIC_LONG == QUIC_LONG and data[1:5] in QUIC_VERSIONS:
+                speakers.update((entry[2], entry[3].partition("->")[2].rpartition(":")[0]))
+    return speakers
+
+
+def _without_packets(entry: Any) -> Any:
+    """*entry*, which is of a host that speaks QUIC, with each packet of it blanked."""
+    op, detail = entry[5], entry[7]
+    if entry[1] == SEGMENT:
+        return (*entry[:7], (_blank_packet(detail[0]), *detail[1:])) if op.startswith("datagram") else entry
+    if entry[1] != CALL or "#" in entry[3] or entry[3].startswith("pair "):  # a connection, or a pair
+        return entry
+    if op == "recv":
+        came = detail[1]
+        shown = (_blank_packet(came[0]), *came[1:]) if type(came) is tuple else _blank_packet(came)
+        return (*entry[:7], (detail[0], shown, *detail[2:]))
+    if op == "send":
+        return (*entry[:7], ((_blank_packet(detail[0][0]), *detail[0][1:]), *detail[1:]))
+    return entry
+
+
+def _blank_packet(data: Any) -> Any:
+    is_packet = isinstance(data, bytes) and len(data) >= QUIC_MIN and data[0] & QUIC_FIXED
+    return Sealed(BLANK_QUIC * len(data)) if is_packet else data
 
 
 def _starts(entries: Iterable[Any]) -> tuple[dict[Direction, int], set[Direction]]:

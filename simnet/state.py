@@ -54,7 +54,9 @@ PER_THREAD = (
 )
 
 #: Of these, what begins as it was found, but for its dice, which fall alike in each run.
-AS_FOUND = frozenset(name for name in (*PER_PROCESS, *PER_THREAD) if name.partition(".")[0] in ("aiohttp", "kombu", "Pyro5"))
+AS_FOUND = frozenset(
+    name for name in (*PER_PROCESS, *PER_THREAD) if name.partition(".")[0] in ("aiohttp", "kombu", "Pyro5")
+)
 
 
 def with_modules(names: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -33,8 +33,8 @@ from simnet.invariants import (
     WAITS_FOR_EVER,
 )
 from simnet.resolver.lookups import ADDRESS_OF
-from simnet.trace import CALL, PROCESS, WAKE
 from simnet.slips import NO_SUCH_HOST
+from simnet.trace import CALL, PROCESS, WAKE
 from simnet.verdicts import VERDICTS, Deadlock, ProcessEnded
 from simnet.whereabouts import in_short
 

@@ -236,3 +236,42 @@ def test_where_nothing_is_tls_nothing_is_changed() -> None:
 
     entries = simnet.play(test).trace.entries
     assert sealed(entries) is entries
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_of_quic_the_lengths_of_its_packets_are_compared(connected: bool) -> None:
+    ciphers = itertools.count()  # another byte in each run, as what is encrypted
+
+    def packet(size: int, first: bytes = b"\xc3\0\0\0\1") -> bytes:
+        return first.ljust(size, bytes([next(ciphers) % 256]))
+
+    def answer(size: int) -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.bind(("", 443))
+            _, client = sock.recvfrom(2000)
+            sock.sendto(packet(size), client)
+            sock.sendto(packet(30, b"\x41"), client)
+            sock.sendto(b"not of it", client)
+
+    def ask() -> list[int]:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            if connected:
+                sock.connect(("server", 443))
+                sock.send(packet(1200))
+            else:
+                sock.sendto(packet(1200), ("server", 443))
+            return [len(sock.recv(2000)) for _ in range(3)]
+
+    def conversation(size: int) -> Callable[[simnet.Network], list[int]]:
+        def test(net: simnet.Network) -> list[int]:
+            net.host("server").spawn(answer, size)
+            return net.host("client").run(ask)
+
+        return test
+
+    runs = [simnet.play(conversation(size)) for size in (500, 500, 501)]
+    assert runs[0].outcome.returned == [500, 30, 9]
+    assert runs[0].digest == runs[1].digest != runs[2].digest
+    shown = ladder(runs[0].trace)
+    assert "QUIC 1,200 B" in shown
+    assert "not of it" in shown

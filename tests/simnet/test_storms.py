@@ -210,7 +210,9 @@ def _in_a_pool(pause: float) -> None:
 
 def _in_a_loops_pool(pause: float) -> None:
     async def tries() -> None:
-        while not await asyncio.to_thread(_once):
+        while True:
+            if await asyncio.to_thread(_once):
+                return
             await asyncio.sleep(pause)
 
     asyncio.run(tries())
@@ -232,7 +234,9 @@ def test_a_pause_between_two_pieces_of_work_of_a_pool_is_one_between_their_attem
 
 @pytest.mark.parametrize("client", [_in_a_pool, _in_a_loops_pool, _beside_a_heart])
 def test_without_one_a_pool_spins(client: Callable[[float], None]) -> None:
-    with pytest.raises(simnet.Spin, match=r"client/_once#\d+ tried to connect \d+ times .*, without a pause, and never"):
+    with pytest.raises(
+        simnet.Spin, match=r"client/_once#\d+ tried to connect \d+ times .*, without a pause, and never"
+    ):
         _run(client, 0.0)
 
 
