@@ -251,8 +251,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _escape_what_cannot_be_written()
     try:
         code = simnet.main(args=arguments, prog_name="simnet", standalone_mode=False)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("\nStopped.", err=True)
+    except (click.exceptions.Abort, KeyboardInterrupt) as stop:
+        where = str(stop.__cause__ or stop)  # click puts an Abort in its place
+        click.echo(f"\nStopped {where}" if where else "\nStopped.", err=True)
         return STOPPED
     except click.ClickException as error:
         error.show()

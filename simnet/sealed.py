@@ -23,14 +23,8 @@ BLANK = b"."
 GREETING = b"SSH-2.0-"  # with which either side begins (RFC 4253, 4.2)
 BLANK_SSH = b"~"
 QUIC_VERSIONS = (b"\0\0\0\1", b"\x6b\x33\x43\xcf")  # RFC 9000 and RFC 9369
-QUIC_LONG, QUIC_FIXED = (
-    0xC0,
-    0x40,
-)  # bits of the first byte: those of a packet with a long header, and the one that each has
-QUIC_INITIAL_MIN, QUIC_MIN = (
-    1200,
-    21,
-)  # bytes: of a datagram with a client's first packet; of one that is no reset (RFC 9000, 14.1, 10.3)
+QUIC_LONG, QUIC_FIXED = 0xC0, 0x40  # bits of its first byte: those of a long header, and the one that each packet has
+QUIC_INITIAL_MIN, QUIC_MIN = 1200, 21  # bytes of a client's first datagram, of a packet (RFC 9000, 14.1 and 10.3)
 BLANK_QUIC = b"-"
 NEVER = 1 << 62  # an offset that no stream reaches
 OTHER = {"client": "server", "server": "client"}

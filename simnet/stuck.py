@@ -32,6 +32,7 @@ __all__ = [
     "reached_out",
     "read_for_nothing",
     "remedy",
+    "stopped",
     "storms",
     "told_for_nothing",
     "tries_for_ever",
@@ -39,6 +40,7 @@ __all__ = [
 
 READ_ON = "Read a TLS socket until SSLWantReadError, or ask its pending() before a poller."
 BUSY_MAX = 1_000  # milliseconds of virtual time, and seconds of real time, in which nothing else happens
+STOPPED_SHOWN = 8  # lines: of a thousand clients nobody reads all
 CALLS = ("recv", "send", "accept")  # in which somebody waits with the socket itself at hand
 CALLED = "A server's loop, called in the test? Hand the function to spawn, with its arguments behind it."
 
@@ -200,6 +202,12 @@ def is_awaited(scheduler: Scheduler, most: int, heartbeats: int) -> bool:
 def outlasts(processes: Sequence[Process], now_ns: int) -> Deadlock:
     """The test waits, out of all proportion to the run without faults, while somebody goes on beside, such as a heart that beats."""
     return _everybody(processes, now_ns, "the test still waits, hours after it was over without a fault:")
+
+
+def stopped(processes: Sequence[Process], now_ns: int) -> KeyboardInterrupt:
+    """Ctrl-C: where everybody stood, who may have been waiting for what never came."""
+    waits = [f"  {each.describe_wait()}" for each in processes if not each.done and each.waiting is not None]
+    return KeyboardInterrupt("\n".join([f"{_at(now_ns)} of virtual time:", *waits[:STOPPED_SHOWN]]) if waits else "")
 
 
 def _everybody(processes: Sequence[Process], now_ns: int, what: str) -> Deadlock:

@@ -301,9 +301,9 @@ class Network(Holding):
             return
         self._stopped = True
         if self._at_users_code:
-            scheduler.interrupted = scheduler.interrupted or KeyboardInterrupt()
+            scheduler.interrupted = scheduler.interrupted or stuck.stopped(scheduler.processes, scheduler.clock.now_ns)
         if raised:
-            raise KeyboardInterrupt
+            raise scheduler.interrupted or KeyboardInterrupt
 
     def finish(self, settle: bool = True, failed: bool = False) -> None:
         """The body has ended, *failed* if by an exception: let the network become quiet, look at what is left, end everybody.
@@ -338,7 +338,7 @@ class Network(Holding):
         finally:
             self._end(scheduler)
         if self._stopped or isinstance(scheduler.interrupted, KeyboardInterrupt):
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(*getattr(scheduler.interrupted, "args", ()))
         if isinstance(scheduler.interrupted, Exception):  # no verdict, of which there is a record
             raise scheduler.interrupted
 

@@ -142,9 +142,8 @@ def weigh(baseline: Run, run: Run, judgement: Judgement, record: OnRecord) -> Re
     unreached = unreached_texts(run.unreached, run.points, run.targets)
     word = _word(run, judgement, expect, record.found)
     expected, why = as_expected(expect, judgement)
-    usual = {
-        each.host for each in baseline.verdicts if each.name == NO_SUCH_HOST
-    }  # else the test ended before it made the host
+    # One that the run without faults has not is none: the test ended before it made the host.
+    usual = {each.host for each in baseline.verdicts if each.name == NO_SUCH_HOST}
     slips = [each.message for each in run.verdicts if each.name == NO_SUCH_HOST and each.host in usual]
     absent = [each for each in slips if each.startswith("target=")]
     if word == NOT_REACHED:

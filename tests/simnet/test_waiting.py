@@ -1038,6 +1038,31 @@ def test_between_networks_ctrl_c_is_the_interpreters_own() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_ctrl_c_says_where_those_stood_who_wait() -> None:
+    """A heart that beats keeps a network busy for ever: nothing else would say what the test waits for."""
+
+    def listen() -> None:
+        with socket.create_server(("", 7)) as listener:
+            listener.accept()
+
+    def beat() -> None:
+        while time.monotonic() < 60:
+            time.sleep(1)
+        signal.raise_signal(signal.SIGINT)
+
+    def test(net: simnet.Network) -> None:
+        server = net.host("server").spawn(listen)
+        net.host("heart").spawn(beat)
+        server.join()
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        simnet.play(test)
+    first, *waits = str(caught.value).splitlines()
+    assert first == "at 60.000000 s of virtual time:"
+    assert waits[0].startswith("  test waits for the end of server/listen at test_waiting.py:")
+    assert waits[1].startswith("  server/listen waits for accept on server:7 at test_waiting.py:")
+
+
 def test_a_handler_that_a_program_sets_is_the_programs() -> None:
     heard: list[int] = []
     simnet.play(lambda net: None)
