@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import sysconfig
 from collections.abc import Sequence
 from functools import lru_cache
@@ -32,6 +33,7 @@ _SIMNET = os.path.dirname(os.path.abspath(__file__))
 _DEMO = os.path.join(_SIMNET, "demo")
 _DISPATCH = os.path.join(os.path.dirname(_SIMNET), "dispatch")
 _STDLIB = tuple(os.path.abspath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+_SELECTORS = selectors.__file__  # a simulated loop has none of its frames: its caller is what both worlds show
 _SITE = tuple(os.path.abspath(sysconfig.get_path(name)) for name in ("purelib", "platlib"))  # below _STDLIB
 
 _SCRIPTS = os.path.abspath(sysconfig.get_path("scripts"))  # where the command pytest begins
@@ -78,7 +80,7 @@ def user_place(error: BaseException | None) -> UserPlace:
         rank = _rank(code.co_filename)
         if rank == 2:
             users = UserPlace(code.co_filename, step.tb_lineno, code.co_name)
-        elif rank == 1:
+        elif rank == 1 and not (others.path and code.co_filename == _SELECTORS):
             others = UserPlace(code.co_filename, step.tb_lineno, code.co_name)
         step = step.tb_next
     return users if users.path else others

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import socket
 import time
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from simnet import play
+from simnet.blame import user_place
 from simnet.demo import corrected_server, tutorial_server
 from simnet.explore.verdict import judge
 from simnet.faults.plan import FaultPlan
@@ -79,3 +82,21 @@ def test_both_baselines_are_alike(worlds: tuple[Any, Run, RealRun]) -> None:
     assert {point.op for point in real.points.calls} == {point.op for point in simulated.points.calls}
     lengths = [{(each.place, each.end): each.length for each in run.points.streams} for run in (simulated, real)]
     assert lengths[0] == lengths[1]
+
+
+def test_what_a_loop_cannot_watch_any_more_fails_in_the_same_file() -> None:
+    """As a library does that tells its loop to watch a socket it has closed: on a real loop the selector has frames of its own."""
+
+    async def watch_what_is_closed() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as sock:
+            number = sock.fileno()
+        loop.call_soon(loop.add_writer, number, print)
+        await asyncio.sleep(0.01)
+
+    def test(net: Any) -> None:
+        net.host("client").run(asyncio.run, watch_what_is_closed())
+
+    told = [run.handler_errors[0].error for run in (play(test), play_real(test))]
+    assert [type(each).__name__ for each in told] == ["OSError", "OSError"]
+    assert [os.path.basename(user_place(each).path) for each in told] == ["selector_events.py"] * 2
