@@ -26,7 +26,7 @@ __all__ = [
 USUAL_SECONDS = 1e6  # of a time-out: twelve days
 UINT_MAX = 2 * INT_MAX + 1
 INTEGERS = frozenset({int, bool})
-SIZE_MAX = 1 << 40  # of what is read at once without a look: CPython has to find the memory first
+SIZE_MAX = 1 << 31  # of what is read at once without a look: CPython has to find the memory first
 MISSING: Any = type("MISSING", (), {})()  # the default of an argument that must be given: a call without it gets to us
 _CSocket: Any = _socket.socket
 

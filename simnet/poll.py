@@ -253,6 +253,8 @@ class Poll(Poller):
         for fd, wanted in registered.items():
             file = descriptors.get(fd) or self._find(fd)
             if file is None:
+                if len(registered) > self._process.descriptors.limit:
+                    raise socket_error(errno.EINVAL)  # more numbers than there can be files
                 found.append((fd, NVAL))
                 continue
             events = file.mask() & (wanted | ERR | HUP)

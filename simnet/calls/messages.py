@@ -21,6 +21,7 @@ from simnet.kernel.messages import (
     SOCK_DGRAM,
     SOCK_STREAM,
     UIO_MAXIOV,
+    check_room,
 )
 from simnet.kernel.options import INT_MAX
 from simnet.resolver.addresses import kernel_address
@@ -75,6 +76,9 @@ class MessageCalls(FullSends):
             look_over("recvmsg_into", **named)
         plain = type(ancbufsize) is type(flags) is int and max(abs(ancbufsize), abs(flags)) <= INT_MAX
         if more or not plain or buffers is MISSING or not iterable(buffers):
+            buffers = (
+                list(buffers) if buffers is not MISSING and iterable(buffers) else buffers
+            )  # it may be so only once
             _, ancbufsize, flags = taken("recvmsg_into", buffers, ancbufsize, flags, *more)
         views = [writable_view(buffer, "recvmsg_into") for buffer in buffers]
         _check_message(ancbufsize, flags)
@@ -114,6 +118,9 @@ class MessageCalls(FullSends):
         if len(parts) > UIO_MAXIOV:
             self._file()
             raise socket_error(errno.EMSGSIZE)
+        if ancdata:
+            self._file()
+            check_room(ancdata)
         payload = b"".join(parts)
         ancillary = to_kernel(self._process.descriptors, ancdata)
         if not ancillary and address is None and self._kind == SOCK_STREAM:

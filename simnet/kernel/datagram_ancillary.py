@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Sequence
-from errno import EINVAL, ENETUNREACH, ENODEV, EPERM
+from errno import EAFNOSUPPORT, EINVAL, EMSGSIZE, ENETUNREACH, ENODEV, EPERM
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +31,7 @@ from simnet.kernel.idle_options import (
     SO_RXQ_OVFL,
     binds_anywhere,
 )
-from simnet.kernel.inet import ANY4, is_group, of_a_link
+from simnet.kernel.inet import ANY4, is_broadcast, is_group, of_a_link
 from simnet.kernel.ip_options import OPTIONS_MAX, compiled
 from simnet.kernel.messages import AF_INET, AF_INET6, Message, check_for_any_socket
 from simnet.kernel.options import (
@@ -93,6 +93,7 @@ UNCHECKED: Final = (SOL_SOCKET, SO_NO_CHECK)
 UNCHECKED_V6: Final = (IPPROTO_UDP, UDP_NO_CHECK6_TX)
 TAKES_UNCHECKED: Final = (IPPROTO_UDP, UDP_NO_CHECK6_RX)
 GSO_MAX_SIZE: Final = 65536
+UNFRAGMENTED_V6: Final = 65488  # the MTU of loopback less the headers of IPv6 and UDP
 JOINED: Final = (IPPROTO_UDP, UDP_GRO)
 DROPS: Final = (SOL_SOCKET, SO_RXQ_OVFL)
 _TOLD_BY: Final = {SO_MARK: SO_RCVMARK, SO_PRIORITY: SO_RCVPRIORITY}
@@ -204,7 +205,7 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
         return messages
     host = ANY4
     if noted:
-        host = source_on(socket, target, link) if is_group(target) else target
+        host = source_on(socket, target, link) if is_group(target) or is_broadcast(target) else target
     messages += _told_v4(options, datagram, marks, link, host)
     return messages
 
@@ -262,8 +263,16 @@ def sockaddr(family: int, ip: str, port: int) -> bytes:
 
 
 def in_segments(socket: DatagramSender, target: Endpoint, payload: bytes, marks: Marks) -> Marks:
-    """The *marks* of what goes out in segments; EINVAL for too many, and where no checksum is wanted, which each needs."""
-    unchecked = (socket.options or {}).get(UNCHECKED_V6 if ":" in target[0] else UNCHECKED)
+    """The *marks* of what goes out in segments.
+
+    Raises:
+        OSError: EMSGSIZE for segments longer than the link takes; EINVAL for too many, and where no checksum is wanted,
+            which each needs.
+    """
+    six = ":" in target[0]
+    if six and min(len(payload), marks.segment) > UNFRAGMENTED_V6:
+        raise socket_error(EMSGSIZE)
+    unchecked = (socket.options or {}).get(UNCHECKED_V6 if six else UNCHECKED)
     if unchecked or len(payload) > marks.segment * SEGMENTS_MAX:
         raise socket_error(EINVAL)
     return marks._replace(pages=len(payload))
@@ -392,6 +401,11 @@ def _number(value: bytes, lowest: int, default: int, highest: int = 255) -> int:
     if not lowest <= number <= highest:
         raise socket_error(EINVAL)
     return default if number == -1 else number
+
+
+def mapped(ip: str) -> bool:
+    """Is it an IPv4 address, written as one of IPv6?"""
+    return ip_address(ip).packed.startswith(MAPPED_PREFIX)
 
 
 def _source_v6(value: bytes, six: bool) -> tuple[int, str | None]:

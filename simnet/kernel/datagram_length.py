@@ -7,7 +7,7 @@ from errno import EMSGSIZE, ENOBUFS
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel import inet
-from simnet.kernel.datagram_ancillary import marks_of, sockaddr
+from simnet.kernel.datagram_ancillary import UNFRAGMENTED_V6, marks_of, sockaddr
 from simnet.kernel.datagram_errors import keep_icmp, keep_too_long, keeps_errors
 from simnet.kernel.datagram_memory import memory_of
 from simnet.kernel.errors import socket_error
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 PAYLOAD_MAX: Final = 65507  # 65535 less the headers of IPv4 and UDP (K-088)
 PAYLOAD_MAX_V6: Final = 65527  # the length field of IPv6 does not count its own header
-UNFRAGMENTED_V6: Final = 65488  # the MTU of loopback less the headers of IPv6 and UDP
 ALWAYS_FITS: Final = PAYLOAD_MAX - OPTIONS_MAX
 SEND_BUFFER: Final = (SOL_SOCKET, SO_SNDBUF)
 MTU_DISCOVERY: Final = (IPPROTO_IP, IP_MTU_DISCOVER)
@@ -80,6 +79,7 @@ def check_length(socket: DatagramSender, size: int, target: Endpoint, marks: Mar
     if (
         limit == PAYLOAD_MAX_V6
         and size > UNFRAGMENTED_V6
+        and not marks.segment  # which is not cut up
         and 2 * options.get(SEND_BUFFER, SNDBUF_DEFAULT) < memory_of(UNFRAGMENTED_V6, True)
         and not (socket.error or socket.shut & SHUT_SEND)  # the first looks at the socket's state
     ):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from simnet.kernel import inet
 from simnet.kernel.buffer import Data
-from simnet.kernel.datagram_ancillary import in_segments, marks_of, said
+from simnet.kernel.datagram_ancillary import UNCHECKED_V6, in_segments, marks_of, said
 from simnet.kernel.datagram_errors import Report, check_v4
 from simnet.kernel.datagram_length import ALWAYS_FITS, SEND_BUFFER, check_length, is_lost, length_rule
 from simnet.kernel.datagram_memory import memory_of
@@ -423,6 +423,8 @@ class DatagramSender(File):
                 marks = marks_of(self.options, ":" in target[0])
         elif marks.ttl == TTL_LATER:
             marks = marks._replace(ttl=(marks_of(self.options, False) or PLAIN).ttl)
+        elif self.options is not None and ":" in target[0]:
+            marks = marks._replace(unchecked=bool(self.options.get(UNCHECKED_V6)))  # asked for what was collected, too
         if marks is not None and marks.segment:
             marks = in_segments(self, target, payload, marks)
         self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack, marks))

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Mapping
-from errno import EINVAL, EPERM
+from errno import EINVAL, ENOBUFS, EPERM
 from typing import Any, Final
 
 from simnet.kernel.errors import not_modelled, socket_error
@@ -58,6 +58,7 @@ NOT_OURS: Final = (SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_
 
 Message = tuple[int, int, bytes]  # one of recvmsg's: level, kind, data
 CMSG_HEADER: Final = 16  # struct cmsghdr
+OPTMEM_MAX: Final = 131_072  # net.core.optmem_max: all messages of one send take less
 
 
 def check_for_any_socket(kind: int, data: Any, privileged: bool) -> None:
@@ -98,3 +99,9 @@ def fitted(messages: Iterable[Message], room: int) -> tuple[list[Message], int, 
         fitting.append((level, kind, data[: room - CMSG_HEADER]))
         room -= min(CMSG_HEADER + -(-len(data) // 8) * 8, room)
     return fitting, flags, room
+
+
+def check_room(messages: Iterable[tuple[Any, Any, Any]]) -> None:
+    """ENOBUFS, if there is no memory to hand all *messages* of one send to a kernel."""
+    if sum(CMSG_HEADER + -(-memoryview(data).nbytes // 8) * 8 for _, _, data in messages) >= OPTMEM_MAX:
+        raise socket_error(ENOBUFS)

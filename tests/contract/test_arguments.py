@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 import simnet
+from tests.contract.worlds import World
 
 INF, NAN = float("inf"), float("nan")
 
@@ -468,3 +469,23 @@ def test_sendfile_goes_by_the_offset_and_leaves_the_file_behind_what_it_sent() -
     real = story()
     with simnet.Network():
         assert story() == real
+
+
+def test_k129_buffers_may_come_one_by_one_whatever_else_is_an_integer(world: World) -> None:
+    one, other = map(world.keep, socket.socketpair())
+    one.send(b"hello")
+    buffers = [bytearray(2), bytearray(3)]
+    assert other.recvmsg_into(iter(buffers), True, Whole(0))[0] == 5
+    assert buffers == [b"he", b"llo"]
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET, socket.AF_INET6])
+def test_k131_what_is_said_beside_a_message_has_to_find_memory(world: World, family: int, kind: int) -> None:
+    sock = world.socket(family, kind)
+    whole = [(9, 9, bytes(131_072 - 16))]  # net.core.optmem_max
+    halves = [(9, 9, bytes(65_536 - 16))] * 2
+    for beside in (whole, halves, [(1, 77, bytes(200_000))]):
+        world.gives("ENOBUFS", sock.sendmsg, [b"x"], beside)
+    sock.close()
+    world.gives("EBADF", sock.sendmsg, [b"x"], whole)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import resource
 import select
 import selectors
 import socket
@@ -925,3 +926,17 @@ def test_who_was_handed_a_socket_may_wait_for_it(world: World, how: str) -> None
     left.send(b"x")
     join()
     assert told == [True]
+
+
+def test_k115_poll_is_asked_about_no_more_numbers_than_there_can_be_files(world: World) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (500, hard))
+    try:
+        poll = select.poll()
+        for number in range(500):
+            poll.register(number + 5000)
+        assert poll.poll(0)[-1] == (5499, select.POLLNVAL)
+        poll.register(9999)
+        world.gives("EINVAL", poll.poll, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

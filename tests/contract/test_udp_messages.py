@@ -682,3 +682,55 @@ def test_k131_that_a_datagram_stays_whole_is_asked_at_its_first_part(world: Worl
         world.gives(said, here.send, bytes(25_500))
     world.readable(there)
     assert len(there.recv(70_000)) == 65_500
+
+
+def test_k131_what_came_by_a_broadcast_is_answered_from_the_links_own_address(world: World) -> None:
+    there = bound(world)
+    there.setsockopt(SOL, socket.SO_BROADCAST, 1)
+    for family in (4, 6):
+        here = world.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+        here.setsockopt(IP, IP_PKTINFO, 1)
+        here.bind(("", 0))
+        there.sendto(b"x", ("127.255.255.255", here.getsockname()[1]))
+        world.readable(here)
+        own, many = socket.inet_aton("127.0.0.1"), socket.inet_aton("127.255.255.255")
+        assert here.recvmsg(9, 200)[1] == [(IP, IP_PKTINFO, number(1) + own + many)]
+
+
+def test_k131_what_is_not_bound_to_its_addresses_still_has_one_family_at_a_time(world: World) -> None:
+    here, there = bound(world, 6), world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    there.setsockopt(IP, 15, 1)  # IP_FREEBIND
+    source = socket.inet_pton(socket.AF_INET6, "::ffff:127.0.0.1") + number(0)
+    beside = [(IPV6, socket.IPV6_PKTINFO, source)]
+    world.gives("EAFNOSUPPORT", there.sendmsg, [b"x"], beside, 0, ("::1", here.getsockname()[1]))
+
+
+@pytest.mark.parametrize(
+    ("family", "size", "segment", "said"),
+    [
+        (6, 65507, 65535, "EMSGSIZE"),
+        (6, 65489, 65489, "EMSGSIZE"),
+        (6, 65488, 65535, 65488),
+        (6, 65527, 1, "EINVAL"),  # also where a send buffer leaves no room for a second fragment
+        (4, 65507, 65535, 65507),
+    ],
+)
+def test_k131_a_segment_is_no_longer_than_a_link_takes(
+    world: World, family: int, size: int, segment: int, said: str | int
+) -> None:
+    here, there = bound(world, family), bound(world, family)
+    there.setsockopt(SOL, socket.SO_SNDBUF, 1)
+    beside = [(UDP, UDP_SEGMENT, struct.pack("H", segment))]
+    world.gives(said, there.sendmsg, [bytes(size)], beside, 0, here.getsockname())
+
+
+def test_k131_what_is_collected_goes_without_a_checksum_if_that_is_said_before_it_goes(world: World) -> None:
+    here, there = bound(world, 6), bound(world, 6)
+    there.connect(here.getsockname())
+    there.send(b"one", MORE)
+    there.setsockopt(UDP, UDP_NO_CHECK6_TX, 1)
+    there.send(b"more")
+    there.setsockopt(UDP, UDP_NO_CHECK6_TX, 0)
+    there.send(b"checked")
+    world.readable(here)
+    assert here.recv(9) == b"checked"
