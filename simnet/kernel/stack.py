@@ -52,6 +52,7 @@ from simnet.kernel.udplite import IPPROTO_UDPLITE, UdpLiteSocket
 from simnet.kernel.unix import UnixSocket
 from simnet.kernel.unix_carried import CarriedDatagram
 from simnet.kernel.unix_datagram import UnixDatagram
+from simnet.kernel.unix_garbage import Travels
 from simnet.kernel.unix_names import Key, file_key
 from simnet.kernel.unix_records import UnixRecords
 from simnet.kernel.unix_stream import UnixStream
@@ -97,7 +98,7 @@ class Stack(Identified):
     __slots__ = (
         "addresses", "clock", "out", "emit", "name", "connections", "listeners", "tcp_ports", "_udp_ports",
         "_unix_names", "time_waits", "epoch_ns", "last_words", "syns_due", "syns_together", "_mss", "_lossy", "demanding",
-        "on_established", "path_error", "real_path", "muted", "carry", "_cookies", "privileged", "_autobinds",
+        "on_established", "path_error", "real_path", "muted", "carry", "_cookies", "privileged", "_autobinds", "travels",
     )  # fmt: skip
     way: Final = None  # what it sends itself goes to anybody
 
@@ -125,10 +126,9 @@ class Stack(Identified):
         self._mss: Callable[[str, str], int | None] | None = None
         self._lossy: Container[str] | None = None
         self.demanding = False  # one of the two above is set
-        # (from, to) of connections that say nothing more.
-        self.muted: frozenset[tuple[Endpoint, Endpoint]] = frozenset()
-        # Asked about paths of Unix sockets: errno, EEXIST for a file.
-        self.path_error: Callable[[str], int] | None = None
+        self.muted: frozenset[tuple[Endpoint, Endpoint]] = frozenset()  # (from, to) of those that say nothing more
+        self.travels: Travels | None = None  # of Unix sockets that are on their way
+        self.path_error: Callable[[str], int] | None = None  # asked about paths of Unix sockets; EEXIST for a file
         self.real_path: Callable[[str, bool], str] | None = None  # asked where paths lead that go through links
         self.on_established: Callable[[Any], None] | None = None  # told of each end that becomes ESTABLISHED
         self.carry: Callable[[Any, Any], None] | None = None  # given each Unix datagram to somebody with a name
@@ -454,7 +454,7 @@ class Stack(Identified):
 
     def dissolve(self) -> None:
         """Its host is gone for good: let go of everything that refers back to it."""
-        self.carry = None
+        self.carry = self.travels = None
         for socket in [each for each in self.connections.values() if isinstance(each, TcpSocket)]:
             socket.far = None
         self.connections.clear()

@@ -289,6 +289,8 @@ class UnixSocket(File):
     def destroy(self) -> None:
         """unix_release_sock: the peer is hung up on, with ECONNRESET if something was left unread."""
         self._end(embryo=False)
+        if self.stack.travels is not None:
+            self.stack.travels.socket_closed()
 
     def _end(self, embryo: bool) -> None:
         names = self.stack.unix_names

@@ -35,6 +35,7 @@ from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS, ERROR_NEWS, SPACE_NEWS
 from simnet.kernel.states import CLOSED, ESTABLISHED, LISTEN, SHUT_RECEIVE, SHUT_SEND
 from simnet.kernel.timestamps import stamped, time_on, wants_stamps
 from simnet.kernel.unix import UnixSocket
+from simnet.kernel.unix_garbage import note_travel
 from simnet.kernel.unix_messages import (
     Credentials,
     Record,
@@ -184,6 +185,8 @@ class UnixDatagram(UnixSocket):
         if target.options and wants_stamps(target.options):
             record.stamp_ns = time_on(self.stack)
         target.inbox.append(record)
+        if files:
+            note_travel(record, target)
         target.wake(DATA_NEWS)
 
     # Reading.

@@ -14,6 +14,7 @@ from simnet.kernel.idle_options import SO_PASSRIGHTS, SO_PASSSEC, UNACCEPTED
 from simnet.kernel.messages import CMSG_HEADER, MSG_CTRUNC, Message, fitted
 from simnet.kernel.options import SOL_SOCKET
 from simnet.kernel.rare_options import TELLS_REST
+from simnet.kernel.unix_garbage import let_go
 
 if TYPE_CHECKING:
     from simnet.kernel.stack import Stack
@@ -61,9 +62,9 @@ class Record:
 
     def discard(self) -> None:
         """Nobody will read it: descriptors on their way are closed."""
-        for file in self.files:
-            file.release()
-        self.files = ()
+        files, self.files = self.files, ()
+        if files:
+            let_go(self.sender.stack, files)
         self.free()
 
 
@@ -170,8 +171,7 @@ def received_ancillary(
         fitting = min(max(0, (room - CMSG_HEADER) // 4), len(files))
         if fitting < len(files):
             flags |= MSG_CTRUNC
-            for file in files[fitting:]:
-                file.release()
+            let_go(socket.stack, files[fitting:])
         if fitting:
             ancillary.append((SOL_SOCKET, SCM_RIGHTS, list(files[:fitting])))
             room = max(0, room - CMSG_HEADER - -(-fitting * 4 // 8) * 8)

@@ -12,6 +12,7 @@ from simnet.kernel.messages import MSG_OOB, MSG_PEEK, SIOCATMARK, SIOCINQ, SIOCO
 from simnet.kernel.readiness import DATA_NEWS, PRI
 from simnet.kernel.states import ESTABLISHED, LISTEN, SHUT_RECEIVE, SHUT_SEND
 from simnet.kernel.unix import UnixSocket
+from simnet.kernel.unix_garbage import note_travel
 from simnet.kernel.unix_messages import (
     STREAM_CHUNK,
     Credentials,
@@ -90,6 +91,8 @@ class UnixStream(TamperableUnix):
         for file in files:
             file.hold()
         record = Record(chunk, memory, self, credentials, files)
+        if files:
+            note_travel(record, peer)
         self.held += memory
         if self.course is not None:
             self.course.queue.append(record)

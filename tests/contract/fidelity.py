@@ -86,7 +86,6 @@ DIFFERENT = """
 | `recv` or `send` with a keyword argument, and `poll` of an epoll with an unknown one: TypeError, worded differently from CPython's | looking for keywords in each call takes as long as checking its arguments |
 | A socket that SO_BINDTODEVICE has bound to `eth0` reaches and hears loopback all the same, but for groups and for a bind to ::1 | on Linux what it sends there is lost on the link, and what comes by loopback is not for it; each packet would have to be looked at |
 | The hosts of a network have no clock skew | time is one integer; a fault can set a host's wall clock apart |
-| Unix sockets that are in each other's queues, and that no process holds any more, are closed when the run ends | Linux's collector closes them when another socket is closed |
 """
 
 

@@ -285,3 +285,82 @@ def test_k106_who_asks_for_labels_and_has_no_buffer_is_told_so(world: World, kin
     for room, flags in ((0, CTRUNC), (1, 0), (100, 0)):
         one.send(b"x")
         assert two.recvmsg(9, room)[:3] == (b"x", [], flags)
+
+
+def let_go(*sockets: Any) -> None:
+    for each in sockets:
+        each.close()
+
+
+def another_is_closed() -> None:
+    let_go(*socket.socketpair())
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET])
+def test_k101_a_socket_that_only_its_own_queue_holds_ends_when_another_is_closed(world: World, kind: int) -> None:
+    one, other = pair(world, kind)
+    socket.send_fds(one, [b"own"], [other.fileno()])
+    other.close()
+    world.ready(one, "OUT")  # until somebody looks
+    another_is_closed()
+    if kind == socket.SOCK_DGRAM:  # which hears of it when it sends
+        assert any(outcome(lambda: one.send(b"x")) == "ECONNREFUSED" or world.pause() for _ in range(500))
+    else:
+        world.ready(one, "IN|OUT|RDHUP|HUP")
+        world.gives(b"", one.recv, 9)
+
+
+def test_k101_so_do_those_that_only_each_others_queues_hold(world: World) -> None:
+    one, other = pair(world)
+    third, fourth = pair(world)
+    socket.send_fds(one, [b"4"], [fourth.fileno()])
+    socket.send_fds(third, [b"2"], [other.fileno()])
+    let_go(other)
+    another_is_closed()
+    world.ready(one, "OUT")  # the fourth may still receive the second
+    world.ready(third, "OUT")
+    let_go(fourth)
+    another_is_closed()
+    world.ready(one, "IN|OUT|RDHUP|HUP")
+    world.ready(third, "IN|OUT|RDHUP|HUP")
+
+
+def test_k101_and_what_waits_in_the_queue_of_one_of_them_goes_along(world: World) -> None:
+    one, other = pair(world)
+    third, fourth = pair(world)
+    socket.send_fds(one, [b"own"], [other.fileno(), fourth.fileno()])
+    let_go(other, fourth)
+    world.ready(third, "OUT")
+    another_is_closed()
+    world.ready(third, "IN|OUT|RDHUP|HUP")
+
+
+def test_k101_who_can_be_received_stays(world: World) -> None:
+    one, other = pair(world)
+    third, fourth = pair(world)
+    socket.send_fds(one, [b"own"], [other.fileno()])
+    socket.send_fds(third, [b"2"], [other.fileno()])
+    let_go(other)
+    another_is_closed()
+    world.pause()
+    world.ready(one, "OUT")
+    received = world.keep(socket.socket(fileno=socket.recv_fds(fourth, 9, 1)[1][0]))
+    received.setblocking(False)
+    world.gives(b"own", received.recv, 9)
+    received.close()
+    world.ready(one, "IN|OUT|RDHUP|HUP")
+
+
+def test_k101_a_listener_in_the_queue_of_who_waits_for_it_ends_too(world: World) -> None:
+    listener = world.socket(socket.AF_UNIX)
+    listener.bind(name := b"\0circle-%d-%d" % (os.getpid(), world.number))
+    listener.listen()
+    client = world.socket(socket.AF_UNIX)
+    client.connect(name)
+    socket.send_fds(client, [b"l"], [listener.fileno()])
+    listener.close()
+    world.ready(client, "OUT")
+    another_is_closed()
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    world.gives("ECONNRESET", client.recv, 9)
+    world.gives("ECONNREFUSED", world.socket(socket.AF_UNIX).connect, name)
