@@ -129,7 +129,9 @@ class Pipes:
         full = self._full(pipe)
         data = read(pipe.fd, *arguments)
         pipe.seen &= pipe.mask()
-        if full and not self._full(pipe):
+        if pipe.alone:
+            pipe.wake(WRITABLE)  # an edge for who writes is each
+        elif full and not self._full(pipe):
             for each in self._ends(pipe, writing=True):
                 each.wake(WRITABLE)  # an edge for who writes is room after there was none, as pipe_read wakes
                 each.seen |= WRITABLE
