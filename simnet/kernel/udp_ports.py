@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.errors import socket_error
 from simnet.kernel.inet import ANY4, ANY6
 from simnet.kernel.messages import AF_INET
+from simnet.kernel.options import SO_BINDTODEVICE, SOL_SOCKET
 from simnet.kernel.ports import (
     FIRST_EPHEMERAL,
     LAST_EPHEMERAL,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # Far from TCP's: by chance two sockets of a program, one of each, hardly ever have one number, and who counts from one
 # place would give it to them always.
 FIRST_OF_DATAGRAMS: Final = 46_884
+LINK: Final = (SOL_SOCKET, SO_BINDTODEVICE)
 
 
 class UdpPorts(Ports):
@@ -136,26 +138,33 @@ class UdpPorts(Ports):
 
 def _share(one: DatagramSender, other: DatagramSender) -> bool:
     """Are the two, on one address, of one group: ``udp_reuseport_add_sock``?"""
-    return one.family == other.family and not (one.sharing ^ other.sharing) & (REUSE_PORT | V6_ONLY)
+    if one.family != other.family or (one.sharing ^ other.sharing) & (REUSE_PORT | V6_ONLY):
+        return False
+    return bool((one.options or {}).get(LINK)) == bool((other.options or {}).get(LINK))
 
 
 def fit(socket: DatagramSender, target: Endpoint, source: Endpoint) -> int:
-    """How well *socket* fits a datagram, 0 for not at all: connected before bound before wildcard, IPv4's before IPv6's."""
+    """How well *socket* fits a datagram, 0 for not at all.
+
+    One that is bound to an address before one that is not; then who is connected, or bound to a link; then IPv4's.
+    """
     assert socket.local is not None
     ip = socket.local[0]
-    own = socket.family == AF_INET
+    grade = 2 if socket.family == AF_INET else 1
+    if socket.options is not None and socket.options.get(LINK):
+        grade += 4
     if ip != target[0]:
         if ip == ANY4:
-            return 1 + own if ":" not in target[0] else 0
+            return grade if ":" not in target[0] else 0
         if ip != ANY6 or (socket.sharing & V6_ONLY and ":" not in target[0]):
             return 0
-        return 1
+        return grade
     peer = socket.peer
     if peer is None:
-        return 3 + own
+        return 16 + grade
     if peer[0] != source[0] or peer[1] not in (0, source[1]):  # who is connected to port 0 hears all ports
         return 0
-    return (7 if peer[1] else 5) + own
+    return (24 if peer[1] else 20) + grade
 
 
 def hears_all(socket: DatagramSender, ip: str, source: Endpoint) -> bool:

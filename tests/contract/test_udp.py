@@ -727,3 +727,20 @@ def test_k031_the_port_of_a_tcp_socket_is_nobodys_among_datagrams(world: World) 
     client = world.socket()
     client.connect_ex((world.ip, socks[0].getsockname()[1]))
     world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
+def test_k086_who_is_bound_to_a_link_is_preferred(world: World, ip: str) -> None:
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    sender = world.socket(family, socket.SOCK_DGRAM)
+    early, late, at_ip = (world.socket(family, socket.SOCK_DGRAM) for _ in range(3))
+    for each in (early, late, at_ip):
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    early.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    early.bind(("", 0))
+    late.bind(early.getsockname()[:2])
+    sender.sendto(b"x", (ip, late.getsockname()[1]))
+    world.gives(b"x", early.recv, 9)
+    at_ip.bind((ip, early.getsockname()[1]))
+    sender.sendto(b"y", (ip, late.getsockname()[1]))
+    world.gives(b"y", at_ip.recv, 9)
