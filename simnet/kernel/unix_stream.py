@@ -57,8 +57,12 @@ class UnixStream(TamperableUnix):
             return 0
         if peer.shut & SHUT_RECEIVE and self.course is None:  # it was so before it connected, and is not mirrored here
             raise socket_error(EPIPE)
-        if files and self.held < self.sndbuf:  # a buffer is made before
-            check_takes_files(peer)
+        if files and self.held < self.sndbuf:  # a buffer is made before, and thrown away: that makes an edge
+            try:
+                check_takes_files(peer)
+            except OSError:
+                self.give_back(0)
+                raise
         if credentials is None and (self.options or peer.options):
             credentials = attached(self, peer)
         normal = len(data) - bool(flags & MSG_OOB)

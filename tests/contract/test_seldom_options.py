@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 from typing import Any
@@ -189,6 +190,17 @@ def test_k106_who_takes_no_files_is_sent_none(world: World, kind: int) -> None:
     assert (data, len(numbers)) == (b"before", 1)  # which was on its way
     for each in (reader, writer, *numbers, *socket.recv_fds(left, 9, 1)[1]):
         os.close(each)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET])
+def test_k111_a_send_of_files_that_is_refused_is_an_edge(world: World, kind: int) -> None:
+    left, right = map(world.keep, socket.socketpair(socket.AF_UNIX, kind))
+    right.setsockopt(SOL, SO_PASSRIGHTS, 0)
+    with select.epoll() as epoll:
+        epoll.register(left, select.EPOLLOUT | select.EPOLLET)
+        assert [len(epoll.poll(0)) for _ in range(2)] == [1, 0]
+        world.gives("EPERM", socket.send_fds, left, [b"x"], [left.fileno()])
+        assert [len(epoll.poll(0)) for _ in range(2)] == [1, 0]
 
 
 def test_k106_the_child_of_a_listener_takes_no_files_either(world: World) -> None:
