@@ -146,7 +146,7 @@ class UdpSocket(DatagramSender):
         datagram = inbox.popleft()
         self.fetched -= 1
         self.owed += memory_taken(datagram)
-        if not self.fetched or self.owed >= self._room >> 2:  # udp_rmem_release
+        if not self.fetched or self.owed >= self.room >> 2:  # udp_rmem_release
             self.held -= self.owed
             self.owed = 0
             self.fetched = len(inbox)
@@ -161,7 +161,7 @@ class UdpSocket(DatagramSender):
         return datagram
 
     @property
-    def _room(self) -> int:
+    def room(self) -> int:
         """Bytes of memory that what waits to be read may take: SO_RCVBUF."""
         size: int = (self.options or {}).get((SOL_SOCKET, SO_RCVBUF), RCVBUF_DEFAULT)
         return size
@@ -234,10 +234,10 @@ class UdpSocket(DatagramSender):
                 self.take_in(piece)
             return
         memory = memory_taken(datagram)
-        if self.held and self.held + memory > self._room:
+        if self.held and self.held + memory > self.room:
             self.dropped += 1
             return
-        if marks is not None and marks.pages and self.held > self._room >> 1:
+        if marks is not None and marks.pages and self.held > self.room >> 1:
             datagram = condensed(datagram)
             memory = memory_taken(datagram)
         if self.options is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import struct
 from collections import deque
 from errno import EAGAIN, ECONNREFUSED, EMSGSIZE, ENETUNREACH, EOPNOTSUPP
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from simnet.kernel import inet
 from simnet.kernel.buffer import Data
 from simnet.kernel.datagram_ancillary import PORT_UNKNOWN, sockaddr, told
+from simnet.kernel.datagram_memory import SMALL_MEMORY, memory_of
 from simnet.kernel.errors import socket_error
 from simnet.kernel.idle_options import ERROR_QUEUES
 from simnet.kernel.messages import AF_INET, AF_INET6, MSG_ERRQUEUE, MSG_OOB, MSG_TRUNC, Message, fitted
@@ -28,6 +29,7 @@ HOST_CODES: Final = (1, 3)
 INTERNET_CONTROL: Final = 0xC0  # the precedence of what ICMP sends
 LONGEST, LONGEST_V6 = 0xFFFF, 0xFFFF + 40  # packets, as their headers can tell, whatever the way takes
 QUOTED, QUOTED_V6 = 520, 1184  # bytes of a datagram that an ICMP error has room for
+QUOTING, QUOTING_V6 = 28, 48  # bytes of its own header and of the headers quoted, beside those of any datagram
 
 
 class Report(NamedTuple):
@@ -41,6 +43,7 @@ class Report(NamedTuple):
     code: int = 0
     info: int = 0
     icmp: Datagram | None = None  # who said so to whom, as a datagram
+    memory: int = SMALL_MEMORY
 
 
 def check_v4(data: Data, flags: int) -> None:
@@ -70,7 +73,9 @@ def keep_icmp(socket: DatagramSender, icmp: Icmp) -> None:
     room -= len((about.marks or PLAIN).options)
     word = Datagram(icmp.source, (about.source[0], port), b"", icmp.sender, Marks(tos))
     info = mtu_to(target[0]) if icmp.error == EMSGSIZE else 0
-    _keep(socket, Report(about.payload[:room], target, icmp.error, origin, kind, code, info, word))
+    quoted = about.payload[:room]
+    memory = memory_of(len(quoted) + (QUOTING_V6 if six else QUOTING), six)
+    _keep(socket, Report(quoted, target, icmp.error, origin, kind, code, info, word, memory))
 
 
 def keep_too_long(socket: DatagramSender, target: Endpoint, marks: Marks, by_link: bool) -> None:
@@ -86,9 +91,12 @@ def keep_too_long(socket: DatagramSender, target: Endpoint, marks: Marks, by_lin
     _keep(socket, Report(b"", target, EMSGSIZE, LOCAL, info=longest - len(marks.options)))
 
 
-def _keep(socket: DatagramSender, report: Report) -> None:
+def _keep(socket: Any, report: Report) -> None:
+    """Queue *report*, if what was received and what was reported leaves it room: sock_queue_err_skb."""
     if socket.reports is None:
         socket.reports = deque()
+    if socket.held + sum(each.memory for each in socket.reports) + report.memory >= socket.room:
+        return
     socket.reports.append(report)
     socket.wake(ERROR_NEWS)
 

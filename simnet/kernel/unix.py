@@ -48,7 +48,7 @@ class UnixSocket(File):
     __slots__ = (
         "stack", "type", "state", "error", "shut", "origin", "bound", "peer", "port", "sharing", "options",
         "credentials", "backlog", "queue", "inbox", "held", "sndbuf", "urgent", "miscounted", "followers", "sent", "key",
-        "course",
+        "course", "sleepers",
     )  # fmt: skip
     family: Final = AF_UNIX
     proto: Final = 0
@@ -77,7 +77,8 @@ class UnixSocket(File):
         self.sndbuf = SNDBUF_DEFAULT
         self.urgent: Record | None = None
         self.miscounted = 0  # urgent bytes that a normal read has dropped
-        self.followers: list[UnixSocket] | None = None  # datagram sockets connected to this one
+        self.followers: list[Any] | None = None  # datagram sockets connected to this one, and who waits in a send to it
+        self.sleepers: list[UnixSocket] | None = None  # those of them that found no place, the latest first
         self.sent = 0
         self.course: Course | None = None  # of what this socket sends, where a fault acts on it
 
@@ -128,7 +129,7 @@ class UnixSocket(File):
     def give_back(self, memory: int) -> None:
         """Somebody read, or threw away, what this socket sent."""
         self.held -= memory
-        if self.refs and self.writable():
+        if self.refs and UnixSocket.writable(self):  # whether or not its peer has a place: unix_write_space
             self.wake(SPACE_NEWS)
 
     # Names.
@@ -348,7 +349,7 @@ class UnixSocket(File):
         """SO_SNDBUF counts at once."""
         if name == SO_SNDBUF and self.options is not None:
             self.sndbuf = self.options[(level, name)]
-            if self.writable():
+            if UnixSocket.writable(self):
                 self.wake(SPACE_NEWS)
 
     @property

@@ -60,7 +60,10 @@ class UnixDatagram(UnixSocket):
         if not super().writable():
             return False
         peer = self.peer
-        return peer is None or peer.peer is self or not (isinstance(peer, UnixDatagram) and peer.full)
+        if peer is None or peer.peer is self or not (isinstance(peer, UnixDatagram) and peer.full):
+            return True
+        self._sleep_at(peer)
+        return False
 
     @property
     def full(self) -> bool:
@@ -79,7 +82,7 @@ class UnixDatagram(UnixSocket):
             raise socket_error(EPERM)
         old, self.peer = self.peer, other
         if old is not None:
-            self.wake(SPACE_NEWS)  # who waited for a place in the queue of the old one looks again
+            self._wake_from(old)
             if old is not other:
                 self._part_from(old)
         self.state = ESTABLISHED
@@ -95,18 +98,44 @@ class UnixDatagram(UnixSocket):
             old.followers.remove(self)
         if self.inbox:
             self.drop_inbox()
+            self._rouse(ANY_NEWS, room=True)
             if old.refs and old.peer is self:
                 old.error = ECONNRESET
                 old.wake(ERROR_NEWS)
 
+    def _sleep_at(self, peer: UnixSocket) -> None:
+        """Be told once when something is read or looked at there, or it is closed: unix_dgram_peer_wake_me."""
+        if not peer.sleepers:
+            peer.sleepers = [self]
+        elif self not in peer.sleepers:
+            peer.sleepers.insert(0, self)
+
+    def _wake_from(self, old: UnixSocket) -> None:
+        """It is nothing to us any more whether there is a place at *old*: who waits for one looks again."""
+        if old.sleepers and self in old.sleepers:
+            old.sleepers.remove(self)
+        self.wake(SPACE_NEWS)
+
+    def _rouse(self, news: int, *, room: bool) -> None:
+        """Who waits for a place here looks again, if there is one or not; who waits in a send of its own if there is *room*."""
+        sleepers, self.sleepers = self.sleepers, None
+        for each in sleepers or ():
+            each.wake(news)
+        if room:
+            for each in self.followers or ():
+                if not isinstance(each, UnixSocket):
+                    each.wake(news)
+
     def destroy(self) -> None:
-        if self.type == SOCK_DGRAM and self.peer is not None and self.peer.followers:
-            self.peer.followers = [other for other in self.peer.followers if other is not self]
-        was_full = self.full
+        peer = self.peer
+        if self.type == SOCK_DGRAM and peer is not None:
+            if peer.followers:
+                peer.followers = [other for other in peer.followers if other is not self]
+            if peer.sleepers and self in peer.sleepers:
+                peer.sleepers.remove(self)
+        self._rouse(ANY_NEWS, room=self.full)  # the others hear of it at their next send
         super().destroy()
-        if was_full and self.followers:  # only who waited for a place hears of it; the others at their next send
-            for follower in self.followers:
-                follower.wake(ANY_NEWS)
+        self.sleepers = None
 
     # Writing.
 
@@ -166,6 +195,7 @@ class UnixDatagram(UnixSocket):
                 raise socket_error(EPIPE)
             self.peer = None
             self.state = CLOSED
+            self._wake_from(target)
             self._part_from(target)
             raise socket_error(ECONNREFUSED)
         if target.shut & SHUT_RECEIVE:
@@ -174,6 +204,8 @@ class UnixDatagram(UnixSocket):
         if files:
             check_takes_files(target)
         if target is not self and target.peer is not self and target.full:
+            if target is self.peer:
+                self._sleep_at(target)
             raise socket_error(EAGAIN)
         memory = message_memory(len(data))
         for file in files:
@@ -213,11 +245,11 @@ class UnixDatagram(UnixSocket):
             record.consumed = not record.data  # an empty one is seen once by a peek from a place of its own
         else:
             inbox.popleft()
+        if self.followers:
+            self._rouse(SPACE_NEWS, room=not flags & MSG_PEEK and len(inbox) == QUEUE_MAX)
+        if not flags & MSG_PEEK:
             record.files = ()
             record.free()
-            if self.followers and len(inbox) == QUEUE_MAX:
-                for follower in self.followers:
-                    follower.wake(SPACE_NEWS)
         data = record.data[offset:]
         first = stamped(self.options, record.stamp_ns, self.stack, of_unix=True) if self.options else ()
         ancillary, message_flags = received_ancillary(self, record.credentials, files, ancbufsize, first)

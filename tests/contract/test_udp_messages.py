@@ -734,3 +734,31 @@ def test_k131_what_is_collected_goes_without_a_checksum_if_that_is_said_before_i
     there.send(b"checked")
     world.readable(here)
     assert here.recv(9) == b"checked"
+
+
+@pytest.mark.parametrize(
+    ("family", "size", "buffer", "kept"),
+    [
+        (4, 1, 1, 2),
+        (4, 1, 5000, 12),
+        (4, 169, 5000, 12),
+        (4, 170, 5000, 7),
+        (6, 136, 1, 2),
+        (6, 137, 1, 1),
+        (6, 1000, 5000, 4),
+    ],
+)
+def test_k087_an_error_queue_keeps_what_finds_memory(
+    world: World, family: int, size: int, buffer: int, kept: int
+) -> None:
+    sock, gone = bound(world, family, [(IP, IP_RECVERR) if family == 4 else (IPV6, IPV6_RECVERR)]), bound(world, family)
+    sock.setsockopt(SOL, socket.SO_RCVBUF, buffer)
+    nobody = gone.getsockname()
+    gone.close()
+    for _ in range(15):
+        sock.sendto(bytes(size), nobody)
+        assert any(world.error(sock) == "ECONNREFUSED" or world.pause() for _ in range(500))
+    told = 0
+    while outcome(lambda: sock.recvmsg(1, 300, ERRQUEUE)) != "EAGAIN":
+        told += 1
+    assert told == kept

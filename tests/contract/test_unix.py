@@ -746,3 +746,34 @@ def test_k103_just_a_quarter_of_the_send_buffer_is_too_much(world: World, kind: 
     world.ready(here, "0")
     assert there.recv(1) == b"x"
     world.ready(here, "OUT")
+
+
+def test_k111_who_found_no_place_is_told_once_of_the_next_read_or_look(world: World) -> None:
+    server, writer, waiting = (world.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(3))
+    for each in (server, waiting):
+        each.bind(world.abstract("server" if each is server else "waiting"))
+    assert writer.sendto(b"x", waiting.getsockname()) == 1  # so that each edge shows
+    waiting.connect(server.getsockname())
+    for _ in range(11):
+        writer.sendto(b"x", server.getsockname())
+    with select.epoll() as poller:
+        poller.register(waiting, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
+
+        def told() -> list[int]:
+            return [mask for _, mask in poller.poll(0)]
+
+        assert [told(), told()] == [[select.EPOLLIN], []]
+        server.recv(1, socket.MSG_PEEK)
+        assert told() == [select.EPOLLIN]
+        server.recv(1)
+        assert told() == [select.EPOLLIN | select.EPOLLOUT]
+        server.recv(1)
+        assert told() == []
+        for _ in range(2):
+            writer.sendto(b"x", server.getsockname())
+        world.gives("EAGAIN", waiting.send, b"x")
+        assert [told(), told()] == [[select.EPOLLIN], []]  # of the buffer that was made in vain
+        waiting.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
+        assert told() == [select.EPOLLIN]
+        server.close()
+        assert told() == [select.EPOLLIN | select.EPOLLOUT]

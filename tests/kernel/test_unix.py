@@ -482,6 +482,7 @@ class TestDatagrams:
             other.send(b"x")
         note = Note()
         client.watch(note)
+        assert mask(client) == "0"  # who asks is told, once
         server.recv(1)
         assert len(note.events) == 1
         server.release()
