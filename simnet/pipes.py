@@ -140,7 +140,11 @@ class Pipes:
     readv = read
 
     def writev(self, scheduler: Scheduler, pipe: Pipe, writev: Callable[..., int], buffers: Any) -> int:
-        """``os.writev``: as one write of all."""
+        """``os.writev``: as one write of all; to an eventfd as many, each of a number."""
+        if pipe.alone and not os.get_blocking(pipe.fd):
+            sent = writev(pipe.fd, buffers)
+            self._written(pipe)
+            return sent
         try:
             data = b"".join(buffers) if len(buffers) <= UIO_MAXIOV else None
         except TypeError:

@@ -65,6 +65,12 @@ def test_each_read_of_an_eventfd_is_an_edge_for_who_writes(
         assert [epoll.poll(0), epoll.poll(0)] == [[(number, OUT)], []]
 
 
+def test_an_eventfd_is_written_number_by_number(world: World, number: int) -> None:
+    assert outcome(lambda: os.writev(number, [b"\1\0\0\0", b"\0\0\0\0"])) == "EINVAL"
+    assert os.writev(number, [struct.pack("Q", 2), struct.pack("Q", 3)]) == 16
+    assert (world.mask(number), os.eventfd_read(number)) == ("IN|OUT", 5)
+
+
 @pytest.mark.parametrize(
     "wait",
     [
