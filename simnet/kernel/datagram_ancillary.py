@@ -314,6 +314,8 @@ def said(
         raise socket_error(ENETUNREACH)
     if not 0 <= way.link <= len(LINKS):
         raise socket_error(ENODEV)
+    if six and way.source is not None and mapped(way.source):
+        raise socket_error(EAFNOSUPPORT)  # the way to an IPv6 address begins at none of IPv4
     return marks, way.source
 
 
