@@ -301,7 +301,7 @@ def test_k101_a_socket_that_only_its_own_queue_holds_ends_when_another_is_closed
     one, other = pair(world, kind)
     socket.send_fds(one, [b"own"], [other.fileno()])
     other.close()
-    world.ready(one, "OUT")  # until somebody looks
+    assert world.name == "kernel" or world.mask(one) == "OUT"  # there anybody on the machine may have closed one
     another_is_closed()
     if kind == socket.SOCK_DGRAM:  # which hears of it when it sends
         assert any(outcome(lambda: one.send(b"x")) == "ECONNREFUSED" or world.pause() for _ in range(500))
@@ -330,7 +330,7 @@ def test_k101_and_what_waits_in_the_queue_of_one_of_them_goes_along(world: World
     third, fourth = pair(world)
     socket.send_fds(one, [b"own"], [other.fileno(), fourth.fileno()])
     let_go(other, fourth)
-    world.ready(third, "OUT")
+    assert world.name == "kernel" or world.mask(third) == "OUT"
     another_is_closed()
     world.ready(third, "IN|OUT|RDHUP|HUP")
 
@@ -359,7 +359,7 @@ def test_k101_a_listener_in_the_queue_of_who_waits_for_it_ends_too(world: World)
     client.connect(name)
     socket.send_fds(client, [b"l"], [listener.fileno()])
     listener.close()
-    world.ready(client, "OUT")
+    assert world.name == "kernel" or world.mask(client) == "OUT"
     another_is_closed()
     world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
     world.gives("ECONNRESET", client.recv, 9)
