@@ -26,14 +26,20 @@ def kind(sock: Any) -> Any:
     return getattr(sock, "type", None)
 
 
-def accept(sock: Any) -> tuple[Any, Any]:
-    """``sock.accept()``, of any socket that does not block. Whoever stands in for the class or its method is obeyed."""
+def plainly(sock: Any) -> tuple[Any, Any] | None:
+    """What ``sock.accept()`` returns, of a plain socket that does not block. None, and nothing is done, for any other.
+
+    Whoever stands in for the class or its method is obeyed: the caller calls ``sock.accept()`` then.
+    """
     plain = socket.socket
     theirs = getattr(plain, "accept", None)  # as above; HTTPretty's has none
     if type(sock) is not plain or getattr(theirs, "__globals__", None) is not vars(socket) or not _SHORT:
-        return sock.accept()  # type: ignore[no-any-return]
+        return None
     fd, addr = sock._accept()  # type: ignore[attr-defined]
     return plain(_family(sock), _kind(sock), _protocol(sock), fd), addr  # type: ignore[misc]
+
+
+plainly.__code__ = plainly.__code__.replace(co_name="accept")  # in a log line it stands where the socket's would
 
 
 #: They have no connections: who asks one of them for the next hears EOPNOTSUPP, each time.

@@ -162,7 +162,7 @@ class dispatcher:
     def create_socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM) -> None:
         """A new socket, in the map at once."""
         self.family_and_type = family, type
-        _events.closes = self._dispatch_closes = _events.closes + 1  # what was polled is of the socket before
+        self._dispatch_closes, _events.closes = _events.closes + 1, _events.closes + 2  # see renewed()
         sock = socket.socket(family, type)
         sock.setblocking(False)
         self.set_socket(sock)
@@ -222,7 +222,7 @@ class dispatcher:
     def accept(self) -> tuple[_Any, _Any] | None:
         """The next connection and its address; None if there is none after all, or none can be had at the moment."""
         try:
-            conn, addr = _accepting.accept(self.socket)
+            conn, addr = _accepting.plainly(self.socket) or self.socket.accept()
         except TypeError:
             return None
         except OSError as why:

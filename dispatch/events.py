@@ -202,7 +202,8 @@ def renewed(obj: Any, sock: Any) -> None:
     except Exception:  # noqa: BLE001 - it need be no socket, nor still be one
         number = -1
     if number != sock.fileno() and not hasattr(sock, "do_handshake"):
-        closes = obj._dispatch_closes = closes + 1
+        # What was polled is of the socket before. The last number is of who is being closed, which it is not.
+        obj._dispatch_closes, closes = closes + 1, closes + 2
 
 
 def closed_since(obj: Any, number: int) -> bool:

@@ -83,6 +83,9 @@ class Guest(Channel):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on
             failed_to_say(obj, error)
+            if self._fileno >= 0:
+                loop.grumblers.discard(self._fileno)
+                loop._sleep(self)  # it waits for nothing until it says what
             return
         if not grumbles and loop.grumblers:
             loop.grumblers.discard(self._fileno)

@@ -12,7 +12,7 @@ import socket as _socket
 import sys
 from collections.abc import Callable
 
-from dispatch.accepting import accept, has_connections
+from dispatch.accepting import has_connections, plainly
 from dispatch.addresses import guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
@@ -208,7 +208,7 @@ class Listener(Channel):
         self._last_turn = turn
         for _ in range(self._batch):
             try:
-                sock, addr = accept(self.socket)
+                sock, addr = plainly(self.socket) or self.socket.accept()
             except OSError as error:
                 if error.errno in TRY_AGAIN:
                     self._batch = 1

@@ -14,6 +14,7 @@ from dispatch import oneturn, resting
 from dispatch.annotations import Any
 from dispatch.channelmap import ChannelMap
 from dispatch.events import RERAISED, UNNAMED
+from dispatch.guest import Guest
 from dispatch.interfaces import Poller
 from dispatch.maploop import Kinds, MapLoop, Serve
 from dispatch.observers import observers
@@ -234,4 +235,4 @@ def close_all(map: dict[Any, Any], ignore_all: bool) -> None:
 
 
 UNNAMED.update(each.__code__ for each in (turn, turns, _refuse, close_all, one_turn, oneturn._serve_by_kind))
-UNNAMED.update(each.__code__ for each in (MapLoop.turn, MapLoop._serve_each, MapLoop._serve_by_kind))
+UNNAMED.update(each.__code__ for each in (MapLoop.turn, MapLoop._serve_each, MapLoop._serve_by_kind, Guest._ask))

@@ -383,6 +383,37 @@ def test_a_log_line_names_the_functions_that_asyncore_had(where):
     assert where == "refused" or named[-1] in (where, "<lambda>")
 
 
+@pytest.mark.parametrize("what", ["socket", "file", "own"])
+def test_a_log_line_about_what_cannot_be_accepted_names_accept_as_it_did(what):
+    def program(asyncore, asynchat):
+        named = []
+
+        class Own(socket.socket):
+            def accept(self):
+                raise ValueError
+
+        class Failing(asyncore.dispatcher):
+            accepting = True
+
+            def handle_error(self):
+                named.extend(frame.split("|")[1] for frame in asyncore.compact_traceback()[3].split("] ["))
+                self.close()
+
+        near, far = socket.socketpair()
+        with near, far:
+            far.send(b"x")
+            if what == "file":
+                kind = type("File", (Failing, asyncore.file_dispatcher), {})
+                channel = kind(near, {})
+            else:
+                sock = near.dup() if what == "socket" else Own(near.family, near.type, fileno=near.dup().detach())
+                channel = Failing(sock, {})
+            asyncore.loop(1, map=channel._map, count=1)
+        return named
+
+    assert alike(program)[:4] == ["read", "handle_read_event", "handle_accept", "accept"]
+
+
 @pytest.mark.parametrize("where", ["handle_expt", "handle_expt_event"])
 def test_a_log_line_names_the_function_that_told_of_an_urgent_byte(where):
     def program(asyncore, asynchat):

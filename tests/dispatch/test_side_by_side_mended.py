@@ -304,6 +304,46 @@ def test_an_exception_of_readable_ended_the_loop():
     assert seen(program) == [(("LookupError", None), []), (None, [("it", "error", "LookupError")])]
 
 
+@pytest.mark.parametrize("own_map", [True, False])
+@pytest.mark.parametrize("habit", [SELECT, POLL])
+@pytest.mark.parametrize("count", [1, 8])
+def test_who_fails_to_say_what_it_waits_for_hears_nothing_in_that_turn_and_its_log_line_names_readable(
+    count, habit, own_map
+):
+    asyncore, told = dispatch.asyncore, []
+    members = {} if own_map else asyncore.socket_map
+
+    class Moody(asyncore.dispatcher):
+        def readable(self):
+            if told == ["read"]:
+                raise ValueError
+            return True
+
+        def writable(self):
+            return False
+
+        def handle_read(self):
+            told.append("read")  # and leaves it there
+
+        def handle_error(self):
+            told.extend(frame.split("|")[1] for frame in asyncore.compact_traceback()[3].split("] ["))
+
+    others = [socket.socketpair() for _ in range(30)]  # so many that they are not asked anew each turn
+    near, far = socket.socketpair()
+    with near, far:
+        far.send(b"x")
+        for one, _ in others:
+            asyncore.dispatcher(one, members).writable = lambda: False
+        Moody(near, members)
+        for _ in range(8 // count):
+            asyncore.loop(0, habit, members, count)
+    asyncore.close_all(members)
+    for _, other in others:
+        other.close()
+
+    assert told == ["read", "readable", *["read"] * 6]
+
+
 def test_an_exception_of_handle_close_ended_the_loop_of_poll():
     """Where an errno had told of the end; with select it went to handle_error, as any other did."""
 

@@ -300,6 +300,50 @@ def test_who_leaves_the_map_and_comes_back_in_a_turn_hears_in_it_what_was_polled
     assert len([each for each in told if each != 0 and isinstance(each, tuple)]) == 90
 
 
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("own_map", [True, False])
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_client_that_leaves_the_map_and_comes_back_hears_of_its_connection_in_that_turn(use_poll, own_map, count):
+    def program(asyncore, asynchat):
+        told, members = [], {} if own_map else asyncore.socket_map
+
+        class Other(asyncore.dispatcher):
+            def writable(self):
+                return False
+
+            def handle_read(self):
+                self.recv(10)
+                client.del_channel()
+                client.set_socket(client.socket)
+
+        class Client(asyncore.dispatcher):
+            def handle_connect(self):
+                told.append("connect")
+
+            def handle_write(self):
+                told.append("write")
+                raise asyncore.ExitNow
+
+        others = [socket.socketpair() for _ in range(30)]  # so many that they are not asked anew each turn
+        for near, _ in others:
+            Other(near, members)
+        others[0][1].send(b"x")
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = Client(map=members)
+            client.create_socket()  # whose number is the last that was given
+            client.connect(listener.getsockname())
+            try:
+                asyncore.loop(0, use_poll, members, count)
+            except asyncore.ExitNow:
+                told.append("exit")
+        asyncore.close_all(members)
+        for _, far in others:
+            far.close()
+        return told
+
+    assert alike(program) == ["connect", "write", "exit"]
+
+
 def test_who_is_closed_by_another_goes_at_once():
     def program(asyncore, asynchat):
         told, members = [], {}
