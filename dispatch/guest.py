@@ -112,7 +112,12 @@ class Guest(Channel):
         """What its object waits for is not announced."""
         self.reads = None
         if self._fileno >= 0:
-            self.loop._asked[self._fileno] = self
+            asked: dict[int, Any] = self.loop._asked
+            last = next(reversed(asked.values()), self)
+            asked[self._fileno] = self
+            if last.number > self.number:  # they are asked in the order of the map
+                asked = dict(sorted(asked.items(), key=lambda each: each[1].number))
+                self.loop._asked = asked
 
     def _turn(self, bits: int) -> None:
         """Find its place among those that are served in this turn."""
@@ -137,6 +142,10 @@ class Guest(Channel):
     def wishes(self) -> bool:
         """Whether it waits for anything, though nobody may be asked for it at the moment."""
         return bool(self._bits & EVENTS or self.resting or (self.deaf and self._bits == ASLEEP))
+
+    def left_alone(self) -> bool:
+        """Whether neither the poller looks at it, nor is it asked each turn; or it would not be heard if it was."""
+        return self._bits == ASLEEP and (self.reads is not None or self.deaf != 0)
 
     def present(self) -> bool:
         """Whether it still stands in the map, for the descriptor that was polled."""

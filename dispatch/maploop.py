@@ -350,7 +350,7 @@ class MapLoop(Loop):
         guest._fileno = fd
         self.channels[fd] = guest
         if reads is None:
-            self._asked[fd] = guest  # in a moment
+            guest.ask_each_turn()  # beginning in a moment
         else:
             try:
                 if not writes(obj) or obj.accepting:  # mostly; and a readable of this library's is always true
@@ -386,7 +386,7 @@ class MapLoop(Loop):
         guest = self._guests.get(key)
         if guest is None:
             self.touched.setdefault(key, 0)
-        elif guest.socket is None or guest._bits == ASLEEP or guest.obj is not self.map.get(key) or guest.moved():
+        elif guest.socket is None or guest.left_alone() or guest.obj is not self.map.get(key) or guest.moved():
             self.taken(key)
             self.touched[key] = guest.number
 

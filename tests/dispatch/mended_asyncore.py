@@ -197,6 +197,8 @@ def mend_pollers(core):
                 found.append((fd, obj, reads, writes, stale(fd)))
         return found
 
+    asked.__code__ = asked.__code__.replace(co_name=HIDDEN)
+
     def there(map, fd, obj, number):
         return map.get(fd) is obj and getattr(obj, "closed_as", 0) <= number
 
@@ -335,29 +337,35 @@ def mend_chat(chat):
             except TypeError:  # more() is called in its handler, as ever
                 produce(self, first)
                 continue
+            if isinstance(data, str) and self.use_encoding:
+                data = bytes(data, self.encoding)
             try:
                 sent = self.send(data)
             except OSError:
                 self.handle_error()
                 return
             if sent and self.producer_fifo and self.producer_fifo[0] is first:
-                if sent < len(first):
+                if sent < len(data) or self.ac_out_buffer_size < len(first):
                     self.producer_fifo[0] = first[sent:]
                 else:
                     del self.producer_fifo[0]
             return
 
     def produce(self, producer):
+        fifo = self.producer_fifo
+        gone = not fifo or fifo[0] is not producer  # one that is false
         self.producing = True
         try:
             data = producer.more()
         finally:
             self.producing = False
-        if self.producer_fifo and self.producer_fifo[0] is producer:
-            if data:
-                self.producer_fifo.appendleft(data)
-            else:
-                del self.producer_fifo[0]
+        stands = bool(fifo) and fifo[0] is producer
+        if self.producer_fifo is not fifo or stands is gone:
+            return
+        if data:
+            fifo.appendleft(data)
+        elif stands:
+            del fifo[0]
 
     for each in (push, cut, whole, produce):
         each.__code__ = each.__code__.replace(co_name=HIDDEN)

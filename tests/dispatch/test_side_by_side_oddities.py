@@ -344,6 +344,63 @@ def test_a_client_that_leaves_the_map_and_comes_back_hears_of_its_connection_in_
     assert alike(program) == ["connect", "write", "exit"]
 
 
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("own_map", [True, False])
+@pytest.mark.parametrize("how", ["set again", "set by hand", "a queue of its own"])
+def test_they_are_asked_in_the_order_of_the_map_whatever_is_done_to_one(how, use_poll, own_map):
+    def program(asyncore, asynchat):
+        told, members = [], {} if own_map else asyncore.socket_map
+
+        class Asked(asyncore.dispatcher_with_send):
+            connected = False
+
+            def readable(self):
+                told.append(channels.index(self))
+                return False
+
+            def writable(self):
+                return False
+
+        class Plain(asyncore.dispatcher_with_send):
+            @property
+            def connected(self):
+                told.append(channels.index(self))  # its writable() looks
+                return True
+
+            connected = connected.setter(lambda self, value: None)
+
+        class Changing(asyncore.dispatcher):
+            def writable(self):
+                return False
+
+            def handle_read(self):
+                if self.recv(1) == b"2":
+                    raise asyncore.ExitNow
+                first = channels[0]
+                if how == "set again":
+                    first.add_channel()
+                elif how == "set by hand":
+                    members[first._fileno] = first
+                else:
+                    first.out_buffer = bytearray()
+                told.clear()
+
+        kinds = [Plain if how == "a queue of its own" else Asked, *[Asked] * 30, Changing]
+        pairs = [socket.socketpair() for _ in kinds]
+        channels = []
+        for kind, (near, _) in zip(kinds, pairs, strict=True):
+            channels.append(kind(near, members))
+        pairs[-1][1].send(b"12")
+        with pytest.raises(asyncore.ExitNow):
+            asyncore.loop(1, use_poll, members)
+        asyncore.close_all(members)
+        for _, far in pairs:
+            far.close()
+        return told
+
+    assert alike(program) == list(range(31))
+
+
 def test_who_is_closed_by_another_goes_at_once():
     def program(asyncore, asynchat):
         told, members = [], {}

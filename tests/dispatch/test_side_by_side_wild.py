@@ -438,7 +438,7 @@ class Lines(io.StringIO):
 
     def write(self, text):
         text = re.sub(r"\[[^|\]]*\|([^|\]]*)\|\d+\]", r"[\1]", re.sub(r"0x[0-9a-f]+|\bat [0-9a-f]{6,}", "0x", text))
-        text = text.replace(f"[{HIDDEN}] ", "").strip()
+        text = re.sub(rf" ?\[{HIDDEN}\]", "", text).strip()
         if text:
             self.told.append(("printed", text))
         return len(text)
