@@ -23,7 +23,7 @@ import dispatch.asynchat
 import dispatch.asyncore
 from dispatch import channelmap, maps
 from tests.dispatch import test_side_by_side_wild as wild
-from tests.dispatch.mended_asyncore import HIDDEN, mended
+from tests.dispatch.mended_asyncore import mended
 
 pytestmark = wild.pytestmark
 
@@ -347,11 +347,11 @@ class Wider(wild.Program):
 
     def do_trace(self, other):
         try:
-            (_, function, _), kind, error, _ = self.asyncore.compact_traceback()
+            _, kind, error, _ = self.asyncore.compact_traceback()
         except AssertionError as none:
             self.tell(other, *wild.told_by(none))
         else:
-            self.tell(other, "" if function == HIDDEN else function, kind.__name__, str(error))
+            self.tell(other, self.frames()[-1:], kind.__name__, str(error))
 
 
 class Lines(wild.Lines):

@@ -351,7 +351,10 @@ class Program:
             [("append", b"q"), ("appendleft", b"p"), ("extend", [b"1", b"2"]), ("append", None)]
         )
         getattr(other.producer_fifo, way)(data)
-        self.tell(other, [each if each is None or type(each) is bytes else "producer" for each in other.producer_fifo])
+        views = (bytes, memoryview)  # the latter is what is left of long bytes
+        self.tell(
+            other, [bytes(each) if isinstance(each, views) else each and "producer" for each in other.producer_fifo]
+        )
 
     def do_out_buffer(self, other):
         other.out_buffer = self.dice.choice([b"", b"set", other.out_buffer + b"more"])
