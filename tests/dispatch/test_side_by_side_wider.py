@@ -318,7 +318,7 @@ class Wider(wild.Program):
 
     def do_misuse(self, other):
         if self.chance(0.3):
-            way, *args = self.dice.choice([("listen", 1), ("bind", ("127.0.0.1", 0)), ("set_reuse_addr",)])
+            way, *args = self.dice.choice([("listen", 5), ("bind", ("127.0.0.1", 0)), ("set_reuse_addr",)])
             getattr(other, way)(*args)
 
     def do_accept(self, other):
@@ -334,9 +334,10 @@ class Wider(wild.Program):
     def do_hook(self, other):
         """The class, or the object, gets another method."""
         program, owner = self, other if self.chance(0.5) else type(other)
-        name = self.dice.choice(
-            ["handle_read", "handle_write", "handle_close", "handle_error", "log_info", "close", "send"]
-        )
+        names = ["handle_read", "handle_close", "handle_error", "close", "send"]
+        if not self.endless:  # else who only grumbles about writing is not woken for it
+            names += ["handle_write", "log_info"]
+        name = self.dice.choice(names)
         did = getattr(owner, name)
 
         def hook(*args):
