@@ -98,7 +98,7 @@ def test_an_import_of_everything_takes_no_name_of_the_programs(module, other):
     exec(f"from {module.__name__} import *", old_names)
     exec(f"from {other.__name__} import *", names)
 
-    assert set(old_names) - set(names) == set()
+    assert set(old_names) - set(names) <= {"warnings"}  # that a copy of asynchat from the package index warns with
     more = {name for name in set(names) - set(old_names) if not name.startswith("@")}  # pytest's, in a plugin's package
     assert more <= {"fifo", "Any", "ClassVar", "annotations"}
 
