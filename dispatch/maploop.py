@@ -280,8 +280,7 @@ class MapLoop(Loop):
     def _ask_dirty(self) -> None:
         dirty, self.dirty = self.dirty, {}
         for key in dirty:
-            guest = self._guests.get(key)
-            if guest is not None:
+            if (guest := self._guests.get(key)) is not None:
                 guest.ask_again()
 
     def _ask_served(self) -> None:
@@ -350,7 +349,10 @@ class MapLoop(Loop):
         guest._fileno = fd
         self.channels[fd] = guest
         if reads is None:
-            guest.ask_each_turn()  # beginning in a moment
+            if place == self._admitted:
+                self._asked[fd] = guest  # in a moment
+            else:
+                guest.ask_each_turn()  # in its old place
         else:
             try:
                 if not writes(obj) or obj.accepting:  # mostly; and a readable of this library's is always true
@@ -383,8 +385,7 @@ class MapLoop(Loop):
 
     def put(self, key: Any) -> None:
         """The key was set. Not for the first time, it keeps its place in the order, as in any dict."""
-        guest = self._guests.get(key)
-        if guest is None:
+        if (guest := self._guests.get(key)) is None:
             self.touched.setdefault(key, 0)
         elif guest.socket is None or guest.left_alone() or guest.obj is not self.map.get(key) or guest.moved():
             self.taken(key)
@@ -423,8 +424,7 @@ class MapLoop(Loop):
             if guest._bits != ASLEEP:
                 self.poller.forget(fd)
             self.grumblers.discard(fd)
-        guest._fileno = -1
-        guest._bits = ASLEEP
+        guest._fileno, guest._bits = -1, ASLEEP
 
     def rest(self, obj: Any) -> None:
         """Give *obj* no events for a moment."""

@@ -352,9 +352,8 @@ class Program:
         )
         getattr(other.producer_fifo, way)(data)
         views = (bytes, memoryview)  # the latter is what is left of long bytes
-        self.tell(
-            other, [bytes(each) if isinstance(each, views) else each and "producer" for each in other.producer_fifo]
-        )
+        shown = {type(None): lambda each: each, **dict.fromkeys(views, bytes)}
+        self.tell(other, [shown.get(type(each), lambda _: "producer")(each) for each in other.producer_fifo])
 
     def do_out_buffer(self, other):
         other.out_buffer = self.dice.choice([b"", b"set", other.out_buffer + b"more"])
