@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
@@ -100,10 +101,16 @@ class FullSends(FullReads):
             while sent < len(payload):
                 sent += self._send_once(_rest(payload, sent), flags)
             return
+        injector = self._machine.fabric.injector
+        fired = len(injector.fired)
         if not sent:
             sent = self._send_some(payload, flags, deadline)
         while sent < len(payload):
-            sent += self._send_some(_rest(payload, sent), flags, deadline)
+            rest = _rest(payload, sent)
+            if self._timeout == 0.0 and injector.cut_short(fired):
+                tag = self._file().tag
+                raise self._failed(tag, "send", tag.count("send"), (rest,), socket_error(errno.EAGAIN))
+            sent += self._send_some(rest, flags, deadline)
 
 
 def _rest(payload: bytes, sent: int) -> bytes:

@@ -158,6 +158,10 @@ class Injector:
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
+    def cut_short(self, since: int) -> bool:
+        """Whether a send took a part only since so many faults had acted: a kernel that has taken a part is full."""
+        return any(isinstance(fault, PartialSend) for fault in self.fired[since:])
+
     def arm(self, tag: Tag, target: bool) -> None:
         """Give *tag* the faults that act on its calls. Only a target's calls are touched."""
         if not target or tag.place is None:

@@ -35,7 +35,11 @@ class ShortRecv(Fault, frozen=True, kw_only=True):
 
 
 class PartialSend(Fault, frozen=True, kw_only=True):
-    """``send`` accepts only *bytes*. Not on blocking sockets without a time-out: there a kernel waits until all is accepted."""
+    """``send`` accepts only *bytes*. Not on blocking sockets without a time-out: there a kernel waits until all is accepted.
+
+    A ``sendall`` that does not wait then says EAGAIN, since a kernel that takes a part has no room for the rest: how much it
+    took the program cannot know.
+    """
 
     kind: ClassVar[str] = "partial-send"
     transparent: ClassVar[bool] = True

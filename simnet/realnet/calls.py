@@ -156,6 +156,13 @@ class Calls(_stdlib.socket):
             self._sever()
         return size
 
+    def _look_for_room(self, rest: bytes, fired: int) -> None:
+        """EAGAIN for what is left of a non-blocking ``sendall``, if of it a fault that acted after *fired* others took a part."""
+        if self._timeout == 0.0 and self._stage.injector.cut_short(fired):
+            error = socket_error(errno.EAGAIN)
+            self._record("send", self._file.tag.count("send"), (rest,), error)
+            raise error
+
     def _sever(self) -> None:
         """RST from the other end, now; heard of here before the next call is made."""
         peer = self._file.peer()

@@ -398,8 +398,10 @@ class RealSocket(Calls):
         return self._call("send", (payload,), attempt, len(payload), flags, None, deadline)  # type: ignore[no-any-return]
 
     def _send_all(self, payload: bytes, flags: int, deadline: int | None) -> None:
+        fired = len(self._stage.injector.fired)
         sent = self._send_some(payload, flags, deadline)
         while sent < len(payload):
+            self._look_for_room(payload[sent:], fired)
             sent += self._send_some(payload[sent:], flags, deadline)
 
     def kernel_send(self, data: bytes, flags: int) -> int:

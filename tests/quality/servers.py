@@ -129,6 +129,22 @@ class SendsAll(Careful):
             self.close(sock)
 
 
+class SendsAllOrNothing(Careful):
+    """``sendall`` of a socket that does not wait sends all or nothing."""
+
+    def write(self, sock: socket.socket) -> None:
+        try:
+            sock.sendall(self.unsent[sock])
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close(sock)
+            return
+        self.unsent[sock] = b""
+        if sock in self.finished:
+            self.close(sock)
+
+
 class OneReadIsOneLine(Careful):
     """What arrives at once is what was sent at once."""
 

@@ -80,6 +80,14 @@ def test_a_tail_that_was_lost_is_found_and_shrunk_to_one_byte() -> None:
     assert str(failure.plan) == "partial-send test->server:7#1 end=server call=1 bytes=1"
 
 
+def test_a_beginning_that_is_sent_twice_is_found() -> None:
+    result = sweep(echo(servers.SendsAllOrNothing))
+    failure = only(result)
+    assert failure.reason == "body-raised"
+    assert str(failure.plan) == "partial-send test->server:7#1 end=server call=1 bytes=1"
+    assert "in write: sock.sendall(self.unsent[sock])" in next(iter(result.reports())).text()
+
+
 def test_a_parser_that_takes_a_read_for_a_line_is_found() -> None:
     failure = only(sweep(echo(servers.OneReadIsOneLine, reply=b"pong\n")))
     assert failure.reason == "body-raised"

@@ -60,6 +60,18 @@ def test_a_partial_send_takes_less() -> None:
         assert client.recv(100) == b"onehel"
 
 
+def test_sendall_finds_no_room_for_what_a_partial_send_has_left() -> None:
+    with pair(faults.PartialSend(on=CONNECTION, end="server", call=1, bytes=3)) as (_, client, server):
+        poller = select.epoll()
+        poller.register(server, select.EPOLLOUT | select.EPOLLET)
+        poller.poll()
+        assert outcome(lambda: server.sendall(b"hello")) == "BlockingIOError"  # it does not say how much went
+        assert poller.poll(0) == [(server.fileno(), select.EPOLLOUT)]
+        assert outcome(lambda: server.sendall(b"hello")) is None
+        time.sleep(0.01)
+        assert client.recv(100) == b"helhello"
+
+
 def test_would_block_after_readiness_loses_nothing_and_an_edge_is_told_again() -> None:
     with pair(faults.WouldBlock(on=CONNECTION, end="server", op="recv", call=1)) as (_, client, server):
         poller = select.epoll()

@@ -55,6 +55,16 @@ def writes_all(seen: Seen) -> None:
             tried(seen, "send", connection.send, b"abc")
 
 
+def writes_without_waiting(seen: Seen) -> None:
+    """A target that does not wait for room."""
+    with socket.create_server(("", 7)) as listener:
+        connection, _ = listener.accept()
+        with connection:
+            connection.setblocking(False)
+            tried(seen, "sendall", connection.sendall, b"0123456789")
+            tried(seen, "sendall", connection.sendall, b"abc")
+
+
 def body(target: Callable[[Seen], None], client: Callable[[socket.socket], object]) -> Callable[[Any], object]:
     def test(net: Any) -> None:
         seen: Seen = []
@@ -113,6 +123,12 @@ WORLDS_AGREE = [
     pytest.param(writes_all, reads_then_leaves, "urgent test->server:7#1 end=client byte=3", id="urgent-in-a-write"),
     pytest.param(
         writes_all, reads_then_leaves, "partial-send test->server:7#1 end=server call=1 bytes=4", id="partial"
+    ),
+    pytest.param(
+        writes_without_waiting,
+        reads_then_leaves,
+        "partial-send test->server:7#1 end=server call=1 bytes=4",
+        id="partial-sendall",
     ),
 ]
 
