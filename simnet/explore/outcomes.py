@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["difference_of_outcomes", "short_repr"]
 
 SHOWN = 60  # characters of a value
+NEW_LINE = "\n"
 
 
 def difference_of_outcomes(before: Outcome, after: Outcome) -> str:
@@ -27,7 +28,9 @@ def difference_of_outcomes(before: Outcome, after: Outcome) -> str:
 
 
 def _ended(raised: str | None) -> str:
-    return "ended well" if raised is None else f"raised {raised}"
+    return (
+        "ended well" if raised is None else f"raised {raised.partition(NEW_LINE)[0]}"
+    )  # pytest explains an assertion below
 
 
 def _told_apart(was: Any, now: Any) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from simnet.explore.excuses import excused
 from simnet.explore.findings import Finding
 from simnet.explore.ladder import ladder
 from simnet.explore.looks import WIDTH, colored, line_of, many
+from simnet.explore.stays import STATE_STAYS
 from simnet.explore.table import TABLE
 from simnet.explore.verdict import Judgement
 from simnet.explore.when import when
@@ -159,6 +160,10 @@ def report(failure: Failure, result: SweepResult, *, test_id: str = "") -> Failu
     if failure.unwritten:
         found.commands += (("keep it", f"no file of it could be written: {failure.unwritten}"),)
     found.seen = seen
+    if not found.why and any(warned.name == STATE_STAYS for warned in result.warnings):
+        found.why = (
+            f"something stays from run to run, so this may be an echo of another run: see the warning [{STATE_STAYS}]"
+        )
     akin = akin_to(failure, result.failures)
     if akin is not None:
         found.akin = (

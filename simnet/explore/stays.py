@@ -1,6 +1,6 @@
 """What stays from run to run: the globals of a user's modules, and what their classes and objects hold, that a run has changed.
 
-Looked for only when two runs differ already: the test is played once more, and what it finds is compared with what it leaves. Numbers,
+Looked for only when two runs differ already: the test is played once more, and what it finds is compared with what it leaves. Numbers, text, bytes,
 how many things a container holds, and which if they are plain, and where dice stand are all that is compared: a counter, a cache, a
 registry, a back-off. What tasks have waited for belongs to the loop of that run.
 """
@@ -12,16 +12,21 @@ import random
 import sys
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
+from copy import copy
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from simnet.blame import users_own
+from simnet.explore.outcomes import short_repr
 from simnet.fresh import copied, kind_in_asyncio
 
-__all__ = ["what_stays"]
+__all__ = ["STATE_STAYS", "what_stays"]
+
+STATE_STAYS = "state-stays"  # the name of a warning
 
 CONTAINERS = (dict, list, set, deque, defaultdict, OrderedDict)
 NUMBERS = (int, float)
+TEXTS = (str, bytes, bytearray)
 STANDS = ("_locked", "_value", "_queue")  # of what is asyncio's
 WIDTH = 140  # characters of what is shown of a container, both times
 SHOWN = 4  # names; what counts each call of a large program may be one of hundreds
@@ -90,6 +95,8 @@ def _value(value: Any) -> _Value | None:
     kind = type(value)
     if kind in NUMBERS or kind is itertools.count:
         return _Value(repr(value))
+    if kind in TEXTS:
+        return _Value(short_repr(value), copy(value))
     if kind is random.Random:
         return _Value("a random.Random", value.getstate())
     if kind in CONTAINERS:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import watchdog
 from simnet.explore.baseline import NotRepeatable, begun
+from simnet.explore.echoes import look_for_echoes, look_for_what_stays
 from simnet.explore.gone import STORM_NS, for_good, only_storms, storms_alone, unasked
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
@@ -28,7 +29,7 @@ from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.explore.verdict import Judgement
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
-from simnet.run import LONGER_NS, play
+from simnet.run import LONGER_NS
 from simnet.slips import NO_SUCH_HOST
 from simnet.standins import interrupts
 from simnet.trace import CALL
@@ -62,7 +63,6 @@ FROZEN_BY_PYTHON = 2_000  # objects: 3.12 begins with some 400 of its own frozen
 HANG = "Hang"  # the name of a verdict
 THREAD_LEFT = "thread-left"  # the name of a warning
 LEFT = "the test has ended, and nobody will wake this thread of its own. An interpreter that ends waits for it, unless it is a daemon"
-STATE_STAYS = "state-stays"  # the name of a warning
 
 
 class NothingToTest(Exception):
@@ -122,6 +122,7 @@ def run_sweep(
 
 def make_small(test: Callable[[Any], object], result: SweepResult) -> None:
     """The plan of each distinct failure as small as it gets, and where its run goes another way."""
+    look_for_echoes(test, result)
     for failure in result.failures:
         start = Shrunk(failure.plan, failure.run, failure.judgement, 0)
         small = shrink(test, start, result.baseline, result.options)
@@ -244,7 +245,7 @@ def _run_all(
         failure, new = result.failure_of(run, judgement, plan)
         if failure is not None:
             if new:
-                _look_for_what_stays(test, plan, options, result)
+                look_for_what_stays(test, plan, options, result)
             elif _better_witness(run, judgement, plan, failure):
                 failure.run, failure.judgement, failure.plan, failure.found = run, judgement, plan, plan
             failure.count += 1
@@ -312,23 +313,6 @@ def _run_pairs(
     result.budget_line += (
         f"; {row.runs:,} of {row.variants:,} pairs after {row.points:,} of {len(firsts):,} first faults"
     )
-
-
-def _look_for_what_stays(
-    test: Callable[[Any], object], plan: FaultPlan, options: SweepOptions, result: SweepResult
-) -> None:
-    """A run has failed: does the test without faults still end as it did? If not, later failures may be echoes of this one."""
-    if any(warned.name == STATE_STAYS for warned in result.warnings):
-        return
-    with quiet():
-        before, now = result.baseline.outcome, play(test, **options.playing).outcome
-    if now != before:
-        difference = difference_of_outcomes(before, now).replace("without the fault", "before")
-        text = (
-            f"after this run the test without faults does something else: {difference}. Something stays from run to run "
-            "(a file, a cache, a global), and other failures may be echoes of it"
-        )
-        result.warnings.append(Warned(STATE_STAYS, text, 1, plan))
 
 
 def count(result: SweepResult, row: KindRow, run: Run, judgement: Judgement) -> None:

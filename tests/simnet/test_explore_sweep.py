@@ -201,6 +201,40 @@ def test_what_a_failure_leaves_for_later_runs_is_warned_of() -> None:
     assert not result.warnings
 
 
+class Lines:
+    pending = bytearray()  # of all connections, by mistake
+
+
+def serve_lines(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                while data := connection.recv(100):
+                    Lines.pending += data
+                    if Lines.pending.endswith(b"\n"):
+                        connection.sendall(Lines.pending)
+                        Lines.pending.clear()
+
+
+def test_a_failure_that_its_plan_does_not_show_by_itself_is_said_to_be_an_echo() -> None:
+    def lines(net: Any) -> None:
+        net.host("server").spawn(serve_lines, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello\n")
+            with net.always():
+                assert b"hello\n".startswith(sock.recv(100))
+
+    Lines.pending.clear()
+    result = run_sweep(lines, SERVER.but(kinds=["eof"]))
+    (warned,) = result.warnings
+    assert warned.name == "state-stays"
+    assert warned.text.startswith("this plan fails no more when it is played again: an earlier run had left something")
+    (failure,) = result.failures
+    assert report(failure, result).why.startswith("something stays from run to run")
+    Lines.pending.clear()
+
+
 @pytest.mark.parametrize("reached", [True, False])
 def test_the_witness_of_a_failure_is_a_run_whose_fault_was_reached_if_there_is_one(reached: bool) -> None:
     runs = itertools.count()

@@ -66,6 +66,7 @@ class Color(enum.IntEnum):
 clients: defaultdict[str, list[int]] = defaultdict(list)
 latest_port = 5000
 latest: deque[int] = deque(maxlen=2)
+unread = bytearray()
 pair = Pair(1, 2)
 color = Color.RED
 moment = datetime
@@ -84,6 +85,16 @@ def test_a_fresh_container_is_made_as_the_first_one_was(world: Any) -> None:
         assert use() == ([1], [2, 3])
     assert not clients
     assert not latest
+
+
+def test_a_fresh_buffer_is_empty_too() -> None:
+    def use() -> bytes:
+        unread.extend(b"hello")
+        return bytes(unread)
+
+    with simnet.Network(per_process=[f"{__name__}:unread"]) as net:
+        assert net.host("a").run(use) == net.host("b").run(use) == b"hello"
+    assert not unread
 
 
 @WORLDS

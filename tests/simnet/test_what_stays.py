@@ -31,6 +31,7 @@ STOP = asyncio.Event()
 
 class Pool:
     made = 0
+    unread = bytearray()
 
 class Registry:
     def __init__(self):
@@ -74,6 +75,11 @@ def attribute(program: Any) -> int:
     program.Pool.made += 1
     made: int = program.Pool.made
     return made
+
+
+def left_over(program: Any) -> bytes:
+    program.Pool.unread += b"."
+    return bytes(program.Pool.unread)
 
 
 def of_an_object(program: Any) -> int:
@@ -132,6 +138,7 @@ BOUND = "belongs to the event loop of an earlier run: name it, or make it in the
         (entry, "ids_of_mine:SEEN was a dict of 2, then a dict of 3"),
         (dice, "ids_of_mine:RETRY, a random.Random, has gone on"),
         (attribute, "ids_of_mine:Pool.made was 2, then 3"),
+        (left_over, "ids_of_mine:Pool.unread was bytearray(b'..'), then bytearray(b'...')"),
         (of_an_object, "ids_of_mine:REGISTRY.last was 2, then 3"),
     ],
     ids=lambda each: each.__name__ if callable(each) else "",

@@ -1,0 +1,65 @@
+"""Whether what a run has left behind changes a later one: then a failure may be an echo, and its own plan not to blame.
+
+It is looked for after the first run of each distinct failure, and once more when all have been played: what an interrupted run left
+may have failed the next one, and be gone by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from simnet.explore.options import SweepOptions
+from simnet.explore.outcomes import difference_of_outcomes
+from simnet.explore.quiet import quiet
+from simnet.explore.result import SweepResult, Warned
+from simnet.explore.shrink import judged
+from simnet.explore.stays import STATE_STAYS, what_stays
+from simnet.faults.plan import FaultPlan
+from simnet.run import play
+
+__all__ = ["look_for_echoes", "look_for_what_stays"]
+
+HANG = "Hang"  # of a verdict: it takes real seconds, and is the program's own
+ECHOES = "other failures may be echoes of it"
+
+Played = TypeVar("Played")
+
+
+def look_for_what_stays(
+    test: Callable[[Any], object], plan: FaultPlan, options: SweepOptions, result: SweepResult
+) -> None:
+    """A run has failed, under *plan*: does the test without faults still end as it did? If not, later failures may be echoes of this one."""
+    if any(warned.name == STATE_STAYS for warned in result.warnings):
+        return
+    now, stays = _played_again(lambda: play(test, **options.playing))
+    before = result.baseline.outcome
+    if now.outcome != before:
+        difference = difference_of_outcomes(before, now.outcome).replace("without the fault", "before")
+        text = (
+            f"after this run the test without faults does something else: {difference}. Something stays from run to run"
+        )
+        result.warnings.append(Warned(STATE_STAYS, f"{text} ({stays}), and {ECHOES}", 1, plan))
+
+
+def look_for_echoes(test: Callable[[Any], object], result: SweepResult) -> None:
+    """All has been played: does each failure come again by its own plan, in a test that passes without faults?"""
+    options = result.options
+    for failure in result.failures:
+        look_for_what_stays(test, failure.plan, options, result)
+        if failure.reason == HANG or any(warned.name == STATE_STAYS for warned in result.warnings):
+            continue
+        play_it = partial(judged, test, failure.plan, result.baseline, options)
+        (_, judgement), stays = _played_again(play_it)
+        if result.known(judgement) is not failure:
+            text = "this plan fails no more when it is played again: an earlier run had left something behind"
+            result.warnings.append(Warned(STATE_STAYS, f"{text} ({stays}), and {ECHOES}", 1, failure.plan))
+
+
+def _played_again(play_it: Callable[[], Played]) -> tuple[Played, str]:
+    """What *play_it* gives, and which of the user's globals it changes, in words."""
+    given: list[Played] = []
+    with quiet():
+        stays = what_stays(lambda: given.append(play_it()))
+    return given[0], "; ".join(stays) or "a file, a cache, a global"
