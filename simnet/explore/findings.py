@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 __all__ = ["Case", "Finding", "waits"]
 
 _OURS = (*VERDICTS, ProcessEnded)  # recorded as verdicts where they arise
+TAKEN_ALONG = " held when it ended"  # said of a lock, see `mutex`
+TOLD_BEFORE = ": in the run without faults it ends"  # and the next client may end it here, too
+LINKED = "->"  # in the name of a connection
 SENDS = frozenset({"drain", "flush", "send", "sendall", "sendfile", "sendmsg", "sendto", "write", "writelines"})
 
 
@@ -268,19 +271,30 @@ class Case:
         ended = waiting.process not in (*self.baseline.alive, *self.baseline.signalled)
         return ended and any(tag.startswith(f"{waiting.host}:") for tag in self.run.listening)
 
+    def is_left_locked(self, waiting: Waiting) -> bool:
+        """Does it wait for a lock that an ended thread has taken along, and no other of its host's for a peer who might have it let go?"""
+        return TAKEN_ALONG in waiting.what and not any(
+            LINKED in each.what for each in self.run.waiting if each.host == waiting.host
+        )
+
     def waits(self, waiting: Waiting, tasks: tuple[str, ...]) -> Finding:
         """A wait that is not in the baseline; or these *tasks* of it are not, if it is an event loop's."""
         row = WAITS_FOR_EVER if waiting.target else "support-waits"
         if not tasks:
-            message = f"{waiting.what}, without a deadline, so for ever"
-            found = self.found(row, message, waiting.host, process=waiting.process)
+            message, level = f"{waiting.what}, without a deadline, so for ever", ""
+            if waiting.target and self.is_left_locked(waiting):
+                message += ". A lock stays taken when its thread ends: take it in a with statement, which lets it go"
+                level = self.invariants.get(WAITS_FOR_EVER, FAILURE)
+            elif waiting.target and self.may_be_told(waiting):
+                message += TOLD_BEFORE
+            found = self.found(row, message, waiting.host, level=level, process=waiting.process)
             return replace(found, at=waiting.where.partition(" ")[0])
         who = (
             f"a task of {waiting.process} waits" if len(tasks) == 1 else f"{len(tasks)} tasks of {waiting.process} wait"
         )
         message, level = f"{who} at {in_short(tasks)}, without a deadline, so for ever", ""
         if self.may_be_told(waiting):
-            message += ": in the run without faults it ends"
+            message += TOLD_BEFORE
         elif waiting.target and waiting.alone:  # no peer can have anything to do with it any more
             message += ": no connection is left by which anybody could wake it"
             level = self.invariants.get(WAITS_FOR_EVER, FAILURE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import threading
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 import simnet
+from simnet.explore.options import SweepOptions
+from simnet.explore.sweep import run_sweep
 
 
 def together(*targets: Callable[[], Any]) -> None:
@@ -139,3 +142,63 @@ def test_a_thread_that_looks_at_a_flag_for_ever_is_told_why_it_never_changes(mon
 
     with pytest.raises(simnet.Hang, match="No other thread of its program runs meanwhile"), simnet.Network() as net:
         net.host("a").run(main)
+
+
+class Taking:
+    """A server with a thread for each client, and a lock that a thread with half a line takes along."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def serve(self) -> None:
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    continue
+                threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+
+    def talk(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            with connection.makefile("rb") as file:
+                line = file.readline()
+            self.lock.acquire()
+            if line.endswith(b"\n"):
+                self.lock.release()
+                connection.sendall(line)
+
+
+def asks() -> None:
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"hello\n")
+        assert sock.recv(100)[:1] == b"h"
+
+
+def two_ask(net: Any, besides: Callable[[], Any] = bool) -> None:
+    net.host("server").spawn(Taking().serve)
+    besides()
+    clients = [net.host(name).spawn(asks) for name in ("ann", "bob")]
+    for client in clients:
+        client.join()
+
+
+def test_a_lock_that_a_client_has_left_taken_is_a_failure_though_the_others_may_wait() -> None:
+    result = run_sweep(two_ask, SweepOptions.of(target="server", kinds=["eof"]))
+    (failure,) = [each for each in result.failures if each.reason == "waits-for-ever"]
+    message = failure.finding.message
+    assert "waits for a lock that server/talk held when it ended at test_threads_stuck.py:" in message
+    assert message.endswith("take it in a with statement, which lets it go")
+
+
+def test_a_lock_that_another_client_might_have_let_go_is_a_warning() -> None:
+    def two_ask_and_one_says_nothing(net: Any) -> None:
+        def says_nothing() -> None:
+            with socket.create_connection(("server", 7)) as sock:
+                sock.recv(1)
+
+        two_ask(net, lambda: net.host("cy").spawn(says_nothing))
+
+    result = run_sweep(two_ask_and_one_says_nothing, SweepOptions.of(target="server", kinds=["eof"]))
+    assert "waits-for-ever" not in [each.reason for each in result.failures]
+    assert "waits-for-ever" in [each.name for each in result.warnings]
