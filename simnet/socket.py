@@ -139,7 +139,7 @@ class Socket(UnixCalls):
                 known.nonblocking = True
 
     def __del__(self) -> None:
-        if getattr(self, "_fd", -1) != -1 and not self._process.done:
+        if getattr(self, "_fd", -1) != -1 and not (self._process.owner or self._process).done:
             dropped(self, heard=not (self._process.ending or self._process.lent))
 
     # --- what the object knows without asking the kernel -----------------------------------------------------------

@@ -761,3 +761,41 @@ def test_a_sweep_warns_of_a_thread_that_the_test_has_left_waiting(daemon: bool) 
 
     told = [(each.name, each.at) for each in simnet.check(test, target="server", runs=2).warnings]
     assert [name for name, _ in told] == ([] if daemon else ["thread-left"])
+
+
+def test_a_socket_that_an_ended_thread_has_made_is_closed_when_nobody_has_it_any_more(simnet_network: Any) -> None:
+    def main() -> bytes:
+        made: list[socket.socket] = []
+        with socket.create_server(("", 7)) as listener:
+            thread = threading.Thread(target=lambda: made.append(socket.create_connection(("localhost", 7))))
+            thread.start()
+            thread.join()
+            with listener.accept()[0] as accepted:
+                accepted.settimeout(5)
+                with pytest.warns(ResourceWarning, match="unclosed"):
+                    made.clear()
+                return accepted.recv(1)
+
+    assert simnet_network.host("a").run(main) == b""
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_socket_that_an_exception_takes_with_its_thread_is_closed() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                threading.Thread(target=talk, args=(listener.accept()[0].detach(),), daemon=True).start()
+
+    def talk(fd: int) -> None:
+        sock = socket.socket(fileno=fd)
+        sock.recv(100)
+        sock.getpeername()
+        sock.close()
+
+    def body(net: Any) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds=["reset"]))
+    assert "nothing-left" not in [each.reason for each in result.failures]
