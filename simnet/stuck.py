@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 READ_ON = "Read a TLS socket until SSLWantReadError, or ask its pending() before a poller."
+UNASKED = frozenset({"HUP", "ERR"})
 BUSY_MAX = 1_000  # milliseconds of virtual time, and seconds of real time, in which nothing else happens
 STOPPED_SHOWN = 8  # lines: of a thousand clients nobody reads all
 CALLS = ("recv", "send", "accept")  # in which somebody waits with the socket itself at hand
@@ -89,9 +90,15 @@ def spins_in_a_loop(process: Process, ticks: int, effects: int, now_ns: int) -> 
 
 def told_for_nothing(process: Process, now_ns: int, times: int, what: Sequence[str]) -> Spin:
     """Polls that told of the readiness of *what*, and nothing was done about it."""
+    unasked = all(UNASKED.issuperset(each.rpartition(" ")[2].split("|")) for each in what)
+    remedy = (
+        "A poller tells of HUP and ERR whatever it is asked for: close it, or take it out of the poller."
+        if unasked
+        else "Read it, close it, or stop asking for it."
+    )
     return Spin(
         f"{process.name} was woken {times:,} times in a row, {_at(now_ns)}, for {', '.join(what[:4])}, and no call it made had "
-        "any effect: on a kernel this loop takes a whole processor. Read it, close it, or stop asking for it."
+        f"any effect: on a kernel this loop takes a whole processor. {remedy}"
     )
 
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from simnet.aftermath import why_by_itself
@@ -50,6 +51,9 @@ _WHERE = re.compile(r" \+ +(?:where|and) ")  # of pytest's explanation: what the
 A_LITTLE_NS = 100_000_000  # for the way, and for an answer
 TIME = "time to pass"  # what who sleeps waits for
 NO_FAULT = ("no fault at all: the test fails like this by itself", "")
+
+
+BROKEN = "the rule ["
 
 
 @dataclass(slots=True)
@@ -95,7 +99,11 @@ class FailureReport:
     def text(self, color: bool = False, width: int = WIDTH, unicode: bool = True) -> str:
         """The whole report, for a terminal or a log."""
         head = [f"{self.place}" if self.place else "", f">     {self.source}" if self.source else ""]
-        head += [_cut(f"E     {line}", width) for line in self.title.splitlines() if not _WHERE.match(line)]
+        for line in self.title.splitlines():
+            if self.consequence.startswith(BROKEN):  # a rule's own words, and what to do, stand nowhere else
+                head += [f"E     {part}" for part in wrap(line, width - 6, break_on_hyphens=False)]
+            elif not _WHERE.match(line):
+                head.append(_cut(f"E     {line}", width))
         if not unicode:
             head = [line.replace("…", "~").encode("ascii", "replace").decode() for line in head]
         text = "\n".join([*(line for line in head if line), "", *self.parts(width, unicode)])
@@ -380,7 +388,7 @@ def _consequence(judgement: Judgement) -> str:
             return f"{_told(rest[0])}  [{rest[0].reason}]"
         return f"{_told(first)}  [{first.reason}]" if first.host != BODY else ""
     if first.error is not None and str(first.error) == first.message:
-        return f"the rule [{first.reason}] is broken"  # how, the error above has said
+        return f"{BROKEN}{first.reason}] is broken"  # how, the error above has said
     after = [_told(each) for each in rest[:1] if each.error is not first.error]
     return f"{'; '.join([_told(first), *after])}  [{first.reason}]"
 

@@ -109,9 +109,13 @@ def test_a_descriptor_that_nobody_closes_is_found() -> None:
 
 @pytest.mark.slow
 def test_a_loop_that_spins_at_an_end_in_the_middle_of_a_line_is_found() -> None:
-    failure = only(sweep(echo(servers.EofIsNews)))
+    result = sweep(echo(servers.EofIsNews))
+    failure = only(result)
     assert failure.reason == "no-spin"
     assert "eof" in failure.kinds
+    text = next(iter(result.reports())).text(width=80)
+    assert " ".join(text.replace("E     ", "").split()).find("Read it, close it, or stop asking for it.") > 0
+    assert all(len(line) <= 80 for line in text.splitlines() if line.startswith("E "))
 
 
 @pytest.mark.slow

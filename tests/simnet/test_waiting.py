@@ -331,6 +331,21 @@ def test_who_only_looks_may_look_more_often_than_who_would_wait(by: str) -> None
     assert looks == wait.PAUSES_MAX
 
 
+@pytest.mark.parametrize("by", ["poll", "epoll"])
+def test_who_is_told_of_a_hang_up_unasked_is_told_to_take_it_out_of_the_poller(by: str) -> None:
+    with (
+        pytest.raises(simnet.Spin, match=r"HUP, and no call .* close it, or take it out of the poller\."),
+        simnet.Network(),
+    ):
+        near, far = socket.socketpair()
+        with near, far:
+            asked = getattr(select, by)()
+            asked.register(near, 0)  # nothing more is expected, and what came is not passed on yet
+            far.close()
+            while asked.poll():
+                pass
+
+
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
 def test_to_shut_down_again_what_is_shut_down_does_nothing_about_an_end(family: int) -> None:
     def half_closer(port: int | str) -> None:
