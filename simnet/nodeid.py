@@ -355,8 +355,9 @@ def _defined(body: list[ast.stmt]) -> dict[str, ast.stmt | None]:
 def _runs_itself(error: BaseException) -> str:
     """What to say of a file that sweeps or plays when it is imported, as a script does."""
     folder = os.path.dirname(os.path.abspath(__file__))
-    doors = (os.path.join(folder, "explore", "check.py"), os.path.join(folder, "run.py"))
-    if any(frame.f_code.co_filename in doors for frame, _ in walk_tb(error.__traceback__)):
+    doors = {(os.path.join(folder, "explore", "check.py"), "check"), (os.path.join(folder, "run.py"), "play")}
+    codes = (frame.f_code for frame, _ in walk_tb(error.__traceback__))
+    if any((code.co_filename, code.co_name) in doors for code in codes):  # a decorator there refuses its options
         return '; it sweeps when it is imported: put that below `if __name__ == "__main__":`'
     return ""
 

@@ -550,6 +550,15 @@ def test_a_package_in_src_that_nothing_says_is_there_is_told(simnet: Run) -> Non
     assert simnet("sweep", "test_servers.py::test_echo").code == 0
 
 
+def test_an_option_that_a_decorator_refuses_is_told_and_nothing_else(simnet: Run) -> None:
+    tests = Path("test_servers.py")
+    tests.write_text(f'{tests.read_text()}\n\n@simnet.sweep(kinds="reset,split")\ndef test_both(net):\n    pass\n')
+    ran = simnet("sweep", "test_servers.py")
+    assert ran.code == 2
+    assert "in Python several are a list: ['reset', 'split'] (test_servers.py:" in ran.err
+    assert "it sweeps when it is imported" not in ran.err
+
+
 def test_a_script_that_sweeps_when_it_is_imported_is_told_what_to_do(simnet: Run) -> None:
     script = Path("script.py")
     script.write_text("import simnet\nfrom test_servers import test_hasty as body\n\nsimnet.check(body)\n")
