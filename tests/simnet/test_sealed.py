@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 import socket
@@ -275,3 +276,27 @@ def test_of_quic_the_lengths_of_its_packets_are_compared(connected: bool) -> Non
     shown = ladder(runs[0].trace)
     assert "QUIC 1,200 B" in shown
     assert "not of it" in shown
+
+
+@pytest.mark.parametrize("said", [True, False], ids=["close-notify", "bare-end"])
+def test_who_reads_on_after_the_end_is_stopped_by_count_as_without_tls(said: bool) -> None:
+    def serve() -> None:
+        with INSIDE.wrap_socket(socket.create_server(("", 443)), server_side=True) as listener:
+            connection, _ = listener.accept()
+            with connection:
+                while True:
+                    connection.recv(1000)
+
+    def leave(net: simnet.Network) -> None:
+        net.host("server").spawn(serve)
+        with OUTSIDE.wrap_socket(socket.create_connection(("server", 443)), server_hostname="server") as client:
+            client.sendall(b"hello")
+            if said:
+                client.setblocking(False)
+                with contextlib.suppress(OSError):
+                    client.unwrap()
+
+    (verdict,) = simnet.play(leave).verdicts
+    assert verdict.name == "Hang"
+    assert "calls in a row" in verdict.message
+    assert "; the last: recv on test->server:443#1. A read that gives b'' is the end of the input" in verdict.message
