@@ -43,6 +43,7 @@ from simnet.faults.hosts import BODY
 from simnet.faults.rates import FaultRates
 from simnet.invariants import with_levels
 from simnet.run import Run, run_of
+from simnet.trace import SEGMENT
 from simnet.verdicts import Verdict
 from simnet.world import Network
 
@@ -362,7 +363,11 @@ class NetworkMachine(RuleBasedStateMachine):
                 ending = ""
             elif whole and client.received != answer and not (client.gone or client.urged):
                 ending = (
-                    f", then {client.error}" if client.error else " and the end" if client.ended else ", and no more"
+                    f", then {client.error}{_reset_by(net, client.name)}"
+                    if client.error
+                    else " and the end"
+                    if client.ended
+                    else ", and no more"
                 )
             else:
                 continue
@@ -468,3 +473,13 @@ def _check(cls: type[NetworkMachine]) -> None:
     except (TypeError, ValueError) as error:
         error.add_note(f"it is what {cls.__name__} says; plan and rates are its faults, invariants its levels")
         raise error.with_traceback(None) from None
+
+
+def _reset_by(net: Network, place: str) -> str:
+    """Who has answered the client of *place* with a reset, without a fault: it had closed too early."""
+    if any(not fault.transparent for fault in net.happened):
+        return ""
+    resets = (each for each in net.trace.of(SEGMENT) if each.place == place and "RST" in each.op and each.host != BODY)
+    host = next((each.host for each in resets), "")
+    why = "or closed it with bytes unread or still to come, and that is a reset, which overtakes what was sent before"
+    return host and f": {host} had aborted it, {why}"

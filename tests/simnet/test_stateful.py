@@ -248,6 +248,36 @@ def test_an_answer_that_does_not_come_is_told_at_the_end() -> None:
     assert re.fullmatch(r"test->server:7#1 got b'(A+)', and no more; its answer is b'\1\.'", str(error))
 
 
+class Once(dispatch.Chat):
+    """Answers one message, and does not wait for those behind it."""
+
+    terminator = b"."
+
+    def handle_message(self, data: bytes) -> None:
+        self.write(b"no")
+        self.close()
+
+
+@pytest.mark.slow
+def test_an_answer_that_a_reset_has_overtaken_is_told_with_who_closed_too_early() -> None:
+    class Early(Machine):
+        faults = None
+        moves = ("connect", "send", "wait")
+        payloads = b"."
+
+        def start(self) -> None:
+            self.net.host("server").spawn(serve, 7, Once)
+
+        def answer(self, client: Client) -> bytes:
+            return b"no" if client.sent else b""
+
+    assert re.fullmatch(
+        r"test->server:7#\d got b'', then .*: server had aborted it, or closed it with bytes unread or still to come, and that is a "
+        r"reset, which overtakes what was sent before; its answer is b'no'",
+        str(failure(Early)),
+    )
+
+
 class Raising(Echo):
     def handle_data(self, data: bytes) -> None:
         self.write(data.decode("ascii").encode())
