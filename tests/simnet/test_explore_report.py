@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+import dispatch
 from simnet import faults
 from simnet.blame import first_of, stopping_place, trimmed, user_place, users_own
 from simnet.explore.options import SweepOptions
@@ -409,6 +410,34 @@ def test_a_programs_own_word_for_what_the_fault_made_is_told_with_what_lets_it_p
     why = report(failure, result).why
     assert why == f"Gone is what became of {word}, which the fault made; may_raise=(Gone,) says that it may"
     assert run_sweep(body, SweepOptions.of(target="server", kinds="reset", may_raise=(Gone,))).ok
+
+
+def test_who_lets_slow_readers_go_is_told_why_one_that_was_slow_for_a_moment_is_gone() -> None:
+    class Impatient(dispatch.Stream):
+        high_water = 100
+
+        def handle_data(self, data: bytes) -> None:
+            self.write(data * 100)
+
+        def handle_full(self) -> None:
+            self.abort(TimeoutError("reads too slowly"))
+
+    def serve() -> None:
+        with dispatch.Loop() as loop:
+            dispatch.Listener(("", 7), Impatient, loop=loop)
+            loop.run()
+
+    def body(net: Any) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            assert sock.makefile("rb").read(500) == b"hello" * 100
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds="would-block"))
+    whys = [report(each, result).why for each in result.failures]
+    assert any(
+        why.startswith("a peer that does not read for a moment filled the output, and handle_full") for why in whys
+    )
 
 
 def test_a_programs_word_for_a_time_out_that_a_stall_made_elapse_is_told_too() -> None:
