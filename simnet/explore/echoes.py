@@ -23,6 +23,7 @@ __all__ = ["look_for_echoes", "look_for_what_stays"]
 
 HANG = "Hang"  # of a verdict: it takes real seconds, and is the program's own
 ECHOES = "other failures may be echoes of it"
+OR_BY_ID = "or an order, such as that of a set of your own objects, went by id()"
 
 Played = TypeVar("Played")
 
@@ -54,7 +55,7 @@ def look_for_echoes(test: Callable[[Any], object], result: SweepResult) -> None:
         (_, judgement), stays = _played_again(play_it)
         if result.known(judgement) is not failure:
             text = "this plan fails no more when it is played again: an earlier run had left something behind"
-            result.warnings.append(Warned(STATE_STAYS, f"{text} ({stays}), and {ECHOES}", 1, failure.plan))
+            result.warnings.append(Warned(STATE_STAYS, f"{text} ({stays}), {OR_BY_ID}; {ECHOES}", 1, failure.plan))
 
 
 def _played_again(play_it: Callable[[], Played]) -> tuple[Played, str]:
