@@ -35,7 +35,10 @@ class FullReads(QuickCalls):
     def _waits_for_all(self, flags: int) -> bool:
         """Is this a read of a blocking TCP connection that is to fill its buffer?"""
         return bool(
-            flags & MSG_WAITALL and self._kind == SOCK_STREAM and self._net_family != AF_UNIX and self._is_blocking()
+            flags & (MSG_WAITALL | MSG_OOB | MSG_ERRQUEUE) == MSG_WAITALL  # those two are asked before, and are no read
+            and self._kind == SOCK_STREAM
+            and self._net_family != AF_UNIX
+            and self._is_blocking()
         )
 
     def _waits_for(self, bufsize: int, flags: int) -> int:

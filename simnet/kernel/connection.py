@@ -159,7 +159,7 @@ class Connection(Tamperable):
             else:
                 self.inbox.append(payload)
             self.rcv_nxt += len(payload)
-            if self.watchers is not None and self.enough_to_read():
+            if self.watchers is not None and self.enough_to_read(self.low_water):
                 self.wake(DATA_NEWS)
         if flags & FIN:
             self.rcv_nxt += 1

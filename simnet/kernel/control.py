@@ -184,14 +184,18 @@ class ControlBlock(File):
             and self.ledger is None
         )
 
-    def enough_to_read(self) -> bool:
-        """Do the unread bytes reach SO_RCVLOWAT? An urgent byte that is next and not inline does not count."""
+    def enough_to_read(self, least: int = 0) -> bool:
+        """Do the unread bytes reach SO_RCVLOWAT? An urgent byte that is next and not inline does not count.
+
+        It does where *least* is SO_RCVLOWAT: who waits for an edge is told of it (tcp_epollin_ready).
+        """
         inbox = self.inbox
         assert inbox is not None
-        size = inbox.size
-        if self.urg_data and self.urg_seq == self.copied_seq and not self.sharing & OOB_INLINE:
-            size -= 1
-        if size >= self.low_water:
+        if not least:
+            least = self.low_water
+            if self.urg_data and self.urg_seq == self.copied_seq and not self.sharing & OOB_INLINE:
+                least += 1
+        if inbox.size >= least:
             return True
         # A full window is enough, whatever the mark: nothing more can come.
         full = self.rcv_nxt >= self.rcv_told if self.ledger is None else self.ledger.account.is_pressed

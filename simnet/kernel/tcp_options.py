@@ -236,7 +236,7 @@ def _set_low_water(socket: TcpSocket, value: int) -> None:
         if socket.low_water > widen(socket):
             _set_receive_room(socket, socket.low_water)
             socket.freed()
-    if socket.done or (socket.unread and socket.enough_to_read()):  # tcp_data_ready
+    if socket.done or (socket.unread and socket.enough_to_read(socket.low_water)):  # tcp_data_ready
         socket.wake(DATA_NEWS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 
@@ -294,3 +295,32 @@ def test_an_urgent_byte_makes_no_wait_with_a_timeout_longer(world: World) -> Non
     join()
     assert took >= 0.06
     assert took < 0.07 or world.name == "kernel"
+
+
+@pytest.mark.parametrize("more", [b"", b"cd"])
+def test_an_urgent_byte_that_is_next_makes_an_edge_as_any_byte_and_no_mask(world: World, more: bytes) -> None:
+    client, server = world.pair()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 3)
+    with select.epoll() as edges:
+        edges.register(server, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
+        client.send(b"!", OOB)
+        world.ready(server, "PRI|OUT")
+        edges.poll(0)
+        assert edges.poll(0) == []
+        if more:
+            client.send(more)
+            world.pause()
+        else:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        world.ready(server, "PRI|OUT")  # it is not counted here
+        assert edges.poll(0) == [(server.fileno(), select.EPOLLOUT)]
+
+
+@pytest.mark.parametrize("peek", [0, socket.MSG_PEEK])
+def test_a_blocking_read_out_of_band_does_not_mind_msg_waitall(world: World, peek: int) -> None:
+    client, server = world.pair()
+    client.send(b"ab!", OOB)
+    world.ready(server, "IN|PRI|OUT")
+    server.setblocking(True)
+    world.gives(b"!", server.recv, 5, OOB | peek | socket.MSG_WAITALL)
+    world.gives(b"ab", server.recv, 5)
