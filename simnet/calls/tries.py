@@ -137,11 +137,18 @@ class Tries:
         return bool(self.tag.end)
 
     def _promises(self) -> bool:
-        """Is the file ready, or has it, for the kernel's own wait, as much as is wanted?"""
+        """Is the file ready, or has it, for the kernel's own wait, as much as is wanted?
+
+        The kernel looks before it waits, and so passes an urgent byte that was read out of band.
+        """
         file = self.file
         if file.mask() & self.events:
             return True
-        return self.timeout is None and self.op == "recv" and _fills(file, self.size)
+        return (
+            self.timeout is None
+            and self.op == "recv"
+            and (_fills(file, self.size) or bool(getattr(file, "urg_data", 0)))
+        )
 
     def _never_waits(self) -> bool:
         """Does the kernel answer at once, however the socket is set? So it does when asked for a stream's urgent byte."""

@@ -12,6 +12,7 @@ from simnet.kernel.guard import RTO_FIRST_NS
 from simnet.kernel.ledger import begin
 from simnet.kernel.listener import admit
 from simnet.kernel.options import IPPROTO_TCP, TCP_DEFER_ACCEPT, TCP_QUICKACK
+from simnet.kernel.peeking import peeked_over
 from simnet.kernel.readiness import ANY_NEWS, DATA_NEWS
 from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, URG, WANT_ACK, Segment
 from simnet.kernel.states import (
@@ -280,6 +281,8 @@ class Connection(Tamperable):
             assert self.inbox is not None
             self.inbox.take(1)
             self.rcv_edge += 1
+            if self.options is not None:
+                peeked_over(self.options, copied + 1)
         self.urg_data = URGENT_ANNOUNCED
         self.calm = False
         self.urg_seq = seq

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 import time
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.contract.worlds import World
 
 OOB = socket.MSG_OOB
+SO_PEEK_OFF = 42
 INLINE = (socket.SOL_SOCKET, socket.SO_OOBINLINE)
 
 
@@ -324,3 +326,32 @@ def test_a_blocking_read_out_of_band_does_not_mind_msg_waitall(world: World, pee
     server.setblocking(True)
     world.gives(b"!", server.recv, 5, OOB | peek | socket.MSG_WAITALL)
     world.gives(b"ab", server.recv, 5)
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_blocking_read_passes_the_mark_before_it_waits(world: World, read: bool) -> None:
+    client, server = world.pair()
+    client.send(b"!", OOB)
+    world.ready(server, "PRI|OUT")
+    if read:
+        world.gives(b"!", server.recv, 1, OOB)
+    world.gives(1, world.at_mark, server)
+    server.setblocking(True)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 5000))
+    with pytest.raises(BlockingIOError):
+        server.recv(4)
+    world.gives(0, world.at_mark, server)
+
+
+def test_so_peek_off_does_not_count_an_urgent_byte_that_the_next_one_drops(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"ab!", OOB)
+    client.send(b"cdefg")
+    world.pause()
+    server.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, 2)
+    world.gives(b"cdefg", server.recv, 100, socket.MSG_PEEK)  # from 2 to 7: the urgent one is not counted
+    world.gives(b"ab", server.recv, 2)
+    client.send(b"hi?", OOB)
+    world.pause()
+    world.gives(b"cde", server.recv, 3)
+    world.gives(b"hi", server.recv, 2, socket.MSG_PEEK)
