@@ -57,6 +57,22 @@ def own_range(options: dict[Any, Any] | None) -> tuple[int, int] | None:
     return first, high if FIRST_EPHEMERAL <= high <= LAST_EPHEMERAL else LAST_EPHEMERAL
 
 
+def order_of_bind(first: int, last: int, halves: bool) -> Iterator[int]:
+    """In which order ``bind(0)`` looks at a range of a socket's own: odd distances first, and *halves* one after the other.
+
+    The last port of an odd number of them is never looked at: ``inet_csk_find_open_port``.
+    """
+    size = last + 1 - first
+    if halves and size >= 4:
+        middle = first + (size >> 2 << 1)
+        yield from order_of_bind(first, middle - 1, halves=False)
+        yield from order_of_bind(middle, last, halves=False)
+        return
+    end = first + (size & ~1 or 1)
+    yield from range(first + 1, end, 2)
+    yield from range(first, end, 2)
+
+
 def addresses_clash(mine: Binder, other: PortUser) -> bool:
     """Would the two get each other's packets on one port: the same address, or a wildcard over it (K-027, K-034)?
 
@@ -96,7 +112,8 @@ def of_several(group: Sequence[Any], number: int) -> Any:
 class Ports:
     """The port space of one protocol on one host.
 
-    Who has set IP_LOCAL_PORT_RANGE and binds gets the lowest port within that is free, of the parity that Linux begins with.
+    Who has set IP_LOCAL_PORT_RANGE and binds gets the lowest port within that is free for its address, of the parity that
+    Linux begins with.
 
     A port with a single user maps to that user, one with several to a dict of them in order of arrival: nearly every
     port has one user, and a dict each would cost 230 bytes a connection.
@@ -162,10 +179,8 @@ class Ports:
         """A port for ``bind(0)``: odd ones first, rising by two; the even half when those are used up."""
         bounds = own_range(user.options)
         if bounds is not None:
-            first, last = bounds
-            port: int
-            for port in (*range(first + 1, last + 1, 2), *range(first, last + 1, 2)):
-                if port not in self.users or self._expired(port, now_ns):
+            for port in order_of_bind(*bounds, halves=bool(user.sharing & REUSE_ADDRESS)):
+                if self._is_clear(port, user, now_ns):
                     return port
             raise socket_error(EADDRINUSE)
         for parity in (1, 0):
@@ -208,6 +223,15 @@ class Ports:
                 self._next_even = following
             yield port
             port = following
+
+    def _is_clear(self, port: int, user: Binder, now_ns: int) -> bool:
+        """Is nobody on *port* whom *user* would clash with, whatever they share? TIME_WAITs that are over go."""
+        for other in self.of(port):
+            if addresses_clash(user, other):
+                if other.state != TIME_WAIT or other.expires_ns > now_ns:
+                    return False
+                other.expire()
+        return True
 
     def _expired(self, port: int, now_ns: int) -> bool:
         """Is nobody left on *port* but TIME_WAITs that are over? They go."""

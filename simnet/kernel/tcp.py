@@ -157,7 +157,12 @@ class TcpSocket(Stream):
         if not self.port:
             # A listener shut down gave its ephemeral port back, but an address named by hand stays.
             ip = self.local[0] if self.local is not None and self.locks & LOCK_ADDRESS else inet.wildcard(self.family)
-            self._stand_at(ip, 0)
+            local = self.local
+            try:
+                self._stand_at(ip, 0)
+            except OSError:
+                self.local = local  # only a bind that fails forgets the address
+                raise
         else:
             stack.tcp_ports.admit(self.port, self, stack.clock.now_ns)
         self.state = LISTEN
@@ -275,7 +280,12 @@ class TcpSocket(Stream):
                     self.local = local
                 raise socket_error(EADDRNOTAVAIL)
         else:
-            free = stack.tcp_ports.choose_for_connect(self, source, peer, now_ns)
+            try:
+                free = stack.tcp_ports.choose_for_connect(self, source, peer, now_ns)
+            except OSError:
+                if self.locks & LOCK_ADDRESS:
+                    self.local = (source, 0)
+                raise
             local = (source, free)
             self.port = free
             self.autobound = True

@@ -85,7 +85,7 @@ class UdpPorts(Ports):
         """A port for a UDP socket that names none: both parities, rising by one."""
         bounds = own_range(user.options)
         if bounds is not None:
-            free = (port for port in range(bounds[0], bounds[1] + 1) if port not in self.users)
+            free = (port for port in range(bounds[0], bounds[1] + 1) if self._is_open_to(user, port))
             if (chosen := next(free, None)) is not None:
                 return chosen
             raise socket_error(EADDRINUSE)
@@ -97,6 +97,13 @@ class UdpPorts(Ports):
                 return port
             port = following
         raise socket_error(EADDRINUSE)
+
+    def _is_open_to(self, user: Binder, port: int) -> bool:
+        """May *user* take *port* beside those who are there: does it share it with all that it would clash with?"""
+        return all(
+            user.sharing & other.sharing & (REUSE_ADDRESS | REUSE_PORT) or not addresses_clash(user, other)
+            for other in self.of(port)
+        )
 
     def forget(self, socket: DatagramSender) -> None:
         """*socket* gives its port back."""

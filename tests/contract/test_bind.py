@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from tests.contract.worlds import World
 SO_BINDTODEVICE = 25
 REUSEADDR = (socket.SOL_SOCKET, socket.SO_REUSEADDR)
 REUSEPORT = (socket.SOL_SOCKET, socket.SO_REUSEPORT)
-IP_FREEBIND, IP_LOCAL_PORT_RANGE = 15, 51  # of linux/in.h
+V6ONLY = (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+IP_FREEBIND, IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE = 15, 24, 51  # of linux/in.h
 
 
 def bound(
@@ -591,6 +593,77 @@ def test_k034_who_is_bound_to_the_mapped_wildcard_has_an_address_once_it_has_tri
     socks[1].bind(("::ffff:0.0.0.0", port))
     assert socks[1].connect_ex(("::ffff:127.0.0.1", port)) == errno.EADDRNOTAVAIL
     assert socks[1].getsockname() == ("::ffff:127.0.0.1", port, 0, 0)
+
+
+def own_port(world: World, kind: int = socket.SOCK_STREAM) -> tuple[Callable[..., Any], int]:
+    """What makes sockets that have a range of one port, and that port, which nobody has."""
+    with socket.socket(socket.AF_INET6, kind) as probe:
+        probe.bind(("::", 0))
+        port = probe.getsockname()[1]
+
+    def make(family: int = socket.AF_INET, *options: tuple[int, int]) -> Any:
+        sock = world.socket(family, kind)
+        sock.setsockopt(0, IP_LOCAL_PORT_RANGE, both(port, port))
+        for option in options:
+            sock.setsockopt(*option, 1)
+        return sock
+
+    return make, port
+
+
+@pytest.mark.parametrize("shared", [None, REUSEADDR, REUSEPORT])
+def test_k031_a_port_of_its_own_range_is_free_where_the_addresses_do_not_clash(world: World, shared: Any) -> None:
+    make, port = own_port(world)
+    options = [] if shared is None else [shared]
+    world.gives(None, make(socket.AF_INET, *options).bind, (world.ip, 0))
+    # An option that would let two share it counts for nothing where the kernel chooses.
+    world.gives("EADDRINUSE", make(socket.AF_INET, *options).bind, (world.ip, 0))
+    world.gives("EADDRINUSE", make(socket.AF_INET, *options).bind, ("", 0))
+    world.gives(None, make(socket.AF_INET, *options).bind, (world.other_ip, 0))
+    beside = make(socket.AF_INET6, *options)
+    beside.setsockopt(*V6ONLY, 1)
+    beside.listen()
+    assert beside.getsockname()[:2] == ("::", port)
+    world.gives("EADDRINUSE", make(socket.AF_INET6, *options).bind, ("::1", 0))
+    world.gives("EADDRINUSE", make(socket.AF_INET6, *options).listen)
+
+
+@pytest.mark.parametrize("shared", [None, REUSEADDR, REUSEPORT])
+def test_k031_datagrams_share_a_port_of_their_range_if_they_share_ports(world: World, shared: Any) -> None:
+    make, _ = own_port(world, socket.SOCK_DGRAM)
+    options = [] if shared is None else [shared]
+    world.gives(None, make(socket.AF_INET, *options).bind, (world.ip, 0))
+    world.gives("EADDRINUSE" if shared is None else None, make(socket.AF_INET, *options).bind, (world.ip, 0))
+    world.gives("EADDRINUSE", make(socket.AF_INET).bind, ("", 0))
+    world.gives(None, make(socket.AF_INET).bind, (world.other_ip, 0))
+
+
+def test_k031_the_last_of_three_ports_is_never_chosen_by_bind(world: World) -> None:
+    first = 41_000 + world.number % 500 * 30  # which hardly anybody has
+    answers = []
+    for _ in range(4):
+        sock = world.socket()
+        sock.setsockopt(0, IP_LOCAL_PORT_RANGE, both(first, first + 2))
+        answers.append(outcome(lambda: sock.bind((world.ip, 0))))  # noqa: B023 - called at once
+        if answers[-1] is None:
+            assert sock.getsockname()[1] < first + 2
+    assert answers == [None, None, "EADDRINUSE", "EADDRINUSE"]
+
+
+def test_k031_an_address_that_was_bound_stays_where_no_port_is_left(world: World) -> None:
+    make, _ = own_port(world)
+    first = make()
+    first.bind(("", 0))
+    listener = world.listener()
+    late = make(socket.AF_INET, (0, IP_BIND_ADDRESS_NO_PORT))
+    late.bind((world.ip, 0))
+    world.gives("EADDRINUSE", late.listen)
+    assert late.getsockname() == (world.ip, 0)
+    mapped = make(socket.AF_INET6, (0, IP_BIND_ADDRESS_NO_PORT))
+    mapped.bind(("::ffff:0.0.0.0", 0))
+    ip, where = listener.getsockname()
+    assert mapped.connect_ex((f"::ffff:{ip}", where)) == errno.EADDRNOTAVAIL
+    assert mapped.getsockname()[0] != "::ffff:0.0.0.0"  # the one it would have been from
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
