@@ -66,9 +66,19 @@ def limit_of_window(socket: TcpSocket) -> int:
 def shown_mss(socket: TcpSocket, asked: int | None) -> int:
     """TCP_MAXSEG of a connection: over loopback half of the largest window that was seen, which grows after the SYN-ACK's.
 
-    Once it is dead, what was asked for is told again.
+    Once it is dead, what was asked for is told again, also if that came too late for it.
     """
-    return asked if asked and socket.state == CLOSED else agreed_mss(socket, asked)
+    if socket.state != CLOSED:
+        return agreed_mss(socket, asked)
+    told = socket.option(*o.LATER_MSS)
+    return (asked if told is None else told) or segment_size(socket, asked)
+
+
+def segment_size(socket: TcpSocket, asked: int | None) -> int:
+    """What it has measured, whatever is told once it is dead: of a socket that nothing has been agreed on with, the default."""
+    if socket.peer is None:
+        return int(socket.option(*o.LAST_MSS) or _MSS)
+    return socket.option(*o.DEAD_MSS) or agreed_mss(socket, asked)
 
 
 def agreed_mss(socket: TcpSocket, asked: int | None) -> int:

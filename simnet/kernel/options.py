@@ -72,6 +72,10 @@ IPV6_TCLASS: Final = 67
 
 LAST_MSS: Final = (IPPROTO_TCP, -TCP_MAXSEG)  # what TCP_MAXSEG has shown before a disconnect
 DEAD_MSS: Final = (IPPROTO_TCP, -300 - TCP_MAXSEG)  # what it is where TCP_MAXSEG was set once the connection was over
+LATER_MSS: Final = (
+    IPPROTO_TCP,
+    -400 - TCP_MAXSEG,
+)  # what TCP_MAXSEG was set to while it lived, which is told afterwards
 # And what it had grown to when its past could be told for the last time.
 SEEN_MSS: Final = (IPPROTO_TCP, -200 - TCP_MAXSEG)
 

@@ -7,7 +7,15 @@ from errno import EINVAL, ENOPROTOOPT, EOPNOTSUPP, EPERM
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel import options as o
-from simnet.kernel.agreed import agreed_mss, grown_sndbuf, limit_of_window, remember, shown_mss, was_established
+from simnet.kernel.agreed import (
+    agreed_mss,
+    grown_sndbuf,
+    limit_of_window,
+    remember,
+    segment_size,
+    shown_mss,
+    was_established,
+)
 from simnet.kernel.control import ISN, OOB_INLINE
 from simnet.kernel.cork import AGREED_LIMIT, HOPS_OF_SYN, Cork
 from simnet.kernel.errors import not_modelled, socket_error
@@ -84,6 +92,7 @@ _FORGOTTEN: Final = (
     _MAXSEG,
     o.SEEN_MSS,
     o.DEAD_MSS,
+    o.LATER_MSS,
     _WINDOW_CLAMP,
     AGREED_LIMIT,
     ASKS_FOR_COOKIE,
@@ -129,6 +138,8 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
     if not number and (key == _MAXSEG or (key == _WINDOW_CLAMP and socket.peer is None)):
         if socket.options is not None and not agreed:
             socket.options.pop(key, None)
+        if key == _MAXSEG and socket.peer is not None:
+            keep(socket, *o.LATER_MSS, 0)
         return
     kept = o.stored(socket, key, option, number)
     note_option(socket, key, kept)
@@ -140,6 +151,8 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
         keep(socket, *o.DEAD_MSS, agreed_mss(socket, socket.option(*_MAXSEG)))
     if not agreed:
         keep(socket, level, name, kept)
+    if key == _MAXSEG and socket.peer is not None:
+        keep(socket, *o.LATER_MSS, kept)
     if level == o.IPPROTO_IPV6:
         note_request(socket, name, kept)
     if key == o.PORT_RANGE:
@@ -372,7 +385,7 @@ def _get_packed(socket: TcpSocket, level: int, name: int) -> bytes | None:
     if level == o.IPPROTO_TCP:
         if name == o.TCP_INFO:
             agreed = was_established(socket)
-            mss = int(get_option(socket, o.IPPROTO_TCP, o.TCP_MAXSEG, 0))
+            mss = segment_size(socket, socket.option(*_MAXSEG))
             return measures(socket, tcp_info(socket.state, agreed, socket.options), mss, agreed)
         return congestion_name(socket.option(level, name)) if name == o.TCP_CONGESTION else None
     if level != o.SOL_SOCKET:

@@ -259,6 +259,30 @@ def test_k131_what_a_connection_has_agreed_on_is_told_and_not_set(world: World) 
     assert client.getsockopt(IPV6, socket.IPV6_PATHMTU, 32) == bytes(28) + b"\0\0\1\0"
 
 
+@pytest.mark.parametrize("value", [100, 0])
+def test_a_tcp_maxseg_that_comes_too_late_is_told_once_the_connection_is_over(world: World, value: int) -> None:
+    client, server = world.pair(None, {(TCP, socket.TCP_MAXSEG): 1000})
+    agreed = client.getsockopt(TCP, socket.TCP_MAXSEG)
+    client.setsockopt(TCP, socket.TCP_MAXSEG, value)
+    assert client.getsockopt(TCP, socket.TCP_MAXSEG) == agreed
+    world.reset(server)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert client.getsockopt(TCP, socket.TCP_MAXSEG) == (value or agreed)
+    assert segment_of_info(client) == agreed
+
+
+def test_tcp_info_tells_the_segments_of_before_whatever_tcp_maxseg_asks_for(world: World) -> None:
+    sock = world.socket()
+    sock.setsockopt(TCP, socket.TCP_MAXSEG, 1000)
+    assert segment_of_info(sock) == 536
+
+
+def segment_of_info(sock: Any) -> int:
+    """tcpi_snd_mss."""
+    size: int = struct.unpack_from("=I", sock.getsockopt(TCP, socket.TCP_INFO, 20), 16)[0]
+    return size
+
+
 def test_k131_the_limit_of_the_window_shrinks_with_the_answer_and_is_unset_on_the_dead(world: World) -> None:
     clamp = (TCP, socket.TCP_WINDOW_CLAMP)
     listener = world.listener(backlog=0)
