@@ -355,20 +355,20 @@ class Stack(Identified):
     # Listeners.
 
     def add_listener(self, socket: TcpSocket) -> None:
-        """*socket* listens on its name."""
+        """*socket* listens on its name; for nobody if that is an IPv4 address and it is for IPv6 only."""
         assert socket.local is not None
-        self.listeners.setdefault(socket.local, []).append(socket)
+        if ":" in socket.local[0] or not socket.sharing & V6_ONLY:
+            self.listeners.setdefault(socket.local, []).append(socket)
 
     def stop_listening(self, socket: TcpSocket) -> None:
         """*socket* listens no more: those in its queue are reset."""
         assert socket.local is not None
         assert socket.listener is not None
-        group = self.listeners[socket.local]
-        group.remove(socket)
-        if not group:
-            del self.listeners[socket.local]
-        listener = socket.listener
-        socket.listener = None
+        if group := [each for each in self.listeners.get(socket.local, ()) if each is not socket]:
+            self.listeners[socket.local] = group
+        else:
+            self.listeners.pop(socket.local, None)
+        listener, socket.listener = socket.listener, None
         abandon(listener)
 
     def _listener_for(self, segment: Segment) -> TcpSocket | None:

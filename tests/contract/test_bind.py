@@ -709,3 +709,21 @@ def test_a_group_on_a_link_is_named_with_the_link(world: World, group: str) -> N
     sock.bind((group, 0, 0, 1))
     assert sock.getsockname()[3] == (0 if group == "ff05::5" else 1)
     assert f"'{group}'" in repr(sock)
+
+
+def test_k034_who_is_made_for_ipv6_only_with_a_mapped_address_listens_to_nobody(world: World) -> None:
+    listener = world.socket(socket.AF_INET6)
+    listener.bind((f"::ffff:{world.ip}", 0))
+    port = listener.getsockname()[1]
+    listener.listen()
+    listener.shutdown(socket.SHUT_RD)  # gives the port back, and leaves the address
+    listener.setsockopt(*V6ONLY, 1)
+    listener.listen()
+    ip, port = f"::ffff:{world.ip}", listener.getsockname()[1]
+    assert listener.getsockname()[0] == ip
+    sock = world.socket(socket.AF_INET6)
+    sock.connect_ex((ip, port))
+    world.ready(sock, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.error(sock) == "ECONNREFUSED"
+    listener.shutdown(socket.SHUT_RD)
+    listener.close()
