@@ -33,6 +33,8 @@ ISN: Final = 1
 # Bits of ``locks``: what a socket does not give up when it is disconnected.
 LOCK_ADDRESS: Final = 1  # bind() named an address
 LOCK_PORT: Final = 2  # bind() named a port
+CHOSEN_PORT: Final = 8  # bind() had the kernel choose one
+BOUND_PORT: Final = LOCK_PORT | CHOSEN_PORT  # another socket may connect from it to the same peer
 SPEAKS_IPV4: Final = 4  # and what it cannot: an IPv6 socket has connected to an IPv4 address
 
 # More bits of ``sharing``, beside those of ports.py.

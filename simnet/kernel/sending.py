@@ -15,6 +15,7 @@ from typing import Final
 from simnet.kernel import inet
 from simnet.kernel.control import (
     AUTOTUNED_SEND_ROOM,
+    BOUND_PORT,
     FIN_DUE,
     FIN_NONE,
     FIN_SENT,
@@ -201,7 +202,7 @@ class Sender(ControlBlock):
     def send_fin(self) -> None:
         """Our FIN. Its acknowledgement is asked for where somebody may notice when it comes."""
         wanted = (
-            self.refs > 0 or self.guard is not None or self.lingers or self.keeps_no_half or self.locks & LOCK_PORT > 0
+            self.refs > 0 or self.guard is not None or self.lingers or self.keeps_no_half or self.locks & BOUND_PORT > 0
         )
         self.fin = FIN_SENT
         self.put(FIN | ACK | WANT_ACK if wanted else FIN | ACK, length=1)

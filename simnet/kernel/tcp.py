@@ -19,6 +19,8 @@ from typing import Any, Final
 from simnet.kernel import inet
 from simnet.kernel.control import (
     AUTOTUNED_RECEIVE_ROOM,
+    BOUND_PORT,
+    CHOSEN_PORT,
     CONNECTED,
     CONNECTING,
     DISCONNECTING,
@@ -129,6 +131,7 @@ class TcpSocket(Stream):
                 port = ports.choose_for_bind(self, stack.clock.now_ns)
                 self.local = (ip, port)
                 ports.admit(port, self, stack.clock.now_ns)
+                self.locks |= CHOSEN_PORT
         except OSError:
             self.sharing = sharing
             self.local = None if before is None else (inet.wildcard(self.family), before[1])
@@ -380,7 +383,7 @@ class TcpSocket(Stream):
         inbox = self.inbox
         if (
             state in (ESTABLISHED, CLOSE_WAIT)
-            and not (self.slow or self.options is not None or self.locks & LOCK_PORT)
+            and not (self.slow or self.options is not None or self.locks & BOUND_PORT)
             and (inbox is None or not inbox.size)
             and (self.outbox is None or not self.outbox.size)
         ):

@@ -462,10 +462,11 @@ def test_k034_who_has_connected_to_an_ipv4_address_reaches_no_ipv6_one(world: Wo
     world.ready(sock, "OUT")
 
 
-def test_k019_the_same_pair_again_waits_until_the_peer_has_acknowledged_the_end(world: World) -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_k019_the_same_pair_again_waits_until_the_peer_has_acknowledged_the_end(world: World, named: bool) -> None:
     """What is closed and not acknowledged is in FIN_WAIT1, which no other socket replaces; then it is in TIME_WAIT."""
     listener = world.listener()
-    port = world.dead_port()
+    port = world.dead_port() if named else 0
 
     def connect() -> Any:
         sock = world.socket()
@@ -474,6 +475,7 @@ def test_k019_the_same_pair_again_waits_until_the_peer_has_acknowledged_the_end(
         return sock, sock.connect_ex(listener.getsockname())
 
     first, _ = connect()
+    port = first.getsockname()[1]
     server = world.accept(listener)
     first.send(b"unread")
     world.readable(server)
