@@ -268,7 +268,7 @@ class Stack(Identified):
     def _arrive_unknown(self, segment: Segment) -> None:
         """A segment for no connection: a SYN for a listener, or something to answer by RST."""
         if segment.flags & (SYN | ACK | RST) == SYN:
-            listener = self._listener_for(segment)
+            listener = self.listener_for(segment)
             if listener is not None:
                 arrive_syn(listener, segment)
                 return
@@ -371,7 +371,7 @@ class Stack(Identified):
         listener, socket.listener = socket.listener, None
         abandon(listener)
 
-    def _listener_for(self, segment: Segment) -> TcpSocket | None:
+    def listener_for(self, segment: Segment) -> TcpSocket | None:
         """The most specific listener on the segment's target (K-032)."""
         listeners = self.listeners
         if not listeners:

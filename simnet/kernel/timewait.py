@@ -51,7 +51,8 @@ class TimeWait:
         """A late segment, or the FIN this end waits for."""
         flags = segment.flags
         stack = self.stack
-        if self.expires_ns <= stack.clock.now_ns or (flags & (SYN | ACK)) == SYN:
+        opens = (flags & (SYN | ACK)) == SYN
+        if self.expires_ns <= stack.clock.now_ns or (opens and stack.listener_for(segment) is not None):
             # Over; or a new connection on the old pair, which RFC 9293, 3.6.1 lets in.
             self.expire()
             stack.arrive(segment)
@@ -59,7 +60,7 @@ class TimeWait:
         if flags & RST:
             self.expire()
             return
-        if segment.seq + len(segment.payload) > self.rcv_nxt:
+        if not opens and segment.seq + len(segment.payload) > self.rcv_nxt:
             # Data for a program that has gone: RST, and that is the end of it (RFC 1122, 4.2.2.13).
             self.expire()
             stack.refuse(segment)
@@ -70,5 +71,5 @@ class TimeWait:
             self.expires_ns = stack.clock.now_ns + TIME_WAIT_NS
             del stack.time_waits[self]
             stack.time_waits[self] = None  # to the end: it expires last now
-        if flags & WANT_ACK:
+        if flags & WANT_ACK or opens:  # who opens and finds nobody there is told of the old one first, and resets it
             stack.out.append(Segment(self.local, self.peer, ACK, self.snd_nxt, self.rcv_nxt, self.rcv_nxt, b"", stack))

@@ -500,3 +500,38 @@ def test_k019_a_port_that_was_named_by_hand_is_free_when_the_peer_resets_the_end
     world.reset(server)
     world.pause()
     world.socket().bind((world.ip, port))
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_k019_who_opens_towards_an_end_in_time_wait_is_answered_from_there_unless_somebody_listens(
+    world: World, listens: bool
+) -> None:
+    """The old end acknowledges, which the new one resets; then it says again that it opens, two ticks later."""
+    listener = world.listener()
+    first = world.socket()
+    for sock in (listener, first):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    first.bind((world.ip, 0))
+    first.connect_ex(listener.getsockname())
+    world.ready(first, "OUT")
+    server = world.accept(listener)
+    names = server.getsockname(), first.getsockname()
+    listener.close()
+    for sock in (first, server):
+        sock.shutdown(socket.SHUT_WR)
+        time.sleep(0.06)  # until it is acknowledged
+    back = world.socket()
+    back.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    back.bind(names[0])
+    if listens:
+        other = world.socket()
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(names[1])
+        other.listen()
+    assert back.connect_ex(names[1]) == errno.EINPROGRESS
+    if listens:
+        world.ready(back, "OUT")
+    else:
+        time.sleep(0.03)
+        world.ready(back, "IN|OUT|RDHUP|ERR|HUP")
+        assert world.error(back) == "ECONNREFUSED"

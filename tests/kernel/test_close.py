@@ -306,10 +306,20 @@ class TestTimeWait:
         _, _, wait = self.pair(fabric)
         assert self.to(fabric, wait, 0x10, 2) == []
 
-    def test_a_new_connection_may_take_its_addresses(self, fabric: Fabric) -> None:
+    def test_a_new_connection_may_take_its_addresses_where_somebody_listens(self, fabric: Fabric) -> None:
         _, _, wait = self.pair(fabric)
-        assert self.to(fabric, wait, 0x02, 1) == ["RST|ACK"]  # nobody listens there, but it was asked
-        assert wait.stack.connections == {}
+        listener: Any = wait.stack.socket(2, 1)
+        listener.setsockopt(1, 2, 1)  # SO_REUSEADDR
+        wait.sharing |= 1  # and so had the one that it is of
+        listener.bind(wait.local)
+        listener.listen()
+        assert self.to(fabric, wait, 0x02, 1) == ["SYN|ACK"]
+        assert wait not in wait.stack.connections.values()
+
+    def test_who_opens_where_nobody_listens_hears_of_the_old_one(self, fabric: Fabric) -> None:
+        _, _, wait = self.pair(fabric)
+        assert self.to(fabric, wait, 0x02, 1) == ["ACK"]
+        assert list(wait.stack.connections.values()) == [wait]
 
     def test_after_a_minute_it_is_gone(self, fabric: Fabric) -> None:
         a, c, wait = self.pair(fabric)
