@@ -13,7 +13,7 @@ after the first few, which were acknowledged as they came and lie unread, makes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.control import FIN_SENT, ISN
@@ -157,15 +157,12 @@ def unacknowledged(sender: Sender, peer: Any) -> int:
     if peer.options is not None and peer.options.get(_STILL_WAITING) == peer.rcv_nxt:
         return int(peer.rcv_nxt - peer.rcv_wup)
     rest = inbox.rest
-    if (
-        inbox.size + inbox.offset == sender.sent
-        and peer.rcv_room > FIRST_WINDOW
-        and (not rest or len(rest) <= QUICK + 1)
-    ):
+    read = sender.sent - inbox.size - inbox.offset  # as one write
+    if read <= FULL and peer.rcv_room > FIRST_WINDOW and (not rest or len(rest) <= QUICK + 1):
         full = FULL_LATER
         if sender.origin == "client" and peer.snd_nxt == ISN + 1:  # of the window that the SYN-ACK has offered
             full = FULL_V6 if ":" in peer.local[0] else FULL
-        return _left_unacknowledged((inbox.head, *(rest or ())), full)
+        return _left_unacknowledged((range(read), inbox.head, *(rest or ())), full)
     return UNKNOWN if inbox.size <= SMALL and rest is not None and len(rest) >= QUICK else 0
 
 
@@ -198,9 +195,9 @@ def _latest(inbox: Buffer, n: int) -> list[bytes]:
     return found[::-1]
 
 
-def _left_unacknowledged(writes: Iterable[bytes], full: int, quick: int = -1) -> int:
-    """How many bytes does a receiver let wait that has read none of *writes* to its end: the first ones of a connection,
-    or those of which it acknowledges none quickly?
+def _left_unacknowledged(writes: Iterable[Sized], full: int, quick: int = -1) -> int:
+    """How many bytes of *writes* does a receiver let wait that has read at most the first to its end: the first ones of a
+    connection, or those of which it acknowledges none quickly?
 
     The first is sent in segments of *full* bytes, and what is left of it.
     """

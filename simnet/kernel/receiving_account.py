@@ -26,6 +26,7 @@ LEAST: Final = 88  # TCP_MIN_MSS
 HEADER: Final = 20
 GROWS: Final = 128  # a smaller segment says nothing about its sender
 PIECES: Final = 17  # MAX_SKB_FRAGS, how many pieces of memory one segment may have
+FRAGMENT_BITS: Final = 15  # SKB_FRAG_PAGE_ORDER: what is written is copied to memory of 32 kB, one after another
 HEAD: Final = 576  # bytes of memory before those of a segment
 HEADS: Final = (HEAD, 1024, 2048, 4096)  # in which so many may lie that are copied
 SHARED: Final = 320  # with so many about them
@@ -52,6 +53,11 @@ class Parcel:
     def size(self) -> int:
         return self.end - self.start
 
+    @property
+    def pieces(self) -> int:
+        """In how many pieces of memory it lies, if the first byte of the stream was the first of one."""
+        return ((self.end - 1) >> FRAGMENT_BITS) - (self.start >> FRAGMENT_BITS) + 1 if self.end > self.start else 0
+
 
 class Queued:
     """What the receiver has of one parcel, or of several that share one memory."""
@@ -62,7 +68,7 @@ class Queued:
         self.parcel = parcel
         self.size = parcel.size
         self.memory = parcel.size + OF_A_SEGMENT
-        self.pieces = 1
+        self.pieces = parcel.pieces
 
 
 class Letter:
@@ -224,10 +230,10 @@ class ReceivingAccount:
             self.owes = self.pingpong = True
             self.urgently = short
         tail = self.queue[-1] if self.queue else None
-        if tail is not None and not tail.parcel.kept and tail.pieces < PIECES:
+        if tail is not None and not tail.parcel.kept and tail.pieces + parcel.pieces <= PIECES:
             tail.size += parcel.size
             tail.memory += parcel.size
-            tail.pieces += parcel.size > 0
+            tail.pieces += parcel.pieces
             memory = parcel.size
         else:
             self.queue.append(Queued(parcel))

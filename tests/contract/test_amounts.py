@@ -246,6 +246,24 @@ DIALOGUES: dict[str, tuple[Options, Options, list[Step]]] = {
             ("opener fills 600", 3_910_336, (3_867_368, 3_824_640, 0, False), (0, 0, 85_696, True)),
         ],
     ),
+    "small-writes-after-one-that-was-read": (
+        {},
+        {},
+        [
+            ("opener sends 10", 10, (0, 0, 0, True), (0, 0, 10, True)),
+            ("acceptor reads 10", 10, (0, 0, 0, True), (0, 0, 0, True)),
+            ("opener fills 1000", 3_930_400, (3_879_072, 3_840_000, 0, False), (0, 0, 90_400, True)),
+        ],
+    ),
+    "what-lies-in-two-pieces-of-memory-is-kept-apart": (
+        {SNDBUF: 8192},
+        {SNDBUF: 8192},
+        [
+            ("acceptor sends 100", 100, (0, 0, 100, True), (0, 0, 0, True)),
+            ("opener reads 100", 100, (0, 0, 0, True), (0, 0, 0, True)),
+            ("acceptor fills 1024", 91_136, (0, 0, 91_136, True), (38_912, 0, 0, False)),
+        ],
+    ),
     "what-was-lost-is-waited-for": (
         {RCVBUF: 30_000, SNDBUF: 30_000},
         {SNDBUF: 4096},
