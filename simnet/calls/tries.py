@@ -176,6 +176,8 @@ class Tries:
             self.waits, self.timeout, self.deadline = True, None, BY_SOCKET
         if not self.waits or (error.errno == errno.EALREADY and _asked_for_cookie(file)):
             return FAILED
+        if sock._kind == SOCK_DGRAM and op != "recv" and not getattr(file, "port", True):
+            return FAILED  # no port is left for it, which nobody waits for
         if self.timeout is not None:
             if opening or not sock._timeout:
                 return FAILED  # ready to no avail, Python waits again if by now it still has a time-out

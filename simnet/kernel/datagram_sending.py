@@ -8,6 +8,7 @@ from errno import (
     EACCES,
     EADDRNOTAVAIL,
     EAFNOSUPPORT,
+    EAGAIN,
     EDESTADDRREQ,
     EINVAL,
     ENETUNREACH,
@@ -169,8 +170,12 @@ class DatagramSender(File):
                 self.locks |= FOREIGN_ADDRESS
 
     def _autobind(self) -> Endpoint:
+        """inet_autobind: EAGAIN where no port is left, and not bind()'s EADDRINUSE."""
         if not self.port:
-            self._stand_at(inet.wildcard(self.family) if self.local is None else self.local[0], 0)
+            try:
+                self._stand_at(inet.wildcard(self.family) if self.local is None else self.local[0], 0)
+            except OSError:
+                raise socket_error(EAGAIN) from None
         assert self.local is not None
         return self.local
 

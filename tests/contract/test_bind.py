@@ -638,6 +638,18 @@ def test_k031_datagrams_share_a_port_of_their_range_if_they_share_ports(world: W
     world.gives(None, make(socket.AF_INET).bind, (world.other_ip, 0))
 
 
+@pytest.mark.parametrize("blocks", [False, True])
+def test_k031_a_datagram_that_finds_no_port_is_to_be_tried_again(world: World, blocks: bool) -> None:
+    make, _ = own_port(world, socket.SOCK_DGRAM)
+    make().bind(("", 0))
+    target = bound(world, world.ip, kind=socket.SOCK_DGRAM).getsockname()
+    late = make()
+    late.setblocking(blocks)
+    world.gives("EAGAIN", late.sendto, b"x", target)
+    world.gives("EAGAIN", late.connect, target)
+    assert late.getsockname() == ("0.0.0.0", 0)
+
+
 def test_k031_the_last_of_three_ports_is_never_chosen_by_bind(world: World) -> None:
     first = 41_000 + world.number % 500 * 30  # which hardly anybody has
     answers = []
