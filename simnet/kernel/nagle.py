@@ -162,7 +162,8 @@ def unacknowledged(sender: Sender, peer: Any) -> int:
         full = FULL_LATER
         if sender.origin == "client" and peer.snd_nxt == ISN + 1:  # of the window that the SYN-ACK has offered
             full = FULL_V6 if ":" in peer.local[0] else FULL
-        return _left_unacknowledged((range(read), inbox.head, *(rest or ())), full)
+        before = (range(read),) if read else ()
+        return _left_unacknowledged((*before, inbox.head, *(rest or ())), full)
     return UNKNOWN if inbox.size <= SMALL and rest is not None and len(rest) >= QUICK else 0
 
 

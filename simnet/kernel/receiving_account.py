@@ -55,8 +55,8 @@ class Parcel:
 
     @property
     def pieces(self) -> int:
-        """In how many pieces of memory it lies, if the first byte of the stream was the first of one."""
-        return ((self.end - 1) >> FRAGMENT_BITS) - (self.start >> FRAGMENT_BITS) + 1 if self.end > self.start else 0
+        """In how many pieces of memory it lies at least."""
+        return -(-self.size >> FRAGMENT_BITS)
 
 
 class Queued:

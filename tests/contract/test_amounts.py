@@ -246,6 +246,11 @@ DIALOGUES: dict[str, tuple[Options, Options, list[Step]]] = {
             ("opener fills 600", 3_910_336, (3_867_368, 3_824_640, 0, False), (0, 0, 85_696, True)),
         ],
     ),
+    "writes-of-4096-with-nothing-before": (
+        {},
+        {},
+        [("opener fills 4096", 3_935_232, (3_906_560, 3_849_728, 0, False), (0, 0, 85_504, True))],
+    ),
     "small-writes-after-one-that-was-read": (
         {},
         {},
