@@ -201,23 +201,29 @@ class NodeId(NamedTuple):
 def project_root(path: Path) -> Path:
     """The project that a file belongs to: the nearest folder above it with a ``pyproject.toml``.
 
-    Where there is none, the nearest that holds a ``.simnet``, where failures have been written, or a folder ``scenarios``
-    that the file is in; for a Python file else the folder from which it is imported. So a test in an empty folder can be
-    swept, and what it failed by kept.
+    Where there is none, a failure belongs to the folder whose ``.simnet`` it lies in, a Python file to the one from which it is
+    imported, and any other file to the one whose folder ``scenarios`` it lies in, or else to the nearest that holds a
+    ``.simnet``. So a test in an empty folder can be swept, and what it failed by kept; that somebody has swept a test in a folder
+    further up, such as one's home, makes no difference.
 
     Raises:
         ValueError: there is none of these.
     """
     above = path.resolve().parents
-    for mark in ("pyproject.toml", ".simnet"):
-        for folder in above:
-            if (folder / mark).exists():
-                return folder
+    for folder in above:
+        if (folder / "pyproject.toml").exists():
+            return folder
+    for folder in above:
+        if folder.name == ".simnet":
+            return folder.parent
     if path.suffix == ".py":
         return _import_root(path)
     for folder in above:
         if folder.name == "scenarios":
             return folder.parent
+    for folder in above:
+        if (folder / ".simnet").exists():
+            return folder
     raise ValueError(
         f"{path}: there is no pyproject.toml above it, which marks the project's root; an empty one will do"
     )

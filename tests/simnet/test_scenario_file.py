@@ -580,17 +580,31 @@ def test_the_root_is_the_nearest_folder_with_a_pyproject(make: Make, project: Pa
 
 
 def test_without_a_pyproject_the_root_is_where_failures_are_kept_or_tests_are_imported_from(tmp_path: Path) -> None:
-    if any((folder / mark).exists() for folder in tmp_path.parents for mark in ("pyproject.toml", ".simnet")):
+    if any((folder / "pyproject.toml").exists() for folder in tmp_path.parents):
         pytest.skip("temporary folders stand inside a project here")
     bare = tmp_path / "bare"
     failures = tmp_path / "swept" / ".simnet" / "failures" / "t"
     failures.mkdir(parents=True)
 
     assert project_root(failures / "x.toml") == failures.parents[2].resolve()
+    assert project_root(failures.parents[2] / "x.toml") == failures.parents[2].resolve()
     assert project_root(bare / "test_it.py") == bare.resolve()
     assert project_root(bare / "scenarios" / "deep" / "x.toml") == bare.resolve()
-    with pytest.raises(ValueError, match=r"no pyproject\.toml above it, .*; an empty one will do"):
-        project_root(bare / "x.toml")
+    if not any((folder / ".simnet").exists() for folder in tmp_path.parents):
+        with pytest.raises(ValueError, match=r"no pyproject\.toml above it, .*; an empty one will do"):
+            project_root(bare / "x.toml")
+
+
+def test_what_was_swept_in_a_folder_further_up_makes_no_other_root(tmp_path: Path) -> None:
+    """As when a first test was tried in one's home."""
+    if any((folder / "pyproject.toml").exists() for folder in tmp_path.parents):
+        pytest.skip("temporary folders stand inside a project here")
+    (tmp_path / ".simnet").mkdir()
+    deep = tmp_path / "work" / "echo"
+
+    assert project_root(deep / "test_echo.py") == deep.resolve()
+    assert project_root(deep / "scenarios" / "x.toml") == deep.resolve()
+    assert project_root(deep / ".simnet" / "failures" / "x.toml") == deep.resolve()
 
 
 @pytest.mark.parametrize("text", ["t.py::t", "a/t.py::C::t", "t.py::t[1-a::b]", "t.py::t[x[0]]"])
