@@ -280,8 +280,12 @@ def test_of_quic_the_lengths_of_its_packets_are_compared(connected: bool) -> Non
 
 @pytest.mark.parametrize("said", [True, False], ids=["close-notify", "bare-end"])
 def test_who_reads_on_after_the_end_is_stopped_by_count_as_without_tls(said: bool) -> None:
+    inside, outside = contexts(
+        "server"
+    )  # dispatch makes an end without close_notify an error of those that it is given
+
     def serve() -> None:
-        with INSIDE.wrap_socket(socket.create_server(("", 443)), server_side=True) as listener:
+        with inside.wrap_socket(socket.create_server(("", 443)), server_side=True) as listener:
             connection, _ = listener.accept()
             with connection:
                 while True:
@@ -289,7 +293,7 @@ def test_who_reads_on_after_the_end_is_stopped_by_count_as_without_tls(said: boo
 
     def leave(net: simnet.Network) -> None:
         net.host("server").spawn(serve)
-        with OUTSIDE.wrap_socket(socket.create_connection(("server", 443)), server_hostname="server") as client:
+        with outside.wrap_socket(socket.create_connection(("server", 443)), server_hostname="server") as client:
             client.sendall(b"hello")
             if said:
                 client.setblocking(False)
