@@ -23,9 +23,8 @@ __all__ = ["ENTRIES_AN_INSTANT_MAX", "ENTRIES_A_LOOK", "getting_nowhere"]
 ENTRIES_A_LOOK = 10_000  # lines of the trace: a thousand attempts to connect, some tenths of a second of real time
 ENTRIES_AN_INSTANT_MAX = 300_000  # lines of the trace without a step of the clock: 2,000 clients make 50,000
 ENTRIES_AN_ATTEMPT_MAX = 40  # what a program does for each: a loop has ten lines, some libraries twice as many
-ATTEMPTS_A_PAUSE_MAX = (
-    10  # a server may have several addresses; in a second of somebody else's sleep there are hundreds
-)
+# A server may have several addresses; in a second of somebody else's sleep there are hundreds.
+ATTEMPTS_A_PAUSE_MAX = 10
 LOOKS_BESIDE_OTHERS = 10  # in a row, if somebody else sleeps, who may start what they wait for when it wakes
 # If the test waits for the end of that one, which may come: a day of one datagram a second is half of it.
 LOOKS_BESIDE_AWAITED = 100

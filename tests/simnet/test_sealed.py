@@ -280,9 +280,8 @@ def test_of_quic_the_lengths_of_its_packets_are_compared(connected: bool) -> Non
 
 @pytest.mark.parametrize("said", [True, False], ids=["close-notify", "bare-end"])
 def test_who_reads_on_after_the_end_is_stopped_by_count_as_without_tls(said: bool) -> None:
-    inside, outside = contexts(
-        "server"
-    )  # dispatch makes an end without close_notify an error of those that it is given
+    # Of its own: those that dispatch was given make an error of an end without close_notify.
+    inside, outside = contexts("server")
 
     def serve() -> None:
         with inside.wrap_socket(socket.create_server(("", 443)), server_side=True) as listener:
