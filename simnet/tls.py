@@ -25,7 +25,9 @@ DONE = "TLS/SSL connection has been closed (EOF)"
 LINE = " (_ssl.c:"
 LINES_ABOVE = 17  # that one stands above the other where do_handshake says that its time is over
 
-_original: Any = None  # SSLContext._wrap_socket
+# SSLContext, for its module may go from sys.modules, and what its _wrap_socket was.
+_context: Any = None
+_original: Any = None
 
 
 def is_of_tls(cls: type) -> bool:
@@ -35,19 +37,19 @@ def is_of_tls(cls: type) -> bool:
 
 def place() -> None:
     """``ssl`` is loaded: from now on its contexts wrap simulated sockets too."""
-    global _original
+    global _context, _original
     if _original is None:
-        context = sys.modules["ssl"].SSLContext
-        _original = context._wrap_socket
-        context._wrap_socket = _wrap_socket
+        _context = sys.modules["ssl"].SSLContext
+        _original = _context._wrap_socket
+        _context._wrap_socket = _wrap_socket
 
 
 def unplace() -> None:
     """What a context inherits from C shows again."""
-    global _original
+    global _context, _original
     if _original is not None:
-        del sys.modules["ssl"].SSLContext._wrap_socket
-        _original = None
+        del _context._wrap_socket
+        _context = _original = None
 
 
 def _wrap_socket(

@@ -18,7 +18,8 @@ __all__ = ["place", "unplace"]
 
 LOOK = 1_000  # reads between two looks whether anything else is done meanwhile
 
-_original: Any = None
+# The class, for its module may go from sys.modules, and what it had there.
+_placed: tuple[Any, Any] | None = None
 
 
 class _Ended:
@@ -69,15 +70,16 @@ def _feed_eof(original: Any) -> Any:
 
 def place() -> None:
     """If asyncio is loaded: the ends of its streams count from now on."""
-    global _original
+    global _placed
     reader = getattr(sys.modules.get("asyncio.streams"), "StreamReader", None)
-    if _original is None and reader is not None:
-        _original = reader.feed_eof
-        reader.feed_eof = _feed_eof(_original)
+    if _placed is None and reader is not None:
+        _placed = reader, reader.feed_eof
+        reader.feed_eof = _feed_eof(reader.feed_eof)
 
 
 def unplace() -> None:
-    global _original
-    if _original is not None:
-        sys.modules["asyncio.streams"].StreamReader.feed_eof = _original
-        _original = None
+    global _placed
+    if _placed is not None:
+        reader, original = _placed
+        reader.feed_eof = original
+        _placed = None

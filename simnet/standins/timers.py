@@ -21,7 +21,8 @@ A_HANDLE: Final = {  # the slots of one, in all versions of asyncio that have be
 A_TIMER: Final = {"_scheduled", "_when"}  # and those of one that is due at a time
 
 _numbers = count()
-_original: Any = None
+# The module, for it may go from sys.modules, and what it had there.
+_placed: tuple[Any, Any] | None = None
 
 
 def _ordered(original: Any) -> Any:
@@ -67,15 +68,16 @@ def _ordered(original: Any) -> Any:
 
 def place() -> None:
     """If asyncio is loaded: its loops make timers of this kind from now on."""
-    global _original
-    events = sys.modules.get("asyncio.events")
-    if _original is None and hasattr(events, "TimerHandle"):
-        _original = events.TimerHandle  # type: ignore[union-attr]
-        events.TimerHandle = _ordered(_original)  # type: ignore[union-attr]
+    global _placed
+    events: Any = sys.modules.get("asyncio.events")
+    if _placed is None and hasattr(events, "TimerHandle"):
+        _placed = events, events.TimerHandle
+        events.TimerHandle = _ordered(events.TimerHandle)
 
 
 def unplace() -> None:
-    global _original
-    if _original is not None:
-        sys.modules["asyncio.events"].TimerHandle = _original  # type: ignore[attr-defined]
-        _original = None
+    global _placed
+    if _placed is not None:
+        events, original = _placed
+        events.TimerHandle = original
+        _placed = None

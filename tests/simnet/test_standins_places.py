@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import datetime as dt
 import gc
@@ -11,6 +12,7 @@ import random
 import select
 import selectors
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -20,7 +22,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from simnet import modules, real, standins
+from simnet import modules, real, standins, tls
 
 PROGRAM = """
 import time, socket, select, random
@@ -227,6 +229,30 @@ def test_a_monkeypatch_set_in_between_survives_restore(originals: None, monkeypa
     monkeypatch.setattr(time, "sleep", print)
     modules.restore()
     assert time.sleep is print
+
+
+@pytest.mark.parametrize("gone", ["streams", "events", "base_events", "selector_events", "tasks"])
+def test_a_module_of_asyncios_that_somebody_has_forgotten_gets_its_own_back_too(
+    originals: None, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    own = asyncio.StreamReader.feed_eof, asyncio.TimerHandle, socket.getaddrinfo
+    modules.install(nobody)
+    modules.remove(nobody)
+    monkeypatch.delitem(sys.modules, f"asyncio.{gone}")  # as pytester does with what a test has imported
+    modules.restore()
+    assert (asyncio.StreamReader.feed_eof, asyncio.events.TimerHandle, socket.getaddrinfo) == own
+
+
+def test_contexts_of_tls_are_what_they_were_though_somebody_has_forgotten_their_module(
+    originals: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules.install(nobody)
+    tls.place()
+    assert "_wrap_socket" in vars(ssl.SSLContext)
+    modules.remove(nobody)
+    monkeypatch.delitem(sys.modules, "ssl")
+    modules.restore()
+    assert "_wrap_socket" not in vars(ssl.SSLContext)
 
 
 def test_restore_is_refused_while_a_provider_is_installed(originals: None) -> None:
