@@ -1,4 +1,4 @@
-"""What the marker ``simnet`` says about a test: for pytest, which finds its marks, and for a command, which looks in the same places."""
+"""What marks say about a test, ``simnet`` above all: for pytest, which finds them, and for a command, which looks in the same places."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def marked_options(marks: Iterable[Any], test: str, only: Sequence[str]) -> dict
     return {name: value for name, value in options.items() if name in only}
 
 
-def marks_of(function: Any, holders: Sequence[Any]) -> Iterator[Any]:
-    """The marks on *function* and on its *holders*, the module and its classes, the nearest first, as pytest finds them.
+def marks_of(function: Any, holders: Sequence[Any], name: str = "simnet") -> Iterator[Any]:
+    """The marks of that *name* on *function* and on its *holders*, the module and its classes, the nearest first, as pytest finds them.
 
     What a ``conftest.py`` marks is not seen: pytest alone reads it.
     """
@@ -45,7 +45,7 @@ def marks_of(function: Any, holders: Sequence[Any]) -> Iterator[Any]:
             found = space.get("pytestmark", ())
             for each in found if isinstance(found, list | tuple) else (found,):
                 mark = getattr(each, "mark", each)  # what decorates holds the mark
-                if getattr(mark, "name", "") == "simnet":
+                if getattr(mark, "name", "") == name:
                     yield mark
 
 

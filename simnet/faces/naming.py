@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +132,8 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
         function = _loaded(scenario, root, remedy.format(command=command))
         options = getattr(function, "simnet_options", None)
         swept = options is not None
-        if why := _why_pytest(function, swept, scenario):
+        holders = _holders(scenario, root)
+        if why := _why_pytest(function, swept, scenario, holders):
             how = "" if swept else _how_to_sweep(function)
             raise NeedsPytest(f"{scenario.test} {why}. {how or remedy.format(command=command)}")
         around = set_up_by_conftest(node.path(root), root) if swept else ""
@@ -145,7 +146,7 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
         except TypeError as error:
             raise Refused(str(error)) from error
         test = _bind(function) if swept else function
-        chosen = _marked(options if options is not None else SweepOptions(), function, scenario, root)
+        chosen = _marked(options if options is not None else SweepOptions(), function, scenario, holders)
     if getattr(function, "simnet_first_seed", None) is not None:
         chosen = chosen.but(runs=RUNS_DEFAULT)  # what it has is a number of seeds, and says nothing of a sweep
     if scenario.target:
@@ -170,11 +171,16 @@ def _loaded(scenario: Scenario, root: Path, remedy: str) -> Callable[..., Any]:
             raise
 
 
-def _marked(options: SweepOptions, function: Any, scenario: Scenario, root: Path) -> SweepOptions:
-    """*options* as the marks on the test, its classes and its module change them."""
+def _holders(scenario: Scenario, root: Path) -> list[Any]:
+    """The test's module, and the classes that it is in: where marks for it may be."""
     holders: list[Any] = [scenario.node.module(root)]
     for name in scenario.node.names[:-1]:
         holders.append(getattr(holders[-1], name, None))
+    return holders
+
+
+def _marked(options: SweepOptions, function: Any, scenario: Scenario, holders: Sequence[Any]) -> SweepOptions:
+    """*options* as the marks on the test, its classes and its module change them."""
     try:
         marked = marked_options(marks_of(function, holders), scenario.test, SWEEP_OPTIONS)
     except ValueError as error:
@@ -191,12 +197,14 @@ def _bind(function: Any) -> Callable[[Any], object]:
     return bound
 
 
-def _why_pytest(function: Callable[..., Any], swept: bool, scenario: Scenario) -> str:
+def _why_pytest(function: Callable[..., Any], swept: bool, scenario: Scenario, holders: Sequence[Any]) -> str:
     """What the test needs that pytest alone does for it; "" if nothing."""
     if getattr(function, "is_hypothesis_test", False):  # its examples are its own, and each has its networks
         return "is given its examples by hypothesis"
     if wanted := _needed(function, 0 if swept else 1, scenario):
         return f"takes {', '.join(wanted)}, which pytest provides"
+    if used := [each for mark in marks_of(function, holders, "usefixtures") for each in mark.args]:
+        return f"uses {', '.join(map(str, used))}, which pytest provides"
     if before := set_up_by(function):
         return f"is set up by {before}, which pytest calls"
     if not swept and not _takes_a_network(function):

@@ -678,6 +678,22 @@ def test_a_test_with_a_set_up_is_left_to_pytest_too(simnet: Run) -> None:
     forget_modules("test_groups")
 
 
+@pytest.mark.parametrize("place", ["function", "class", "module"])
+def test_a_test_that_is_marked_to_use_fixtures_is_left_to_pytest_too(simnet: Run, place: str) -> None:
+    marks = dict.fromkeys(("function", "class", "module"), "")
+    marks[place] = "pytest.mark.usefixtures('database', 'mailbox')"
+    Path("test_marked.py").write_text(
+        f"import pytest, simnet\npytestmark = [{marks['module']}]\n\n"
+        f"class TestIt:\n    pytestmark = [{marks['class']}]\n\n"
+        f"    {'@' * bool(marks['function'])}{marks['function']}\n    @simnet.sweep\n    def test_it(self, net): ...\n"
+    )
+    for command in ("sweep", "fuzz", "show"):
+        ran = simnet(command, "test_marked.py::TestIt::test_it")
+        assert ran.code == 2
+        assert "test_marked.py::TestIt::test_it uses database, mailbox, which pytest provides. " in ran.err
+    forget_modules("test_marked")
+
+
 def test_a_file_stands_for_the_methods_of_its_classes_too(simnet: Run) -> None:
     Path("test_groups.py").write_text(
         "import unittest, simnet\nfrom test_servers import talk\nfrom servers import echo\n\n"
