@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FIXTURE = "simnet_network"
 SCENARIOS = "scenarios"  # as `simnet.scenario` has it, which is not to be loaded here
-OPTIONS = ("runs", "kinds", "fault", "replay", "real", "seconds", "trace")
+OPTIONS = ("runs", "kinds", "fault", "target", "replay", "real", "seconds", "trace")
 
 # Those that run, one within the other; of an inner one, what was loaded before.
 _sessions: list[tuple[pytest.Config, Any]] = []

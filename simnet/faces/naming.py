@@ -1,4 +1,4 @@
-"""From what a person types to what is meant: a test named by its file, kinds of fault separated by commas."""
+"""From what a person types to what is meant: a test named by its file, kinds of fault separated by commas, hosts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from simnet.nodeid import NeedsConftest, NodeId, beside, project_root
 from simnet.scenario import Scenario, ScenarioError, load_test
 from simnet.typed import pytest_command
 
-__all__ = ["Named", "NeedsPytest", "kinds_of", "named_test", "named_tests", "test_of"]
+__all__ = ["Named", "NeedsPytest", "hosts_of", "kinds_of", "named_test", "named_tests", "test_of"]
 
 _SWEEP_IT = "Run it with pytest: {command}, with --simnet-runs, --simnet-kinds and --simnet-replay FILE"
 
@@ -67,6 +67,19 @@ def kinds_of(text: str) -> tuple[str, ...]:
     if not names:
         raise ValueError(f"{text!r} names no kind of fault; there are {', '.join((*TRANSPARENT, *DISRUPTIVE))}")
     return tuple(dict.fromkeys(names))
+
+
+def hosts_of(names: Sequence[str]) -> tuple[str, ...] | None:
+    """The hosts under test that an option named once or several times; None if it was not given.
+
+    Raises:
+        ValueError: one that no host can be called, with how to name several.
+    """
+    for name in names:
+        if not name or "," in name:
+            more = "; of several each takes an option of its own" if name else ""
+            raise ValueError(f"{name!r} is no host's name{more}")
+    return tuple(names) or None
 
 
 def named_test(text: str, remedy: str = _SWEEP_IT) -> Named:

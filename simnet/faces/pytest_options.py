@@ -57,49 +57,75 @@ class Asked:
 
     @classmethod
     def _read(cls, config: pytest.Config) -> Asked:
-        runs, kinds = config.getoption("simnet_runs"), config.getoption("simnet_kinds")
-        faults, file = config.getoption("simnet_fault"), config.getoption("simnet_replay")
-        if faults and file:
-            raise pytest.UsageError(
-                "--simnet-fault and --simnet-replay both give the plan of one run; take one of them"
-            )
-        real, trace = bool(config.getoption("simnet_real")), bool(config.getoption("simnet_trace"))
-        once = "one plan is played" if faults or file else "on real sockets each test is played once" if real else ""
-        for option in ("--simnet-runs", "--simnet-kinds") if once else ():
-            if any(word.partition("=")[0] == option for word in map(str, config.invocation_params.args)):
-                raise pytest.UsageError(f"{option} is for a sweep, and here {once}; leave it out")
+        _refuse_together(config)
+        runs, file = config.getoption("simnet_runs"), config.getoption("simnet_replay")
         if runs is not None and runs < 1:
             raise pytest.UsageError(f"--simnet-runs {runs}: at least 1, or nothing is swept")
-        named = tuple(config.getoption("simnet_target") or ()) or None
-        if named and file:
-            raise pytest.UsageError(
-                "--simnet-target: the file of --simnet-replay says which hosts are under test; leave it out"
-            )
-        plan, path, target, found, expect = None, None, named, None, None
-        if faults:
-            try:
-                plan = sum(map(_typed, faults), FaultPlan())
-            except FaultError as error:
-                raise pytest.UsageError(f"--simnet-fault: {error}") from error
-        if file:
+        kinds = _kinds(config.getoption("simnet_kinds"))
+        target = _hosts(config.getoption("simnet_target") or ())
+        plan, path, found, expect = _plan(config.getoption("simnet_fault")), None, None, None
+        if file is not None:
             path = config.invocation_params.dir / file
-            try:
-                scenario = Scenario.read(path)
-                plan, target, found = scenario.plan, scenario.target or None, scenario.found
-                expect = scenario.expect if config.getoption("simnet_as_expected") else None
-            except (ScenarioError, OSError) as error:
-                raise pytest.UsageError(f"--simnet-replay: {error}") from error
+            scenario = _scenario(file, path)
+            plan, target, found = scenario.plan, scenario.target or None, scenario.found
+            expect = scenario.expect if config.getoption("simnet_as_expected") else None
         seconds = config.getoption("simnet_seconds")
-        if seconds is not None and not real:
-            raise pytest.UsageError(f"--simnet-seconds {seconds:g} is for --simnet-real: on simnet time is virtual")
         if seconds is not None:
-            from simnet.realnet.classes import seconds_of_a_run
+            _check_seconds(seconds)
+        real, trace = bool(config.getoption("simnet_real")), bool(config.getoption("simnet_trace"))
+        return cls(runs, kinds, plan, path, target, found, expect, real, seconds, trace)
 
-            try:
-                seconds_of_a_run(seconds)
-            except ValueError as error:
-                raise pytest.UsageError(f"--simnet-seconds: {error}") from error
-        return cls(runs, kinds_named(kinds, "--simnet-kinds"), plan, path, target, found, expect, real, seconds, trace)
+
+def _refuse_together(config: pytest.Config) -> None:
+    """Raise the UsageError of options one of which leaves the other nothing to do."""
+    faults, file = config.getoption("simnet_fault"), config.getoption("simnet_replay")
+    real, seconds = config.getoption("simnet_real"), config.getoption("simnet_seconds")
+    if faults and file is not None:
+        raise pytest.UsageError("--simnet-fault and --simnet-replay both give the plan of one run; take one of them")
+    if file is not None and config.getoption("simnet_target"):
+        raise pytest.UsageError(
+            "--simnet-target: the file of --simnet-replay says which hosts are under test; leave it out"
+        )
+    if seconds is not None and not real:
+        raise pytest.UsageError(f"--simnet-seconds {seconds:g} is for --simnet-real: on simnet time is virtual")
+    once = ""
+    if faults or file is not None:
+        once = "one plan is played"
+    elif real:
+        once = "on real sockets each test is played once"
+    typed = {
+        word.partition("=")[0] for word in map(str, config.invocation_params.args)
+    }  # not what a project's file says
+    for option in ("--simnet-runs", "--simnet-kinds"):
+        if once and option in typed:
+            raise pytest.UsageError(f"{option} is for a sweep, and here {once}; leave it out")
+
+
+def _plan(faults: Sequence[str] | None) -> FaultPlan | None:
+    """The plan of ``--simnet-fault``."""
+    try:
+        return sum(map(_typed, faults), FaultPlan()) if faults else None
+    except FaultError as error:
+        raise pytest.UsageError(f"--simnet-fault: {error}") from error
+
+
+def _scenario(file: str, path: Path) -> Scenario:
+    """What ``--simnet-replay`` names."""
+    if not file:
+        raise pytest.UsageError("--simnet-replay: no file is named; it plays a scenario, such as scenarios/it.toml")
+    try:
+        return Scenario.read(path)
+    except (ScenarioError, OSError) as error:
+        raise pytest.UsageError(f"--simnet-replay: {error}") from error
+
+
+def _check_seconds(seconds: float) -> None:
+    from simnet.realnet.classes import seconds_of_a_run
+
+    try:
+        seconds_of_a_run(seconds)
+    except ValueError as error:
+        raise pytest.UsageError(f"--simnet-seconds: {error}") from error
 
 
 def _typed(text: str) -> FaultPlan:
@@ -107,20 +133,26 @@ def _typed(text: str) -> FaultPlan:
     return FaultPlan.parse(text) if ";" in text else FaultPlan((parse_fault(text),))
 
 
-def kinds_named(text: str | None, option: str) -> tuple[str, ...] | None:
-    """The kinds in *text*, separated by commas; ``transparent`` and ``disruptive`` stand for all of theirs.
-
-    Raises:
-        pytest.UsageError: no such kind.
-    """
+def _kinds(text: str | None) -> tuple[str, ...] | None:
+    """The kinds of ``--simnet-kinds``."""
     from simnet.faces.naming import kinds_of
 
     if text is None:
         return None
     try:
         return kinds_of(text)
-    except (ValueError, TypeError) as error:
-        raise pytest.UsageError(f"{option} {text}: {error}") from error
+    except ValueError as error:
+        raise pytest.UsageError(f"--simnet-kinds {text}: {error}") from error
+
+
+def _hosts(names: Sequence[str]) -> tuple[str, ...] | None:
+    """The hosts of ``--simnet-target``."""
+    from simnet.faces.naming import hosts_of
+
+    try:
+        return hosts_of(names)
+    except ValueError as error:
+        raise pytest.UsageError(f"--simnet-target {error}") from error
 
 
 def _marked(item: pytest.Item, only: Sequence[str]) -> dict[str, Any]:
@@ -234,4 +266,4 @@ def _refuse_first(test: Any, first: str, why: str, right: list[str]) -> NoReturn
 
 
 def _refuse(reason: str) -> NoReturn:
-    pytest.fail(reason, pytrace=False)
+    raise pytest.fail.Exception(reason, pytrace=False) from None  # the reason says what led to it

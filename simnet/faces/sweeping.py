@@ -16,7 +16,7 @@ from simnet.explore.quiet import quiet
 from simnet.explore.result import CTRL_C, KindRow, SweepResult
 from simnet.explore.sweep import NothingToTest, run_sweep
 from simnet.faces.codes import CLEAN, FAILURE_FOUND, STOPPED
-from simnet.faces.naming import Named, kinds_of, named_tests
+from simnet.faces.naming import Named, hosts_of, kinds_of, named_tests
 from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
 from simnet.typed import pytest_command
@@ -99,7 +99,11 @@ def changed(named: Named, *, kinds: str | None = None, target: Sequence[str] = (
     except ValueError as error:
         raise Refused(f"--kinds {kinds}: {error}") from error
     try:
-        return by_kinds.but(target=tuple(target) or None, **others)
+        hosts = hosts_of(target)
+    except ValueError as error:
+        raise Refused(f"--target {error}") from error
+    try:
+        return by_kinds.but(target=hosts, **others)
     except (TypeError, ValueError) as error:
         raise Refused(f"--{error}") from error
 

@@ -126,6 +126,14 @@ def test_a_target_that_is_no_host_is_nothing_to_test(simnet: Run) -> None:
     assert "NothingToTest: target=client: the test has no host of that name. Hosts there are: server, test" in ran.err
 
 
+def test_several_hosts_in_one_option_are_told_how_to_be_given(simnet: Run) -> None:
+    told = {"": "''", "server,client": "'server,client'"}
+    for given, shown in told.items():
+        ran = simnet("sweep", "test_servers.py::test_echo", "--target", given)
+        assert (ran.code, f"--target {shown} is no host's name" in ran.err) == (2, True)
+        assert ("of several each takes an option of its own" in ran.err) == ("," in given)
+
+
 def test_a_property_is_left_to_pytest(simnet: Run) -> None:
     Path("test_given.py").write_text(
         "import simnet\nfrom hypothesis import given, strategies\n\n"

@@ -161,6 +161,13 @@ def test_what_no_kernel_can_be_made_to_show_is_refused_in_a_sentence(suite: pyte
             ("--simnet-replay", "gone.toml"), "*gone.toml: cannot be read: No such file or directory", id="no-file"
         ),
         pytest.param(("--simnet-replay", "a", "--simnet-fault", "b"), "*take one of them", id="two-plans"),
+        pytest.param(("--simnet-replay", ""), "--simnet-replay: no file is named; *", id="no-name-of-a-file"),
+        pytest.param(("--simnet-target", ""), "--simnet-target '' is no host's name", id="no-host"),
+        pytest.param(
+            ("--simnet-target", "server,client"),
+            "--simnet-target 'server,client' is no host's name; of several each takes an option of its own",
+            id="two-hosts-in-one",
+        ),
     ],
 )
 def test_a_wrong_option_speaks_up_before_anything_runs(
@@ -183,6 +190,15 @@ def test_a_mark_changes_the_options_of_a_sweep(suite: pytest.Pytester) -> None:
     (suite.path / "test_servers.py").write_text(f"import pytest\npytestmark = pytest.mark.simnet(runs=2)\n{text}")
     result = run(suite, "-v", "-k", "echo")
     result.stdout.fnmatch_lines(["*PASSED   [[]sweep: server; 2 runs in *"])
+
+
+def test_a_mark_that_cannot_be_is_refused_in_a_sentence(suite: pytest.Pytester) -> None:
+    text = "import pytest\n" + (suite.path / "test_servers.py").read_text()
+    marked = text.replace("@simnet", "@pytest.mark.simnet(runs=0)\n@simnet")
+    (suite.path / "test_servers.py").write_text(marked)
+    result = run(suite, "test_servers.py::test_echo")
+    result.stdout.fnmatch_lines(["test_servers.py::test_echo: @pytest.mark.simnet: runs=0: at least 1*"])
+    assert "another exception" not in result.stdout.str()
 
 
 def test_a_mark_with_an_unknown_option_is_refused(suite: pytest.Pytester) -> None:
