@@ -66,6 +66,7 @@ class ScenarioItem(pytest.Item):
         """The test has fixtures, parameters or a ``conftest.py``: a pytest of its own provides them, and judges as the file expects."""
         root = project_root(self.path)
         options = ["--simnet-replay", str(self.path), "--simnet-as-expected", "-q", "-p", "no:cacheprovider"]
+        options += ["--simnet-trace", "-rP"] if asked.trace else []
         options += ["--simnet-real"] if asked.real else []
         options += [f"--simnet-seconds={asked.seconds}"] if asked.seconds is not None else []
         done = subprocess.run(
@@ -84,6 +85,8 @@ class ScenarioItem(pytest.Item):
             )
         if done.returncode != 0:
             raise Refused(f"played by pytest, for its fixtures or its conftest.py:\n{done.stdout}{done.stderr}")
+        if asked.trace:
+            told_of(self).traces.append(("simnet: this run, as played by pytest", done.stdout.strip()))
         known = f"known: {self.scenario.expect}" if self.scenario.expect.known else "replay: as expected"
         self.user_properties.append(("simnet", known))
 

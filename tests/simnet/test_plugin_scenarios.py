@@ -150,6 +150,20 @@ def test_only_scenarios_are_collected(suite: pytest.Pytester) -> None:
     assert "elsewhere/pieces.toml::test_hasty" in named.stdout.lines
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('\ufefftest = "test_servers.py::test_hasty"\nformat = 1\n', id="mark-of-its-encoding"),
+        pytest.param('format = 1\r\ntest = "test_servers.py::test_hasty"\r\n', id="windows"),
+        pytest.param('"format" = 1\n"test" = "test_servers.py::test_hasty"\n', id="keys-in-quotes"),
+        pytest.param("format = 1\n[['fault']]\n'kind' = 'eof'\n", id="a-fault-and-no-test"),
+    ],
+)
+def test_whatever_an_editor_makes_of_a_scenario_it_is_collected(suite: pytest.Pytester, text: str) -> None:
+    keep(suite).write_text(text, encoding="utf-8", newline="")
+    run(suite, "--collect-only", "-q", "scenarios").stdout.fnmatch_lines(["*scenarios/pieces.toml*"])
+
+
 def test_they_are_collected_from_within_their_folder_too(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +264,9 @@ def test_a_test_with_fixtures_and_parameters_is_kept_and_played_too(suite: pytes
     red.stdout.fnmatch_lines(["*played by pytest, for its fixtures*", "*KeyError*"])
     path.write_text(path.read_text().replace('expect = {outcome = "baseline"}', 'expect = {error = "KeyError"}'))
     run(suite, "scenarios").assert_outcomes(passed=1)
+    drawn = run(suite, "scenarios", "--simnet-trace", "-rP")
+    drawn.assert_outcomes(passed=1)
+    drawn.stdout.fnmatch_lines(["*played by pytest*", "*recv b'h'*"])
     path.write_text(path.read_text().replace("[hello]", "[good bye]"))
     gone = run(suite, "scenarios")
     gone.stdout.fnmatch_lines(["*'test_words.py::test_word[[]good bye[]]': pytest knows no such parameters; *"])
