@@ -16,7 +16,7 @@ from simnet.conform.script import as_script
 from simnet.conform.shrink import shrink
 from simnet.conform.words import Setting
 
-__all__ = ["Divergence", "Verdict", "compare", "confirm"]
+__all__ = ["Divergence", "compare", "confirm", "difference_of"]
 
 PACES = (0.0, 0.001, 0.003)  # seconds after each step, in the runs that confirm
 SHRINK_PACE = 0.0005
@@ -42,9 +42,6 @@ class Divergence:
         return f"{told}\n\nThe same as a script for both worlds:\n\n{self.script()}"
 
 
-Verdict = Divergence | None
-
-
 def difference_of(prediction: Prediction) -> Difference | None:
     """What is wrong with a prediction before any kernel was asked: simnet broke."""
     if prediction.crash is None:
@@ -67,7 +64,7 @@ def compare(program: Program, setting: Setting, pace: float = 0.0) -> Difference
         run.close()
 
 
-def confirm(seed: str, program: Program, found: Difference, settings: Iterator[Setting]) -> Verdict:
+def confirm(seed: str, program: Program, found: Difference, settings: Iterator[Setting]) -> Divergence | None:
     """The shortest program with this difference, or ``None`` if it does not come again."""
     signature = found.signature
     for pace in PACES:
