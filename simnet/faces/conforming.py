@@ -33,7 +33,7 @@ def conform_programs(programs: int, seed: int, first: int, *, coverage: bool, as
     except conform.NoKernel as error:
         raise Refused(str(error)) from error
     if as_json:
-        click.echo(json.dumps(_as_object(report)))
+        click.echo(json.dumps(_as_object(report, coverage)))
     else:
         screen.say(str(report))
         if coverage:
@@ -44,17 +44,25 @@ def conform_programs(programs: int, seed: int, first: int, *, coverage: bool, as
     return CLEAN if report.clean else FAILURE_FOUND
 
 
-def _as_object(report: conform.Report) -> dict[str, Any]:
-    return {
+def _as_object(report: conform.Report, coverage: bool) -> dict[str, Any]:
+    """What ``--json`` prints; with *coverage*, how often each call was made in each state."""
+    told: dict[str, Any] = {
         "programs": report.programs,
         "steps": report.steps,
         "agreed": report.agreed,
         "known": dict(report.known),
         "not_modelled": dict(report.not_modelled),
         "divergences": [str(divergence) for divergence in report.divergences],
+        "again": report.again.total(),
+        "unsteady": len(report.unsteady),
         "states": report.states,
         "calls": report.calls,
         "pairs": len(report.coverage),
         "seconds": round(report.seconds, 3),
         "stopped": report.stopped,
     }
+    if coverage:
+        told["coverage"] = {}
+        for (state, call), times in sorted(report.coverage.items()):
+            told["coverage"].setdefault(state, {})[call] = times
+    return told

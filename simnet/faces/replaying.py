@@ -40,7 +40,10 @@ def replay_file(
             named.test, scenario.plan, named.options, record, real=real, seconds=seconds, heard=not as_json
         )
     if as_json:
-        click.echo(json.dumps(as_object(scenario, path, played), indent=2))
+        told = as_object(scenario, path, played)
+        if trace:
+            told["trace"] = ladder(played.run.trace, whole=True).splitlines()
+        click.echo(json.dumps(told, indent=2))
     else:
         _tell(Screen(), scenario, played, trace, seconds)
     if played.says_nothing:

@@ -235,6 +235,12 @@ def test_the_whole_run_is_shown_when_asked_for(simnet: Run, failure: Path) -> No
     assert ran.out.count("connect server:7") == 2, "once in the whole run, once where it parts from the baseline"
 
 
+def test_the_whole_run_is_among_the_json_when_asked_for(simnet: Run, failure: Path) -> None:
+    assert "trace" not in simnet("replay", failure, "--json").json
+    drawn = simnet("replay", failure, "--trace", "--json").json["trace"]
+    assert [line in drawn for line in simnet("replay", failure, "--trace").out.splitlines()].count(True) > 5
+
+
 # --- keep ------------------------------------------------------------------------------------------------------------
 
 
@@ -373,10 +379,10 @@ def test_each_key_of_the_json_stands_in_the_reference(simnet: Run, failure: Path
     for row, printed in {
         "`sweep`": sweep,
         "its `failures`": sweep["failures"][0],
-        "`replay`": simnet("replay", failure, "--json").json,
+        "`replay`": simnet("replay", failure, "--trace", "--json").json,
         "`show FILE`": simnet("show", failure, "--json").json,
         "`show PATH::TEST`": simnet("show", "test_servers.py::test_echo", "--json").json,
-        "`conform`": simnet("conform", "--programs", 1, "--json").json,
+        "`conform`": simnet("conform", "--programs", 1, "--coverage", "--json").json,
     }.items():
         assert [key for key in printed if f"`{key}`" not in rows[row]] == [], row
 

@@ -25,6 +25,15 @@ def test_a_program_reads_the_same_as_json(capsys: pytest.CaptureFixture[str]) ->
     assert report["divergences"] == []
 
 
+def test_what_was_reached_is_among_the_json_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conform", "--programs", "5", "--json"]) == 0
+    assert "coverage" not in json.loads(capsys.readouterr().out)
+    assert main(["conform", "--programs", "5", "--coverage", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert sum(map(len, report["coverage"].values())) == report["pairs"]
+    assert len(report["coverage"]) == report["states"]
+
+
 def test_a_number_of_programs_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["conform", "--programs", "0"]) == 2
     assert "0" in capsys.readouterr().err
