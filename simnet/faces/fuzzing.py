@@ -71,7 +71,8 @@ def _fuzz(named: Named, options: Any, seeds: range, progress: Progress | None = 
     result.save(named.root, named.id)
     if result.runs:
         with contextlib.suppress(OSError):  # the next one begins where this one did, unless it is told
-            write_whole(_note(named), json.dumps({"next_seed": seeds.start + result.runs}) + "\n")
+            noted = {**_noted(named), named.id: seeds.start + result.runs}
+            write_whole(_note(named), json.dumps(noted, indent=1) + "\n")
     return result
 
 
@@ -94,9 +95,15 @@ def _note(named: Named) -> Path:
     return named.root / ".simnet" / "fuzz" / f"{named.node.folder}.json"
 
 
-def _next_seed(named: Named) -> int:
+def _noted(named: Named) -> dict[str, Any]:
+    """The next seed of each test of this name, by its id: those of other files may be called so, too."""
     try:
-        noted = json.loads(_note(named).read_text(encoding="utf-8"))["next_seed"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return 0  # it is the first time, or somebody has written into the note
+        noted = json.loads(_note(named).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # it is the first time, or somebody has written into the note
+    return noted if isinstance(noted, dict) else {}
+
+
+def _next_seed(named: Named) -> int:
+    noted = _noted(named).get(named.id)
     return noted if type(noted) is int and noted >= 0 else 0

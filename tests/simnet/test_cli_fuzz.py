@@ -71,6 +71,17 @@ def test_it_goes_on_where_it_was_stopped(simnet: Run) -> None:
     assert [key for key in ("first_seed", "next_seed") if f"`{key}`" not in page] == []
 
 
+def test_two_tests_of_one_name_have_each_their_own_seeds(simnet: Run) -> None:
+    more = Path("more")
+    more.mkdir()
+    (more / "test_more.py").write_text(SOURCE)
+    other = NAME.replace("test_patience.py", "more/test_more.py")
+    options = ("--kinds", "refuse", "--seeds", 5, "--json")
+    seeds = [json.loads(simnet(0, "fuzz", each, *options))[0]["next_seed"] for each in (NAME, other, NAME, other)]
+    assert seeds == [5, 5, 10, 10]
+    forget_modules("test_more")
+
+
 @pytest.mark.slow
 def test_the_same_seed_is_the_same_run(simnet: Run) -> None:
     options = ("fuzz", NAME, "--kinds", "would-block", "--seeds", 200, "--from", 0, "--json")
