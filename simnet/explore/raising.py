@@ -11,7 +11,7 @@ from simnet.verdicts import VERDICTS, ProcessEnded
 if TYPE_CHECKING:
     from simnet.explore.result import SweepResult
 
-__all__ = ["SweepFailure", "as_exception", "raise_failures"]
+__all__ = ["SweepFailure", "as_exception", "declines", "raise_failures"]
 
 # BaseExceptions, so that no program swallows them while it runs; a test runner must be able to catch what is raised after.
 _NO_EXCEPTIONS = (*VERDICTS, ProcessEnded, SystemExit, GeneratorExit, KeyboardInterrupt)
@@ -22,6 +22,11 @@ _NO_FAILURES = {("builtins", "Skipped"), ("_pytest.outcomes", "XFailed"), ("unit
 
 class SweepFailure(AssertionError):
     """A failure without an exception of the user's: another outcome, a broken invariant, a process that waits for ever."""
+
+
+def declines(error: BaseException) -> bool:
+    """Whether a test says by *error* that it does not want to be run here: it is skipped, or expected to fail."""
+    return (type(error).__module__, type(error).__name__) in _NO_FAILURES
 
 
 def raise_failures(result: SweepResult, test_id: str = "") -> None:
@@ -53,7 +58,7 @@ def as_exception(error: BaseException | None, told: FailureReport, *notes: str) 
         error = SweepFailure(f"{type(error).__name__}: {error}").with_traceback(trimmed(error.__traceback__))
     else:
         error = error.with_traceback(trimmed(error.__traceback__))
-    if told.by_itself and (type(error).__module__, type(error).__name__) in _NO_FAILURES:
+    if told.by_itself and declines(error):
         return error
     for note in (*told.notes(), *notes):
         if note not in getattr(error, "__notes__", ()):

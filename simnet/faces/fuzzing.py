@@ -25,6 +25,7 @@ from simnet.faces.sweeping import (
     for_whoever_runs_it_again,
     print_failures,
     print_warnings,
+    refuse_if_it_declines,
     warn_of_conftest,
     with_untried,
 )
@@ -67,6 +68,7 @@ def _fuzz(named: Named, options: Any, seeds: range, progress: Progress | None = 
     """Fuzz it, save what was found, and note how far it came."""
     with named.at_home(), quiet():
         result = run_fuzz(named.test, options, seeds=seeds, name=named.id, progress=progress)
+    refuse_if_it_declines(result)
     for_whoever_runs_it_again(result, named, options)
     result.save(named.root, named.id)
     if result.runs:

@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
+from simnet.blame import exception_line
 from simnet.explore.akin import akin_to
 from simnet.explore.baseline import NotRepeatable
 from simnet.explore.options import SweepOptions
 from simnet.explore.progress import Progress
 from simnet.explore.quiet import quiet
+from simnet.explore.raising import declines
 from simnet.explore.result import CTRL_C, KindRow, SweepResult
 from simnet.explore.sweep import NothingToTest, run_sweep
 from simnet.faces.codes import CLEAN, FAILURE_FOUND, STOPPED
@@ -29,6 +31,7 @@ __all__ = [
     "kinds_table",
     "print_failures",
     "print_warnings",
+    "refuse_if_it_declines",
     "sweep_named",
     "sweep_tests",
     "warn_of_conftest",
@@ -112,9 +115,21 @@ def sweep_named(named: Named, options: SweepOptions, progress: Progress | None =
     """Sweep it, and save what was found."""
     with named.at_home(), quiet():
         result = run_sweep(named.test, options, name=named.id, progress=progress)
+    refuse_if_it_declines(result)
     for_whoever_runs_it_again(result, named, options)
     result.save(named.root, named.id)
     return result
+
+
+def refuse_if_it_declines(result: SweepResult) -> None:
+    """Do nothing if the test of *result* wants to be run.
+
+    Raises:
+        NothingToTest: it has said so, as by ``pytest.skip``.
+    """
+    error = result.failures[0].error if result.fails_without_faults else None
+    if error is not None and declines(error):
+        raise NothingToTest(f"the test does not want to be run here: {exception_line(error)}")
 
 
 def for_whoever_runs_it_again(result: SweepResult, named: Named, options: SweepOptions) -> None:

@@ -673,6 +673,26 @@ def test_of_a_file_the_others_are_swept_where_one_cannot_be(simnet: Run) -> None
         assert (ran.code, f"simnet {command[0]}: NothingToTest: " in ran.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("pytest.skip('no IPv6')", "Skipped: no IPv6"),
+        ("raise unittest.SkipTest('no IPv6')", "SkipTest: no IPv6"),
+        ("pytest.xfail('#12')", "XFailed: #12"),
+    ],
+)
+def test_a_test_that_does_not_want_to_be_run_here_has_no_failure(simnet: Run, line: str, told: str) -> None:
+    more = f"\n\n@simnet.sweep\ndef test_elsewhere(net): {line}\n"
+    Path("test_servers.py").write_text("import pytest, unittest\n" + Path("test_servers.py").read_text() + more)
+    told = f"NothingToTest: the test does not want to be run here: {told}\n"
+    for command in (("sweep", "--kinds", "refuse"), ("fuzz", "--seeds", "1", "--kinds", "refuse")):
+        ran = simnet(command[0], "test_servers.py::test_elsewhere", *command[1:])
+        assert (ran.code, ran.out, ran.err) == (2, "", f"simnet {command[0]}: {told}")
+        ran = simnet(command[0], "test_servers.py", *command[1:], "--json")
+        assert [each["test"].rpartition("::")[2] for each in ran.json] == ["test_echo", "test_hasty"]
+        assert (ran.code, ran.err) == (2, f"simnet {command[0]}: test_servers.py::test_elsewhere: {told}")
+
+
 def test_a_test_with_a_set_up_is_left_to_pytest_too(simnet: Run) -> None:
     head = "import unittest, pytest, simnet\n"
     body = "\n\n    @simnet.sweep\n    def test_it(self, net): ...\n"
