@@ -248,7 +248,7 @@ EXPECT: Mapping[str, str] = {
     "reason": "with `error`, `invariant` or `interrupted`: why it may stay for now",
 }
 FOUND: Mapping[str, str] = {
-    "by": "`sweep`, or a person's name",
+    "by": "`sweep`, `fuzz`, or a person's name",
     "runs": "the number of runs of that sweep",
     "kernel": "what real sockets said",
     "failure": "the failure in words, `TypeError at tutorial_server.py:83`",
