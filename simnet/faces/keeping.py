@@ -122,7 +122,7 @@ def _target(scenario: Scenario, title: str, root: Path, to: Path | None) -> Path
     try:
         there = project_root(target)
     except ValueError as error:
-        raise Refused(str(error)) from error
+        raise Refused(f"--to {to} lies in no project; its test is in {root}") from error
     if there != root:
         raise Refused(f"--to {to} lies in another project ({there}); its test is in {root}")
     return target

@@ -326,6 +326,17 @@ def test_keep_makes_no_folder_that_is_named_like_a_file(simnet: Run, failure: Pa
     )
 
 
+def test_keep_takes_no_failure_out_of_its_project(
+    simnet: Run, failure: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere, here = tmp_path_factory.mktemp("elsewhere"), Path.cwd()
+    for there in ("no project", f"another project ({elsewhere})"):
+        refused = simnet("keep", failure, "--to", elsewhere / "it.toml")
+        assert (refused.code, failure.exists()) == (2, True)
+        assert f"--to {elsewhere}/it.toml lies in {there}; its test is in {here}\n" in refused.err
+        (elsewhere / "pyproject.toml").touch()
+
+
 def test_what_keep_says_to_type_is_quoted_for_a_shell(simnet: Run, failure: Path) -> None:
     ran = simnet("keep", failure, "--to", "scenarios/my story.toml")
     assert ran.out.endswith("It fails until the bug is fixed: pytest 'scenarios/my story.toml'\n")
