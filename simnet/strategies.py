@@ -77,11 +77,14 @@ def faults(
     for name, value, least in (("max_call", max_call, 1), ("max_byte", max_byte, 0)):
         if type(value) is not int or value < least:
             raise InvalidArgument(f"{name}={value!r} is no whole number from {least} on")
+    if not isinstance(max_seconds, int | float):
+        raise InvalidArgument(f"{max_seconds=} is no number of seconds")
     seconds = [each for each in STALL_SECONDS if each <= max_seconds]
     if not seconds:
         raise InvalidArgument(
             f"{max_seconds=} is less than the shortest stall, {STALL_SECONDS[0]} s; leave 'stall' out of kinds instead"
         )
+    ends = (ends,) if isinstance(ends, str) else ends
     if not ends or not set(ends) <= {"server", "client"}:
         raise InvalidArgument(
             f"{ends=} are not ends of a connection; they are 'client' (the opener) and 'server' (the acceptor)"

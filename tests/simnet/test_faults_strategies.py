@@ -107,6 +107,11 @@ def test_plans_keep_to_what_was_asked(plan: FaultPlan) -> None:
         assert (getattr(fault, "seconds", 0) or 0) <= 0.01
 
 
+@given(fault_plans(["split"], places="server->client:7#1", ends="client"))
+def test_one_place_and_one_end_may_be_named_alone(plan: FaultPlan) -> None:
+    assert {(fault.on, fault.anchor.end) for fault in plan} <= {("server->client:7#1", "client")}
+
+
 def test_schedules_are_drawn_only_when_asked_for() -> None:
     assert find(fault_plans(schedules=True), lambda plan: plan.schedule != "fifo", settings=SEARCH) == FaultPlan(
         schedule="random:0"
@@ -128,6 +133,9 @@ def test_schedules_are_drawn_only_when_asked_for() -> None:
         ({"max_seconds": 0.0001}, "less than the shortest stall"),
         ({"ends": ["sever"]}, "not ends of a connection"),
         ({"ends": []}, "not ends of a connection"),
+        ({"ends": "sever"}, "not ends of a connection"),
+        ({"ends": None}, "not ends of a connection"),
+        ({"max_seconds": "1"}, "max_seconds='1' is no number of seconds"),
         ({"kinds": ["would-block"], "places": ["client->server"]}, "none of the kinds would-block acts on link"),
         ({"places": []}, "acts on nothing"),
         ({"places": ["server=7"]}, "is no place"),
