@@ -6,6 +6,7 @@ help a reader. Several distinct failures come one after the other, each with its
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -72,12 +73,16 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
     report.sections += told.traces
     if not report.failed or call.excinfo is None:
         return
-    if told.verdict is not None and call.excinfo.value is told.verdict:
+    raised = call.excinfo.value
+    if raised is told.verdict:
         notes = getattr(told.verdict, "__notes__", ())  # of hypothesis, with which arguments it was
         report.longrepr = "\n".join([f"{type(told.verdict).__name__}: {told.verdict}", *notes])
-        return
-    if not told.failures or not _is_told(call.excinfo.value, told):
-        return
+    elif told.failures and _is_told(raised, told):
+        _show_failures(report, item, told, raised)
+
+
+def _show_failures(report: pytest.TestReport, item: pytest.Item, told: Told, raised: BaseException) -> None:
+    """Each failure's traceback with its report under it, in the place of what pytest has made of *raised*."""
     style = item.config.getoption("tbstyle", "auto")
     if style in ("native", "line", "no"):  # somebody wants it plain; the notes on the exception carry the report
         crash = getattr(report.longrepr, "reprcrash", None)
@@ -91,7 +96,7 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
         if len(told.failures) > 1:
             heading = f"--- {number} of {len(told.failures)}: {failure.headline} ---"
         chain.append(_under(heading, drawn, failure.below(**looks(item.config))))
-    for text in dict.fromkeys((*_others_notes(call.excinfo.value, told), told.summary)):  # each once
+    for text in dict.fromkeys((*_others_notes(raised, told), told.summary)):  # each once
         if text:
             chain[-1][0].extraline = f"{chain[-1][0].extraline}{text}\n"
     traceback, crash, described = chain[-1]
@@ -196,19 +201,15 @@ def summarise(reporter: Any) -> None:
     tests = {"sweep": 0, "fuzz": 0}
     runs, seconds = 0, 0.0
     warnings: list[tuple[str, str]] = []
-    for reports in reporter.stats.values():
-        for report in reports:
-            if getattr(report, "when", "call") != "call":
-                continue
-            for name, value in getattr(report, "user_properties", ()):
-                if name == "simnet-by":
-                    tests[value] += 1
-                elif name == "simnet-runs":
-                    runs += int(value)
-                elif name == "simnet-seconds":
-                    seconds += float(value)
-                elif name == "simnet-warning":
-                    warnings.append((report.nodeid, value))
+    for nodeid, name, value in _noted(reporter):
+        if name == "simnet-by":
+            tests[value] += 1
+        elif name == "simnet-runs":
+            runs += int(value)
+        elif name == "simnet-seconds":
+            seconds += float(value)
+        elif name == "simnet-warning":
+            warnings.append((nodeid, value))
     if warnings:
         reporter.section("simnet: to look at", sep="-", yellow=True)
         for nodeid, text in warnings:
@@ -217,3 +218,12 @@ def summarise(reporter: Any) -> None:
         counts = [f"{number:,} {by if number == 1 else _PLURALS[by]}" for by, number in tests.items() if number]
         reporter.line("")
         reporter.line(f"simnet: {', '.join(counts)}, {many(runs, 'run')} in {seconds:.1f} s")
+
+
+def _noted(reporter: Any) -> Iterator[tuple[str, str, str]]:
+    """What the tests of the session have noted as they were called: whose it is, its name, its value."""
+    for reports in reporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "call") == "call":
+                for name, value in getattr(report, "user_properties", ()):
+                    yield report.nodeid, name, value
