@@ -43,7 +43,7 @@ class Asked:
     found: Found | None  # what that file has on record
     expect: Expect | None  # what it expects, if the run is to be judged by that
     real: bool
-    seconds: float | None
+    seconds: float | None  # of a run on real sockets
     trace: bool
 
     @classmethod
@@ -69,33 +69,35 @@ class Asked:
             scenario = _scenario(file, path)
             plan, target, found = scenario.plan, scenario.target or None, scenario.found
             expect = scenario.expect if config.getoption("simnet_as_expected") else None
-        seconds = config.getoption("simnet_seconds")
+        real, trace = bool(config.getoption("simnet_real")), bool(config.getoption("simnet_trace"))
+        seconds = config.getoption("simnet_seconds") if real else None
         if seconds is not None:
             _check_seconds(seconds)
-        real, trace = bool(config.getoption("simnet_real")), bool(config.getoption("simnet_trace"))
         return cls(runs, kinds, plan, path, target, found, expect, real, seconds, trace)
 
 
 def _refuse_together(config: pytest.Config) -> None:
-    """Raise the UsageError of options one of which leaves the other nothing to do."""
+    """Raise the UsageError of options one of which leaves the other nothing to do.
+
+    What a project's file or the environment says is for all its sessions, and harms none.
+    """
+    typed = {word.partition("=")[0] for word in map(str, config.invocation_params.args)}
     faults, file = config.getoption("simnet_fault"), config.getoption("simnet_replay")
-    real, seconds = config.getoption("simnet_real"), config.getoption("simnet_seconds")
+    real = config.getoption("simnet_real")
     if faults and file is not None:
         raise pytest.UsageError("--simnet-fault and --simnet-replay both give the plan of one run; take one of them")
-    if file is not None and config.getoption("simnet_target"):
+    if file is not None and "--simnet-target" in typed:
         raise pytest.UsageError(
             "--simnet-target: the file of --simnet-replay says which hosts are under test; leave it out"
         )
-    if seconds is not None and not real:
+    if not real and "--simnet-seconds" in typed:
+        seconds = config.getoption("simnet_seconds")
         raise pytest.UsageError(f"--simnet-seconds {seconds:g} is for --simnet-real: on simnet time is virtual")
     once = ""
     if faults or file is not None:
         once = "one plan is played"
     elif real:
         once = "on real sockets each test is played once"
-    typed = {
-        word.partition("=")[0] for word in map(str, config.invocation_params.args)
-    }  # not what a project's file says
     for option in ("--simnet-runs", "--simnet-kinds"):
         if once and option in typed:
             raise pytest.UsageError(f"{option} is for a sweep, and here {once}; leave it out")

@@ -179,6 +179,24 @@ def test_a_wrong_option_speaks_up_before_anything_runs(
 
 
 @pytest.mark.slow
+def test_what_a_projects_file_says_for_other_sessions_is_no_wrong_option(suite: pytest.Pytester) -> None:
+    (suite.path / "pytest.ini").write_text(
+        "[pytest]\naddopts = --simnet-runs=3 --simnet-target=server --simnet-seconds=60\n"
+    )
+    run(suite, "test_servers.py::test_echo").assert_outcomes(passed=1)
+    run(suite, "test_servers.py::test_echo", "--simnet-real").assert_outcomes(passed=1)
+    run(suite, "test_servers.py::test_hasty", "--simnet-runs", "9").assert_outcomes(failed=1)
+    (file,) = (suite.path / ".simnet" / "failures").glob("*/*.toml")
+    again = run(suite, "test_servers.py::test_hasty", "--simnet-replay", str(file))
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines(["replay: exact; *"])
+    for option, other in (("--simnet-target", "server"), ("--simnet-seconds", "60")):
+        refused = run(suite, "--simnet-replay", str(file), option, other)
+        assert refused.ret == pytest.ExitCode.USAGE_ERROR
+        assert option in refused.stderr.str()
+
+
+@pytest.mark.slow
 def test_kinds_and_runs_of_the_command_line_narrow_the_sweep(suite: pytest.Pytester) -> None:
     result = run(suite, "-v", "test_servers.py::test_echo", "--simnet-kinds", "reset", "--simnet-runs", "3")
     result.stdout.fnmatch_lines(["*PASSED   [[]sweep: server; 3 runs in *; 3 of * points: *"])
