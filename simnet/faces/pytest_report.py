@@ -120,9 +120,8 @@ def _is_told(raised: BaseException, told: Told) -> bool:
 
 def _others_notes(raised: BaseException, told: Told) -> list[str]:
     """What others have noted on the exception: hypothesis, with which example it fails."""
-    reports = [
-        each for _, failure in told.failures for each in (failure, replace(failure, why=""))
-    ]  # *why* may have come since
+    # *why* may have come since.
+    reports = [each for _, failure in told.failures for each in (failure, replace(failure, why=""))]
     ours = {note for report in reports for note in (*report.notes(), report.why)}
     return [note for note in getattr(raised, "__notes__", ()) if note not in ours]
 

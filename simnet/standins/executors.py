@@ -85,9 +85,8 @@ def _shutdown(self: Any, wait: bool = True, *, cancel_futures: bool = False) -> 
     if world is None:
         _originals["shutdown"](self, wait, cancel_futures=cancel_futures)
         return
-    pool = world.pool_of(
-        self, partial(_pool_of_executor, self)
-    )  # one that a module has is shut down in this program alone
+    # One that a module has is shut down in this program alone.
+    pool = world.pool_of(self, partial(_pool_of_executor, self))
     pool.refuses = pool.refuses or partial(RuntimeError, "cannot schedule new futures after shutdown")
     if cancel_futures:
         pool.call_off()

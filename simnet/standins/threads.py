@@ -17,9 +17,8 @@ from simnet.wait import running
 __all__ = ["PAIRS"]
 
 PAIRS = Pairs()
-NO_PROCESS = (
-    1 << 22
-)  # Linux's PID_MAX_LIMIT: no process has this number or a greater one, whose priority a thread would set
+# Linux's PID_MAX_LIMIT: no process has this number or a greater one, whose priority a thread would set.
+NO_PROCESS = 1 << 22
 PROCESSORS = 4  # of a simulated host: pools are made by their number, which must not be that of the machine
 
 _true_start, _true_join, _true_is_alive = threading.Thread.start, threading.Thread.join, threading.Thread.is_alive
