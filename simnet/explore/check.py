@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Unpack, overload
 
@@ -164,7 +164,8 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
 
         @functools.wraps(test)
         def body(network: Any) -> object:
-            return test(*before, network, *after, **kwargs)
+            with _subtests_raise(before):
+                return test(*before, network, *after, **kwargs)
 
         del body.__wrapped__  # its own signature is the one that counts
         return body
@@ -194,6 +195,21 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
     wrapper.simnet_bind = bind  # type: ignore[attr-defined]
     wrapper.simnet_explore = explore  # type: ignore[attr-defined]
     return wrapper
+
+
+@contextmanager
+def _subtests_raise(before: Sequence[Any]) -> Iterator[None]:
+    """In a method of unittest's, ``subTest`` passes on what is raised in it: the verdict says if that is a failure, not the case's result."""
+    case = before[0] if before else None
+    unittest = sys.modules.get("unittest.case")
+    if unittest is None or not isinstance(case, unittest.TestCase):
+        yield
+        return
+    outcome, case._outcome = getattr(case, "_outcome", None), None
+    try:
+        yield
+    finally:
+        case._outcome = outcome
 
 
 def _name(test: Any) -> str:

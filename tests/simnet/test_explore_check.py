@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import logging
@@ -307,6 +308,32 @@ def test_a_method_of_a_unittest_case_raises_its_failure() -> None:
     with pytest.raises(AssertionError, match="without any fault") as caught:
         Case("check_it").check_it()
     assert "no fault at all" in "".join(caught.value.__notes__)
+
+
+class CaseInParts(unittest.TestCase):
+    """Run below."""
+
+    __test__ = False
+
+    def in_parts(self, net: Any, answer: bytes = b"k") -> None:
+        def serve() -> None:
+            with socket.create_server(("", 7)) as listener, listener.accept()[0] as sock, contextlib.suppress(OSError):
+                sock.sendall(answer)
+
+        net.host("server").spawn(serve)
+        with self.subTest("it is there"):
+            with socket.create_connection(("server", 7)) as sock:
+                assert sock.recv(1) == b"k"
+
+    test_refused = sweep(target="server", kinds="refuse")(in_parts)
+    test_another_answer = sweep(target="server", kinds="refuse")(lambda self, net: self.in_parts(net, b"x"))
+
+
+@pytest.mark.parametrize(("name", "good"), [("test_refused", True), ("test_another_answer", False)])
+def test_what_a_part_of_a_unittest_case_raises_is_judged_as_anything_else(name: str, good: bool) -> None:
+    result = unittest.TestResult()
+    CaseInParts(name).run(result)
+    assert result.wasSuccessful() == good, result.failures + result.errors
 
 
 def _talkative(net: Any) -> bytes:
