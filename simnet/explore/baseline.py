@@ -161,7 +161,8 @@ def _payload(event: Event) -> bytes | None:
     if event.kind == SEGMENT:
         data = event.detail[0]
     elif event.kind == CALL:
-        data = event.result if event.op == "recv" else event.arguments[0] if event.arguments else None
+        sends = event.op == "send" and event.arguments
+        data = event.arguments[0] if sends else event.result if event.op == "recv" else None
     else:
         return None
     return bytes(data) if isinstance(data, (bytes, bytearray)) else None

@@ -297,6 +297,19 @@ def test_what_differs_far_behind_in_long_data_is_told() -> None:
         run_sweep(greets, SERVER)
 
 
+def test_a_poll_with_another_time_out_is_told_too() -> None:
+    count = itertools.count()
+
+    def polls(_: Any) -> None:
+        one, other = socket.socketpair()
+        with one, other:
+            other.send(b"x")
+            select.select([one], [], [], 1.5 + next(count))
+
+    with pytest.raises(NotRepeatable, match="what happened on the way is not"):
+        run_sweep(polls, SweepOptions())
+
+
 def test_what_a_library_does_once_when_it_is_first_used_is_no_part_of_the_baseline() -> None:
     pollers: list[bool] = []
 
