@@ -9,6 +9,7 @@ from heapq import heappush
 from typing import Any
 
 from simnet.clock import Clock
+from simnet.datagramplaces import joined
 from simnet.ended import OVER
 from simnet.faults.disruptive import ConnectTimeout, Unreachable
 from simnet.faults.fault import Fault
@@ -176,15 +177,16 @@ class Fabric:
         attempt = (machine.name, name, target[1])
         self.attempts[attempt] = number = self.attempts.get(attempt, 0) + 1
         datagrams = file.type == SOCK_DGRAM
-        place, text = named = _place(machine.name, name, target[1], None if datagrams else number)
+        named = flow(machine.name, name, target[1]) if datagrams else _place(machine.name, name, target[1], number)
+        place, text = named
         here = machine.name if owner is machine else ""
         self._names.pop((here, target, source), None)  # an older one, that the other side had opened
         self._names[here, source, target] = named
+        if datagrams:
+            file.tag = joined(machine, place, text)
+            return
         file.tag = tag = Tag(place, text, "client", machine.name, file.tag.counts)
         injector = self.injector
-        if datagrams:  # its calls have no faults, what they send has
-            tag.plain = False
-            return
         injector.arm(tag, machine.target)
         if injector.idle:
             return

@@ -190,7 +190,7 @@ class Watcher:
             if file is not None and file.tag is not known.tag:
                 known.tag = tag = file.tag
                 known.label = tag.name
-                known.listens = tag.place is not None and tag.place.form == "listener"
+                known.listens = tag.place is not None and tag.place.form == "listener" and not tag.datagrams
         return known
 
     def _note(self, known: _Channel, name: str, text: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from simnet.datagrampoints import DatagramCall, DatagramCalls, is_of_datagrams
 from simnet.ownpairs import pairs_of_tcp
 from simnet.sealed import OTHER
 from simnet.trace import CALL, SEGMENT, TIMED, Event, Failed, Trace
@@ -28,6 +29,7 @@ class CallPoint(NamedTuple):
     result: str  # "ok", or the errno's name
     whole: bool = False  # it moves records, which are never cut
     timed: bool = False  # it is blocking, but for a time-out
+    datagrams: DatagramCall | None = None  # it is one of a socket for datagrams
 
 
 class StreamPoint(NamedTuple):
@@ -105,12 +107,14 @@ class Points:
         answered: dict[str, bool] = {}
         moments: dict[str, dict[int, None]] = {}
         records: set[str] = set()  # asked for membership only
+        datagrams = DatagramCalls()
         for event in trace:
             if event.kind in (CALL, SEGMENT) and event.host:
                 moments.setdefault(event.host, {})[event.time_ns] = None
             if event.kind == CALL:
                 if event.op == "poll":
                     if event.n:
+                        datagrams.note_poll(event.result)
                         kind = event.place.rpartition(" ")[2].rstrip("0123456789")
                         points.polls.append(
                             PollPoint(event.host, event.n, event.result, event.host, event.host in under_test, kind)
@@ -120,8 +124,12 @@ class Points:
                     if event.op in ("connect", "connect_ex") and event.arguments[1:] == (RECORDS,):
                         records.add(event.place)
                     point = _call_point(event, event.host in under_test, event.place in records)
+                    if is_of_datagrams(event):
+                        point = point._replace(datagrams=datagrams.look(event))
+                    elif event.op == "setsockopt":
+                        datagrams.note_option(event)
                     points.calls.append(point)
-                    if _is_unix(event.place) and (not point.whole or event.op != "send"):
+                    if not point.datagrams and _is_unix(event.place) and (not point.whole or event.op != "send"):
                         _unix_points(event, streams, syns, answered)
             elif event.kind == SEGMENT:
                 if event.op == "SYN":
@@ -204,12 +212,10 @@ def _unix_points(
 
 
 def _has_name(event: Event) -> bool:
-    """Whether a plan could mean this call: not on a socket without a name yet, nor on one for datagrams."""
+    """Whether a plan could mean this call: not on a socket without a name yet; on a flow, which a datagram socket is connected to, two."""
     if " " in event.place or event.place[-1:] in ("'", '"') or "'#" in event.place or '"#' in event.place:
         return False
-    if "->" in event.place and "#" not in event.place:  # a flow, as a datagram socket's connect has named it
-        return False
-    return bool(event.end) or event.op not in ("recv", "send")
+    return "->" not in event.place or "#" in event.place or is_of_datagrams(event)
 
 
 def _call_point(event: Event, target: bool, whole: bool) -> CallPoint:

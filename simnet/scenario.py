@@ -188,7 +188,7 @@ class Scenario(msgspec.Struct, frozen=True):
         faults = tomlkit.aot()
         for fault in self.faults:
             written = tomlkit.table()
-            written.add(tomlkit.comment(f"{fault.sentence()} ({'transparent' if fault.transparent else 'disruptive'})"))
+            written.add(tomlkit.comment(f"{fault.sentence()} ({'transparent' if fault.harmless else 'disruptive'})"))
             written.update(fault_to_table(fault))
             faults.append(written)
         if self.faults:

@@ -31,6 +31,7 @@ from simnet.calls.sendfile import send_file
 from simnet.calls.straight import StraightCalls
 from simnet.calls.tries import READABLE, WRITABLE
 from simnet.calls.unix import UnixCalls
+from simnet.datagramplaces import new
 from simnet.dropped import dropped
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
@@ -112,7 +113,8 @@ class Socket(UnixCalls):
             except NotModelled as refusal:
                 self._refused(refusal)
                 raise
-            file.tag = Tag(None, f"new socket of {machine.name}", "", machine.name)
+            here = machine.name
+            file.tag = Tag(None, f"new socket of {here}", "", here) if kind != SOCK_DGRAM else new(machine, family)
             if self._timeout is not None:
                 file.nonblocking = True
             self._fd = process.descriptors.add(file)
@@ -188,9 +190,8 @@ class Socket(UnixCalls):
         self._connect(only_one("connect", address, named), "connect")
 
     def connect_ex(self, *address: Any, **named: Any) -> int:
-        to = only_one("connect_ex", address, named)
         try:
-            self._connect(to, "connect_ex")
+            self._connect(only_one("connect_ex", address, named), "connect_ex")
         except TimeoutError as error:
             return error.errno or errno.EAGAIN
         except OSError as error:
@@ -423,7 +424,7 @@ class Socket(UnixCalls):
         if options is not None and file.refs == 1 and file.type == SOCK_STREAM and file.family != AF_UNIX:
             linger_ns = file.linger_ns()  # by the file's own kind: another one may have this number, by dup2
         tag = file.tag
-        if tag.place is not None and tag.place.form == "listener":
+        if tag.place is not None and tag.place.form == "listener" and not tag.datagrams:
             process.scheduler.closed_listeners[str(tag)] = caller_outside(sys._getframe(1))
         counts = tag.counts
         counts["close"] = n = counts.get("close", 0) + 1
@@ -486,8 +487,7 @@ def _made(scheduler: Scheduler, machine: Machine, arguments: tuple[int, int, int
         OSError: a fault makes it, EMFILE and its kin; none is made.
     """
     machine.sockets = n = machine.sockets + 1
-    here = machine.name
-    injector = machine.fabric.injector
+    here, injector = machine.name, machine.fabric.injector
     fault = injector.for_socket(Place.host(here), n) if machine.target and injector.watches_sockets else None
     if fault is not None:
         injector.fire(fault, Place.host(here), here, "", n)

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
 import simnet.world  # noqa: F401  # a property's first example has a deadline like all others, and no time to load this
-from simnet.faults.fault import Fault
+from simnet.faults.fault import DATAGRAM_FORMS, Fault
 from simnet.faults.kinds import (
     TRANSPARENT,
     Coalesce,
     Delay,
+    Drop,
     Error,
     Reset,
     Stall,
@@ -66,7 +67,8 @@ def faults(
 ) -> st.SearchStrategy[Fault]:
     """One fault of *kinds* (names or classes) at one of *places*.
 
-    *ends* says whose calls are hit, and in which direction bytes travel. Calls are drawn up to *max_call*, bytes up to *max_byte*, stalls up to
+    *ends* says whose calls are hit, and in which direction bytes travel; calls of sockets for datagrams are hit where *places* has no
+    connection, as ``["server:53"]`` has not. Calls are drawn up to *max_call*, bytes up to *max_byte*, stalls up to
     *max_seconds*: a stall is transparent as long as it fires no deadline. Shrinks towards the first of each.
 
     Raises:
@@ -132,7 +134,8 @@ def _parameters(kind: type[Fault], anchor: Anchor, size: int, seconds: Sequence[
     if kind is Urgent:
         return {"data": URGENT_BYTES[size % len(URGENT_BYTES) - 1]}
     if kind is Error:
-        said = errnos(anchor.op or "", unix=anchor.place.unix)
+        datagrams = anchor.form == "call" and anchor.place.form in DATAGRAM_FORMS
+        said = errnos(anchor.op or "", unix=anchor.place.unix, datagrams=datagrams)
         return {"errno": said[size % len(said) - 1]}
     if kind is Reset and anchor.form == "call":
         return {"when": ("before", "after")[size % 2 - 1]}
@@ -245,11 +248,20 @@ def _points(
     for form in kind.anchors:
         ops = [(None, kind.form)] if form in ("byte", "connect", "datagram") else list(kind.ops.items())
         for op, place_form in ops:
-            if op in UNDRAWN_OPS or (op is not None and form != (op if op in ("accept", "poll") else "call")):
+            if (
+                op in UNDRAWN_OPS
+                or (kind is Drop and form == "call")
+                or (op is not None and form != (op if op in ("accept", "poll") else "call"))
+            ):
                 continue
             sides = ends if place_form == "connection" and form != "connect" else (None,)
             there = [place for place in by_form.get(place_form, ()) if not (place.unix and kind.not_unix)]
             found = [Anchor(form, place, end, op, 1) for place in there for end in sides]
+            if op in kind.at_datagrams and "connection" not in by_form:
+                found = [Anchor(form, place, None, op, 1) for each in DATAGRAM_FORMS for place in by_form.get(each, ())]
+                found = [
+                    each for each in found if kind is not Error or errnos(op, unix=each.place.unix, datagrams=True)
+                ]
             if found:
                 calls.append(found)
     most = max(map(len, calls), default=0)

@@ -26,7 +26,7 @@ from simnet.explore.table import TABLE
 from simnet.faults import place
 from simnet.faults.fault import Fault, defaults_of
 from simnet.faults.forms import fault_to_table, parse_fault
-from simnet.faults.kinds import ALL, ERRNOS, KINDS
+from simnet.faults.kinds import ALL, DATAGRAM_ERRNOS, ERRNOS, KINDS, errnos
 from simnet.faults.plan import FaultPlan
 from simnet.kernel import states
 from simnet.process import VERDICTS
@@ -151,6 +151,9 @@ def _parameters(kind: type[Fault]) -> str:
             told.append(f"`{name}` is `{shown}` where it is left out")
     if kind.kind == "error":
         told += [f"`errno` of `{op}`: {', '.join(ERRNOS[op])}" for op in ERRNOS]
+        for op, names in DATAGRAM_ERRNOS.items():
+            unix = ", ".join(errnos(op, unix=True, datagrams=True)) or "none"
+            told.append(f"of `{op}` on a socket for datagrams: {', '.join(names)}, on a Unix one {unix}")
     return f"{'; '.join(told)}." if told else ""
 
 

@@ -30,9 +30,11 @@ STEPS = {
             "simnet.netstat",
             "simnet.ownpairs",
             "simnet.points",
+            "simnet.datagrampoints",
         ],
         ["simnet.faults"],
         [
+            "simnet.datagramplaces",
             "simnet.flows",
             "simnet.lookback",
             "simnet.machine",

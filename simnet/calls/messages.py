@@ -9,6 +9,7 @@ from simnet.arguments import MISSING, checked_bytes, iterable, look_over, taken,
 from simnet.calls.ancillary import from_kernel, to_kernel
 from simnet.calls.fullsends import FullSends
 from simnet.calls.tries import READABLE, WRITABLE
+from simnet.datagramplaces import named_by_target
 from simnet.kernel import inet
 from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
@@ -146,6 +147,9 @@ class MessageCalls(FullSends):
         timeout = self._timeout
         scheduler = self._process.scheduler
         fd = self._fd
+        known = self._file()
+        if known.family == AF_UNIX and known.bound is None and known.peer is None and name:
+            known.tag = named_by_target(self._process.machine, self._machine, known, name)
 
         def attempt(file: Any, _: int) -> int:
             if file.family != AF_UNIX and name is not None:  # its object says what it is not

@@ -20,6 +20,7 @@ from simnet.arguments import (
 )
 from simnet.calls.ancillary import PID, shown_pid
 from simnet.calls.straight import StraightCalls
+from simnet.datagramplaces import bound
 from simnet.faults.inject import Tag
 from simnet.faults.paths import spelt
 from simnet.kernel.errors import socket_error
@@ -81,7 +82,9 @@ class QuickCalls(StraightCalls):
         resolved = kernel_address(self._machine, self._net_family, only_one("bind", address, named), "bind")
         file = self._file()
         self._quick(file, "bind", (resolved,), file.bind, resolved)
-        if not file.tag.place and (file.family != AF_UNIX or file.type != SOCK_DGRAM):
+        if file.type == SOCK_DGRAM:
+            file.tag = bound(self._process.machine, self._machine, file)
+        elif not file.tag.place:
             known = file.getsockname()
             name = f"{self._machine.name}:{spelt(known) if file.family == AF_UNIX else known[1]}"
             file.tag = Tag(None, name, "", self._machine.name, file.tag.counts)

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 from simnet import real
 from simnet.calls.tries import BY_SOCKET, READABLE, Tries
 from simnet.clock import deadline_after
+from simnet.datagramplaces import can_meet
 from simnet.eventloops import WAITS, look_for_a_loop
 from simnet.faults.inject import Tag
-from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
+from simnet.faults.kinds import Drop, Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
+from simnet.kernel.datagram_tampering import fail, spoil_next
 from simnet.kernel.errors import socket_error
 from simnet.kernel.full import fill
 from simnet.kernel.messages import (
     AF_UNIX,
+    MSG_ERRQUEUE,
     MSG_NOSIGNAL,
     MSG_OOB,
     SOCK_DGRAM,
@@ -257,7 +260,10 @@ class SystemCalls(_stdlib.socket):
     def _apply(self, tries: Tries) -> Fault | None:
         """Let the plan act before the call, on how many bytes it may move among others; the fault, if any."""
         op, n, arguments, file, tag = tries.op, tries.n, tries.arguments, tries.file, tries.tag
-        if op == "send" and tag.end and self._kind != SOCK_DGRAM:  # a connection's
+        if tag.datagrams:
+            self._apply_to_datagrams(tries)
+            return None
+        if op == "send" and tag.end:  # a connection's
             self._throw_for_bytes(file, tag, tries.size)
         moves = min(tries.size, file.unread) if op == "recv" else tries.size
         fault = self._fault(tag, op, n, tries.waits, moves, tries.timeout is not None)
@@ -277,6 +283,28 @@ class SystemCalls(_stdlib.socket):
         elif isinstance(fault, Reset) and fault.when == "before":
             file.sever()
         return fault
+
+    def _apply_to_datagrams(self, tries: Tries) -> None:
+        """The same on a socket for datagrams: a call fails, or the datagram that it finds is lost."""
+        op, n, file, tag = tries.op, tries.n, tries.file, tries.tag
+        injector = self._machine.fabric.injector
+        waits = tries.waits or (
+            self._timeout is None and self._net_family == AF_UNIX and op == "send"
+        )  # see _send_to_name
+        fault = injector.for_call(tag, op, n, waits, tries.size, tries.timeout is not None)
+        if fault is None or tries.flags & MSG_ERRQUEUE or not can_meet(fault, file, tries.arguments, tag.counts):
+            return
+        injector.fire(fault, tag.place, tag.text, tag.end, n)
+        if isinstance(fault, Drop):
+            spoil_next(file)
+            return
+        code = errno.EAGAIN
+        if isinstance(fault, Error):
+            code = fault.code
+            fail(file, op, code)
+        file.wake(file.mask())  # an edge-triggered poller is told again: no wake-up may be lost
+        self._machine.flush()
+        raise self._failed(tag, op, n, tries.arguments, socket_error(code))
 
     def _afterwards(self, file: Any, fault: Fault, op: str) -> None:
         if isinstance(fault, Reset):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import unixplaces
 from simnet.calls.messages import MessageCalls
+from simnet.datagramplaces import joined_unix
 from simnet.faults.kinds import Fault, ResetBeforeAccept
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM, SOCK_STREAM
@@ -53,6 +54,8 @@ class UnixCalls(MessageCalls):
             raise
         if opens:
             unixplaces.connected(host, file)
+        elif file.tag.datagrams and file.peer is not None:
+            file.tag = joined_unix(self._process.machine, host, file)
         self._record(file.tag, "connect", n, arguments, None)
         host.flush()
 

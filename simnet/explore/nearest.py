@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from simnet.faults.fault import Fault
-from simnet.faults.hosts import BODY
+from simnet.faults.hosts import BODY, Drop
 from simnet.faults.place import Anchor, Place
+from simnet.faults.transparent import WouldBlock
 
 if TYPE_CHECKING:
     from simnet.points import CallPoint, Points
@@ -42,7 +43,7 @@ def nearest(fault: Fault, points: Points, targets: Sequence[str] = ()) -> str:
         return _moment(anchor, points)
     if anchor.form == "lookup":
         anchor = anchor._replace(op="lookup")
-    return _call(anchor, points.calls, targets)
+    return _call(fault, anchor, points.calls, targets)
 
 
 def _byte(anchor: Anchor, points: Points) -> str:
@@ -94,7 +95,7 @@ def _moment(anchor: Anchor, points: Points) -> str:
     return _places("host", [each.host for each in points.moments], "no host did anything")
 
 
-def _call(anchor: Anchor, calls: Sequence[CallPoint], targets: Sequence[str]) -> str:
+def _call(fault: Fault, anchor: Anchor, calls: Sequence[CallPoint], targets: Sequence[str]) -> str:
     op = anchor.op
     here = [each for each in calls if anchor.place.matches(Place.parse(each.place))]
     side = [each for each in here if anchor.end in (None, each.end)]
@@ -107,7 +108,11 @@ def _call(anchor: Anchor, calls: Sequence[CallPoint], targets: Sequence[str]) ->
         )
         if not same[0].target:
             return f"{made}, but {host} is no target, and faults act on the calls of targets ({', '.join(targets) or 'none'})"
-        if all(each.blocking for each in same) and anchor.number <= max(each.n for each in same):
+        if anchor.number > max(each.n for each in same):
+            return made
+        if fault.on_datagrams and not isinstance(fault, WouldBlock):
+            return f"{made}, {_why_not_met(fault)}"
+        if all(each.blocking for each in same):
             return f"{made}, on a blocking socket, where a kernel waits instead"
         return made
     if side:
@@ -118,6 +123,15 @@ def _call(anchor: Anchor, calls: Sequence[CallPoint], targets: Sequence[str]) ->
     return _places(
         "place", [each.place for each in calls if each.op == op], f"nobody called {op}", f"{op} was called on"
     )
+
+
+def _why_not_met(fault: Fault) -> str:
+    """Why a call of a socket for datagrams did not meet *fault* on Linux."""
+    if isinstance(fault, Drop):
+        return "where no datagram waited when it began"
+    if fault.place.unix:
+        return "to whom it is connected already"
+    return "where no ICMP is told: it has sent nothing, or is not connected"
 
 
 def _times(number: int) -> str:

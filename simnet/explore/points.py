@@ -18,6 +18,7 @@ from simnet.faults.paths import PAIR
 from simnet.faults.place import Place
 
 if TYPE_CHECKING:
+    from simnet.datagrampoints import DatagramCall
     from simnet.points import CallPoint, DatagramPoint, Moment, Points, PollPoint, StreamPoint
 
 __all__ = ["Family", "Selection", "families", "select"]
@@ -180,6 +181,9 @@ def _at_call(call: CallPoint) -> Iterator[Fault]:
             for name in k.RESOLVER_ERRORS:
                 yield k.NameError_(on=on, lookup=n, errno=name)
             yield k.NameError_(on=on, lookup=n, seconds=LATE_NAME)
+    elif call.datagrams:
+        if call.result == "ok":
+            yield from _at_datagram_call(call, call.datagrams)
     elif op in _CONNECTION_OPS:
         if call.result == "ok":
             yield from _at_transfer(call)
@@ -216,6 +220,28 @@ def _at_transfer(call: CallPoint) -> Iterator[Fault]:
             yield k.PartialSend(on=on, end=end, call=n, bytes=size)
     for name in errnos(op, unix=_unix(on)):
         yield k.Error(on=on, op=op, end=end, call=n, errno=name)
+
+
+def _at_datagram_call(call: CallPoint, more: DatagramCall) -> Iterator[Fault]:
+    """At a send or recv of a datagram: it would block, waits for another since what a poller told of is damaged, or fails.
+
+    The first that goes well at a place fails with each errno, any later one with that which comes first.
+    """
+    on, op, n = call.place, call.op, call.n
+    if not call.blocking:
+        yield k.WouldBlock(on=on, op=op, call=n)
+    elif op == "recv" and more.reported and not call.timed and not _unix(on):
+        yield k.Drop(on=on, op=op, call=n)
+    said = [name for name in errnos(op, unix=_unix(on), datagrams=True) if _may_say(name, call, more)]
+    for name in said if more.first else said[:1]:
+        yield k.Error(on=on, op=op, call=n, errno=name)
+
+
+def _may_say(name: str, call: CallPoint, more: DatagramCall) -> bool:
+    """Whether a sweep has that call of a socket for datagrams fail so: it can, and not only on a machine or a way of a rare sort."""
+    if _unix(call.place):
+        return name != "ENOENT" or more.named
+    return name not in k.UNTRIED and (more.hears or (call.op == "send" and name != k.BY_ICMP))
 
 
 def _unix(on: str) -> bool:

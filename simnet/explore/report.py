@@ -275,7 +275,7 @@ def _network(run: Run, judgement: Judgement, plan: FaultPlan) -> list[tuple[str,
         elif fault.late and judgement.disruptive:
             kind = "disruptive: a deadline fired that did not before"
         else:
-            kind = "transparent" if fault.transparent else "disruptive"
+            kind = "transparent" if fault.harmless else "disruptive"
         told.append((fault.sentence(), kind))
     return told
 
@@ -314,9 +314,7 @@ def _why(run: Run, baseline: Run, main: Finding, judgement: Judgement, plan: Fau
             "invariants={'others-answered': 'off: why'} says so"
         )
     if plan:
-        return _wrapped(
-            main, [fault for fault in plan if not fault.transparent or (fault.late and judgement.disruptive)]
-        )
+        return _wrapped(main, [fault for fault in plan if not fault.harmless or (fault.late and judgement.disruptive)])
     return "" if main.error is None else why_by_itself(main.error, run)
 
 

@@ -99,7 +99,7 @@ def judge(
 
 
 def _disruptive(fault: Fault, baseline: Run, run: Run) -> bool:
-    if not fault.transparent:
+    if not fault.harmless:
         return True
     return fault.late and _deadline_fired(baseline, run)
 

@@ -38,7 +38,7 @@ def show_file(path: Path, *, as_json: bool = False) -> int:
     if scenario.target:
         rows.append(("target", ", ".join(scenario.target)))
     rows += [
-        ("network", f"{each.sentence()}  ({'transparent' if each.transparent else 'disruptive'})")
+        ("network", f"{each.sentence()}  ({'transparent' if each.harmless else 'disruptive'})")
         for each in scenario.plan
     ]
     if not scenario.faults:
@@ -82,7 +82,7 @@ def _scenario_object(scenario: Scenario, path: Path) -> dict[str, Any]:
         "seed": scenario.seed,
         "plan": str(scenario.plan),
         "faults": [
-            {"fault": str(fault), "sentence": fault.sentence(), "transparent": fault.transparent}
+            {"fault": str(fault), "sentence": fault.sentence(), "transparent": fault.harmless}
             for fault in scenario.plan
         ],
     }

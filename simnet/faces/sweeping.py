@@ -188,7 +188,7 @@ def _print_noted(screen: Screen, result: SweepResult) -> None:
     if noted:
         screen.say()
     for plan, difference in noted:
-        kinds = list(dict.fromkeys(fault.kind for fault in plan if fault.late or not fault.transparent))
+        kinds = list(dict.fromkeys(fault.kind for fault in plan if fault.late or not fault.harmless))
         screen.paragraph(f"noted     {plan}: {difference}; survives={kinds!r} makes that a failure", "dim")
 
 

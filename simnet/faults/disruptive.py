@@ -14,7 +14,10 @@ from simnet.faults.fields import FaultError, lasts, meant
 from simnet.faults.transparent import CONNECTION_CALLS
 
 __all__ = [
+    "BY_ICMP",
+    "DATAGRAM_ERRNOS",
     "ERRNOS",
+    "UNTRIED",
     "Blackhole",
     "ConnectTimeout",
     "Eof",
@@ -48,6 +51,8 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
 }
 
 
+_ELSEWHERE_THERE: Final = {name: _ELSEWHERE[name] for name in ("EAGAIN", "EWOULDBLOCK", "EINTR")}  # on datagrams
+
 # What a Unix socket can be made to say of these: there is no network below it that could fail.
 _UNIX_ERRNOS: Final[Mapping[str, tuple[str, ...]]] = {
     **ERRNOS,
@@ -57,8 +62,31 @@ _UNIX_ERRNOS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def errnos(op: str, *, unix: bool) -> tuple[str, ...]:
-    """What *op* can be made to say on a Unix socket, or on another."""
+# And on a socket for datagrams. recv: what ICMP says of an earlier send, as icmp_err_convert of Linux has it where it is fatal, a closed
+# port and a filter that rejects; send: no route, no neighbour, a filter that drops (EPERM), a full queue, no memory, and longer than the
+# way takes where no fragments may be made. The first of each is the simplest, and the one that every later call is tried with.
+DATAGRAM_ERRNOS: Final[Mapping[str, tuple[str, ...]]] = {
+    "recv": ("ECONNREFUSED", "EHOSTUNREACH"),
+    "send": ("ENETUNREACH", "EPERM", "ENOBUFS", "EHOSTUNREACH", "ECONNREFUSED", "ENOMEM", "EMSGSIZE"),
+}
+
+# unix_dgram_sendmsg: nobody is there any more, or not even a file. Of what a read could say, a fault would be one of its peer's calls.
+_UNIX_DATAGRAM_ERRNOS: Final[Mapping[str, tuple[str, ...]]] = {
+    "recv": (),
+    "send": ("ECONNREFUSED", "ENOENT", "ENOBUFS"),
+}
+
+UNTRIED: Final = (
+    "ENOMEM",
+    "EMSGSIZE",
+)  # of these a sweep tries none: a machine without memory, a way that has become narrow
+BY_ICMP: Final = "ECONNREFUSED"  # what a send says only to who hears what became of an earlier one
+
+
+def errnos(op: str, *, unix: bool, datagrams: bool = False) -> tuple[str, ...]:
+    """What *op* can be made to say on a Unix socket, or on another; on one for *datagrams*, or another."""
+    if datagrams:
+        return (_UNIX_DATAGRAM_ERRNOS if unix else DATAGRAM_ERRNOS)[op]
     return (_UNIX_ERRNOS if unix else ERRNOS)[op]
 
 
@@ -205,6 +233,7 @@ class Error(Fault, frozen=True, kw_only=True):
     kind: ClassVar[str] = "error"
     anchors: ClassVar[tuple[str, ...]] = ("call", "accept")
     ops: ClassVar[Mapping[str, str]] = {**CONNECTION_CALLS, "accept": "listener", "socket": "host"}
+    at_datagrams: ClassVar[tuple[str, ...]] = ("recv", "send")
     parameters: ClassVar[tuple[str, ...]] = ("errno", "seconds")
 
     op: str
@@ -214,7 +243,7 @@ class Error(Fault, frozen=True, kw_only=True):
     seconds: float | None = None
 
     def _check(self) -> None:
-        said = ERRNOS[self.op]
+        said = self.said if self.end is None else ERRNOS[self.op]
         if self.seconds is not None:
             if self.errno not in RUN_OUT or self.op not in ("accept", "socket"):
                 raise self.wrong("seconds", f"is for what has run out, {', '.join(RUN_OUT)} of accept and socket")
@@ -223,14 +252,24 @@ class Error(Fault, frozen=True, kw_only=True):
             if self.place.unix and (why := self.why_not_unix()):
                 raise FaultError(f"error: on={self.on!r} names Unix sockets, {why}", "errno")
             return
-        if self.errno in _ELSEWHERE:
+        if self.errno in (_ELSEWHERE_THERE if self.on_datagrams else _ELSEWHERE):
             raise self.wrong("errno", f"is not an error of its own: {_ELSEWHERE[self.errno]}")
         if not hasattr(_errno, self.errno) or not self.errno.startswith("E"):
             raise self.wrong("errno", f"is no errno{meant(self.errno.upper(), said)}")
-        raise self.wrong("errno", f"is nothing that {self.op} says; it says {', '.join(said)}")
+        there = f"says; it says {', '.join(said)}" if said else "says there: what goes wrong, its sender is told"
+        raise self.wrong("errno", f"is nothing that {self.op} {there}")
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What the call can be made to say at such a place, by sockets of any family if it is a pattern."""
+        if not self.on_datagrams:
+            return ERRNOS[self.op]
+        there = errnos(self.op, unix=self.place.unix, datagrams=True)
+        more = errnos(self.op, unix=True, datagrams=True) if self.place.port == "*" else ()
+        return tuple(dict.fromkeys((*there, *more)))
 
     def why_not_unix(self) -> str:
-        said = errnos(self.op, unix=True)
+        said = errnos(self.op, unix=True, datagrams=self.on_datagrams)
         if self.errno in said:
             return ""
         instead = "reset-before-accept is a peer that is gone" if self.op == "accept" else f"it says {', '.join(said)}"
@@ -250,4 +289,6 @@ class Error(Fault, frozen=True, kw_only=True):
     def sentence(self) -> str:
         if self.seconds is not None:
             return f"{self.anchor}, and each one for {self.seconds:g} s, failed with {self.errno}"
+        if self.on_datagrams and self.op == "recv":
+            return f"{self.anchor} failed with {self.errno}: an ICMP answer to what was sent before"
         return f"{self.anchor} failed with {self.errno}"

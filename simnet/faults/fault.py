@@ -16,7 +16,9 @@ import msgspec
 from simnet.faults.fields import CHECKS, END, FIELDS, NS, FaultError, FaultTypeError, meant
 from simnet.faults.place import Anchor, Place
 
-__all__ = ["Fault", "defaults_of", "refuse_fields"]
+__all__ = ["DATAGRAM_FORMS", "Fault", "defaults_of", "refuse_fields"]
+
+DATAGRAM_FORMS: Final = ("listener", "flow")  # of the places that sockets for datagrams have
 
 _EXAMPLES: Final[Mapping[str, str]] = {
     "connection": "'client->server:7#1' (the 1st that client attempted; '#*' for each)",
@@ -25,6 +27,8 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "flow": "'client->server:53'",
     "link": "'client->server' or 'client<->server'",
 }
+
+_FOR_DATAGRAMS: Final = "a socket for datagrams, written 'server:53' (bound there) or 'client->server:53' (connected)"
 
 PLACES_MAX: Final = 4096  # so many are remembered; a sweep makes thousands of faults at a few dozens
 _right_places: Final[set[tuple[str, str, object, object]]] = set()  # kind, place, op and end that go together
@@ -99,6 +103,8 @@ class Fault(msgspec.Struct, metaclass=_Kind, frozen=True, dict=True, tag_field="
     """The form of place it acts on, where ``ops`` does not say otherwise."""
     ops: ClassVar[Mapping[str, str]] = {}
     """The calls it can act on, each with the form of place that call is made on."""
+    at_datagrams: ClassVar[tuple[str, ...]] = ()
+    """Those of ``ops`` that may be calls of a socket for datagrams, which has the place of a listener or a flow."""
     parameters: ClassVar[tuple[str, ...]] = ()
     """The fields that say *what*; the others say whose and when."""
     not_unix: ClassVar[str] = ""
@@ -146,7 +152,7 @@ class Fault(msgspec.Struct, metaclass=_Kind, frozen=True, dict=True, tag_field="
     def anchor(self) -> Anchor:
         """The injection point: exact if the place is concrete, else one at each place that matches."""
         op = self._get("op")
-        if op is None and len(self.ops) == 1:
+        if op is None and len(self.ops) == 1 and "op" not in self.__struct_fields__:
             (op,) = self.ops
         for name, counts in _counting(type(self)):
             number = getattr(self, name)
@@ -168,6 +174,16 @@ class Fault(msgspec.Struct, metaclass=_Kind, frozen=True, dict=True, tag_field="
     def placed(self, place: Place | str) -> Self:
         """The same fault on *place*: what happened where a pattern matched."""
         return msgspec.structs.replace(self, on=str(place))
+
+    @property
+    def harmless(self) -> bool:
+        """Whether this very fault is one that loses nothing, whatever others of its kind do."""
+        return self.transparent
+
+    @_Kept
+    def on_datagrams(self) -> bool:
+        """Whether it acts on a call of a socket for datagrams."""
+        return self._get("op") in self.at_datagrams and self.place.form in DATAGRAM_FORMS
 
     def why_not_unix(self) -> str:
         """Why no Unix socket can meet this very fault, and what to use instead; empty if one can."""
@@ -205,11 +221,16 @@ class Fault(msgspec.Struct, metaclass=_Kind, frozen=True, dict=True, tag_field="
     def _check_place(self) -> None:
         place = self.place
         op = self._get("op")
-        form = self.ops[op] if isinstance(op, str) else next(iter(self.ops.values()), self.form)
+        if isinstance(op, str):
+            form = place.form if self.on_datagrams else self.ops[op]
+        else:
+            form = self.form if "op" in self.__struct_fields__ else next(iter(self.ops.values()), self.form)
         if place.form != form:
             what = f"{self.kind} {op}" if op else self.kind
+            too = f", or {_FOR_DATAGRAMS}" if op in self.at_datagrams else ""
             raise FaultError(
-                f"{what}: on={self.on!r} names a {place.form}; it acts on a {form}, written {_EXAMPLES[form]}", "on"
+                f"{what}: on={self.on!r} names a {place.form}; it acts on a {form}, written {_EXAMPLES[form]}{too}",
+                "on",
             )
         if place.unix and (why := self.not_unix):
             raise FaultError(f"{self.kind}: on={self.on!r} names Unix sockets, {why}", "on")

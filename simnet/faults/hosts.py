@@ -6,6 +6,7 @@ A fault at a time acts on a host when everything due at that instant has arrived
 from __future__ import annotations
 
 import socket  # for its numbers
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from simnet.faults.fault import Fault
@@ -32,15 +33,37 @@ RESOLVER_ERRORS: Final = ("EAI_AGAIN", "EAI_NONAME")  # getaddrinfo(3): try agai
 
 
 class Drop(Fault, frozen=True, kw_only=True):
-    """The datagram is lost."""
+    """The datagram is lost: on its way, or at the call that is to return it, where its checksum is found wrong.
+
+    A poller has reported it by then, as select(2) says under BUGS: the call says EAGAIN, or waits.
+    """
 
     kind: ClassVar[str] = "drop"
-    anchors: ClassVar[tuple[str, ...]] = ("datagram",)
+    anchors: ClassVar[tuple[str, ...]] = ("datagram", "call")
     form: ClassVar[str] = "flow"
+    ops: ClassVar[Mapping[str, str]] = {"recv": "listener"}
+    at_datagrams: ClassVar[tuple[str, ...]] = ("recv",)
 
-    datagram: int
+    datagram: int | None = None
+    op: str | None = None
+    call: int | None = None
+
+    def _check(self) -> None:
+        if (self.datagram is None) is (self.call is None):
+            raise FaultError(
+                "drop: either datagram or call says which one; say datagram=1, or op='recv', call=1", "datagram"
+            )
+        if (self.op is None) is not (self.call is None):
+            raise FaultError("drop: op and call go together; say op='recv', call=1", "op")
+        if self.place.unix and (why := self.why_not_unix()):
+            raise FaultError(f"drop: on={self.on!r} names Unix sockets, {why}", "op")
+
+    def why_not_unix(self) -> str:
+        return "whose datagrams have no checksum" if self.call is not None else ""
 
     def sentence(self) -> str:
+        if self.call is not None:
+            return f"{self.anchor} found a datagram with a wrong checksum, though it was reported readable: it is lost"
         return f"{self.anchor} was lost"
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from simnet.clock import Clock
 from simnet.faults.kinds import (
     Blackhole,
     Coalesce,
+    Drop,
     Eof,
     Error,
     Fault,
@@ -35,7 +36,7 @@ from simnet.trace import FAULT, Trace
 if TYPE_CHECKING:
     from simnet.faults.rates import Dice, FaultRates
 
-__all__ = ["Injector", "Tag", "named"]
+__all__ = ["DatagramTag", "Injector", "Tag", "named"]
 
 SPLIT_NS = 1  # the rest arrives in the next instant: a reader that is ready reads in between
 GATHER_NS = 40_000_000  # as Nagle's rule waits for a receiver that delays its acknowledgement (TCP_DELACK_MIN of Linux)
@@ -68,6 +69,8 @@ class Tag:
         self.asked_bytes = 0  # dice have been thrown for the offsets before this one
         self.told = NOTHING_TOLD  # the events that a poller reported last, and how it is called with them
 
+    datagrams: ClassVar[bool] = False  # is it that of a socket for datagrams?
+
     @property
     def name(self) -> str:
         """Its text, and which of the two ends it is."""
@@ -83,6 +86,14 @@ class Tag:
         return n
 
 
+class DatagramTag(Tag):
+    """That of a socket for datagrams, whose place is a listener's, a flow's, or none."""
+
+    __slots__ = ()
+
+    datagrams = True
+
+
 @lru_cache(maxsize=256)  # a few names, in every run of a sweep
 def named(text: str, end: str) -> str:
     """What people call a socket: its text, and which of the two ends of a connection it is."""
@@ -90,7 +101,7 @@ def named(text: str, end: str) -> str:
 
 
 # What a plan may do to a call that waits until it is done: a kernel does not say EAGAIN there, nor send a part.
-_OF_ANY_CALL = (ShortRecv, Reset, Error, ResetBeforeAccept)
+_OF_ANY_CALL = (ShortRecv, Reset, Error, ResetBeforeAccept, Drop)
 _OF_A_TIMED_CALL = (*_OF_ANY_CALL, PartialSend)
 
 
@@ -171,6 +182,8 @@ class Injector:
         for fault in self._call:
             anchor = fault.anchor
             if (anchor.end is None or anchor.end == end) and fault.acts_at(place):
+                if fault.on_datagrams is not tag.datagrams:
+                    continue  # a listener and a socket for datagrams may have the same port
                 if tag.faults is None:
                     tag.faults = {}
                 tag.faults.setdefault((anchor.op or "", anchor.number), []).append(fault)
@@ -197,6 +210,8 @@ class Injector:
         if dice is not None and tag.place is not None and dice.active(op):
             if op == "accept":
                 return dice.for_accept(tag.place, n, blocking=blocking)
+            if tag.datagrams:
+                return dice.for_datagram_call(tag.place, op, n, blocking=blocking)
             if tag.end:  # a listener that somebody reads has an error of its own
                 return dice.for_call(tag.place, tag.end, op, n, blocking=blocking, size=size, timed=timed)
         return None

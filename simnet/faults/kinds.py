@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from simnet.faults.disruptive import (
+    BY_ICMP,
+    DATAGRAM_ERRNOS,
     ERRNOS,
+    UNTRIED,
     Blackhole,
     ConnectTimeout,
     Eof,
@@ -22,7 +25,7 @@ from simnet.faults.disruptive import (
     Urgent,
     errnos,
 )
-from simnet.faults.fault import Fault
+from simnet.faults.fault import DATAGRAM_FORMS, Fault
 from simnet.faults.fields import FaultError, meant
 from simnet.faults.hosts import (
     BODY,
@@ -44,11 +47,14 @@ from simnet.faults.transparent import Coalesce, PartialSend, ShortRecv, Split, S
 __all__ = [
     "ALL",
     "BODY",
+    "BY_ICMP",
+    "DATAGRAM_ERRNOS",
     "DISRUPTIVE",
     "ERRNOS",
     "KINDS",
     "RESOLVER_ERRORS",
     "TRANSPARENT",
+    "UNTRIED",
     "Blackhole",
     "ClockJump",
     "Coalesce",
@@ -188,6 +194,8 @@ def _applies(kind: type[Fault], anchor: Anchor) -> bool:
         return False
     if kind.not_unix and anchor.place.unix:
         return False
+    if anchor.op in kind.at_datagrams and anchor.place.form in DATAGRAM_FORMS:
+        return True
     form = kind.ops.get(anchor.op) if anchor.op is not None else kind.form
     return form == anchor.place.form
 

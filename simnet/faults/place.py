@@ -8,10 +8,12 @@ text                         form        names
 ===========================  ==========  ==================================================================================
 ``client->server:7#1``       connection  the 1st connection that *client* attempted to port 7 of *server*
 ``server:7``                 listener    the socket that listens on port 7 of *server*
+``server:53``                listener    the sockets for datagrams that are bound there; ``client:*`` those on a port that its kernel chose
 ``server:/run/app.sock``     listener    the Unix stream socket that listens there; ``server:@app`` is an abstract name
 ``server->server:@app#1``    connection  the 1st that is attempted to it, within its host; ``server->server:socketpair#1`` the 1st pair made
 ``server``                   host        the machine: its pollers, its ``socket()`` calls, its look-ups, its life
 ``client->server:53``        flow        the datagrams that *client* sends to port 53 of *server*; ``server->client:*`` to one its kernel chose
+``client->server:53``        flow        with a call: the sockets for datagrams of *client* that are connected to port 53 of *server*
 ``server->server:/run/log``  flow        the datagrams to the Unix socket that is bound to that path, or name, within its host
 ``client->server``           link        that direction; ``client<->server`` is both
 ===========================  ==========  ==================================================================================
@@ -248,6 +250,9 @@ class Anchor(NamedTuple):
 
     def __str__(self) -> str:
         place = self.place if self.place.concrete else f"any {self.place.form} {self.place}"
+        if self.form == "call" and self.op in ("recv", "send") and self.place.form != "connection":
+            each = "*" in (self.place.source, self.place.target)  # a port's star may be one that a kernel chose
+            return f"the {ordinal(self.number)} {self.op} on {'any socket ' if each else ''}{self.place}"
         if self.form == "call":
             whose = f" by {_end_name(self.place, self.end)}" if self.end else ""
             return f"the {ordinal(self.number)} {self.op}{whose} on {place}"

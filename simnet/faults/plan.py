@@ -133,7 +133,7 @@ class FaultPlan(msgspec.Struct, frozen=True):
     @property
     def transparent(self) -> bool:
         """Whether a correct program must give the baseline's outcome under it."""
-        return all(fault.transparent for fault in self.faults)
+        return all(fault.harmless for fault in self.faults)
 
     def without(self, index: int) -> FaultPlan:
         """The plan less one fault."""

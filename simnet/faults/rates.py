@@ -230,6 +230,7 @@ def _tables(rates: FaultRates) -> tuple[dict[str, _Throw], tuple[tuple[type[Faul
         "connect": _Throw(rates, (Refuse,)),
         "poll": _Throw(rates, (Wake,)),
         "datagram": _Throw(rates, (Drop, Duplicate, Reorder, Delay)),
+        "datagram call": _Throw(rates, (WouldBlock, Error)),
     }
     return throws, tuple((kind, rates.rate(kind)) for kind in _AT_BYTES if rates.rate(kind))
 
@@ -275,6 +276,17 @@ class Dice:
             return Reset(on=on, end=end, op=op, call=call, when=_one_of(random, ("before", "after")))
         if kind is Error:
             return Error(on=on, end=end, op=op, call=call, errno=_one_of(random, _said(op, on)))
+        return None
+
+    def for_datagram_call(self, place: Place | str, op: str, call: int, *, blocking: bool) -> WouldBlock | Error | None:
+        """What acts on the *call*-th *op* of a socket for datagrams."""
+        on = str(place)
+        random = self._random(f"{on} calls")  # the datagrams to there have a stream of their own
+        kind = self._throws["datagram call"].kind(random) if op in WouldBlock.at_datagrams else None
+        if kind is WouldBlock:
+            return WouldBlock(on=on, op=op, call=call) if not blocking else None
+        if kind is Error and (said := errnos(op, unix=Place.parse(on).unix, datagrams=True)):
+            return Error(on=on, op=op, call=call, errno=_one_of(random, said))
         return None
 
     def for_accept(self, place: Place | str, call: int, *, blocking: bool) -> Fault | None:

@@ -13,7 +13,7 @@ import msgspec
 
 from simnet.faults.fault import Fault
 from simnet.faults.fields import FIELDS, LEAST, NS
-from simnet.faults.kinds import ALL, ERRNOS, RESOLVER_ERRORS, Error, NameError_, Reset, Urgent, Wake, WouldBlock
+from simnet.faults.kinds import ALL, RESOLVER_ERRORS, Error, NameError_, Reset, Urgent, Wake, WouldBlock
 from simnet.faults.place import Place
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import STALL_SECONDS
@@ -120,7 +120,7 @@ def _numbered(place: Place, number: int) -> Place:
 
 
 def _errnos(fault: Fault) -> tuple[str, ...]:
-    return ERRNOS[fault.op] if isinstance(fault, Error) else RESOLVER_ERRORS
+    return fault.said if isinstance(fault, Error) else RESOLVER_ERRORS
 
 
 def _down(value: int, least: int) -> Iterator[int]:

@@ -65,6 +65,7 @@ class WouldBlock(Fault, frozen=True, kw_only=True):
     transparent: ClassVar[bool] = True
     anchors: ClassVar[tuple[str, ...]] = ("call", "accept")
     ops: ClassVar[Mapping[str, str]] = {**CONNECTION_CALLS, "accept": "listener"}
+    at_datagrams: ClassVar[tuple[str, ...]] = ("recv", "send")
     parameters: ClassVar[tuple[str, ...]] = ("seconds",)
 
     op: str
@@ -76,18 +77,25 @@ class WouldBlock(Fault, frozen=True, kw_only=True):
         if self.seconds is not None:
             if self.op != "send":
                 raise self.wrong("seconds", "is for a send, whose peer does not read; what is read later is 'stall'")
+            if self.on_datagrams:
+                raise self.wrong("seconds", "is for a connection; who sends datagrams waits for nobody who reads")
             lasts(self.kind, self.seconds)
 
     @property
     def late(self) -> bool:
         return self.seconds is not None
 
+    @property
+    def harmless(self) -> bool:
+        """All but at a send of a datagram: who gives that up is right, for a network may lose it, too."""
+        return not (self.op == "send" and self.on_datagrams)
+
     def sentence(self) -> str:
         if self.seconds is not None:
             return f"{self.anchor} said EAGAIN, and for {self.seconds:g} s there was no room: the peer did not read"
         if self.op == "send":  # mostly nobody has asked before
             return f"{self.anchor} said EAGAIN, as where there is no room, whatever a poll may have reported"
-        what = "the listener" if self.op == "accept" else "the connection"
+        what = "the listener" if self.op == "accept" else "the socket" if self.on_datagrams else "the connection"
         return f"{self.anchor} said EAGAIN, though {what} was reported readable"
 
 

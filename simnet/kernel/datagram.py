@@ -152,6 +152,10 @@ class UdpSocket(DatagramSender):
             self.fetched = len(inbox)
         return datagram
 
+    def take_next(self) -> None:
+        """The next datagram is taken, and nobody gets it."""
+        self._next(0)
+
     def _see(self, datagram: Datagram) -> Datagram:
         """Note that *datagram*, an empty one that waits, was peeked at."""
         assert self.inbox is not None

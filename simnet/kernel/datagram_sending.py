@@ -179,6 +179,10 @@ class DatagramSender(File):
         assert self.local is not None
         return self.local
 
+    def stand_somewhere(self) -> None:
+        """Have a port, as after a send that failed, too."""
+        self._autobind()
+
     def connect(self, address: Sequence[Any]) -> None:
         """Fix the peer: nothing goes over the wire, and only the peer is heard from now on (K-084, K-086)."""
         local = self._autobind()  # also for one that cannot be connected to: inet_dgram_connect

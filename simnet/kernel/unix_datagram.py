@@ -193,10 +193,7 @@ class UnixDatagram(UnixSocket):
         if target.refs == 0:  # a closed one has no peer, whoever that was
             if self.type == SOCK_SEQPACKET:
                 raise socket_error(EPIPE)
-            self.peer = None
-            self.state = CLOSED
-            self._wake_from(target)
-            self._part_from(target)
+            self.lose(target)
             raise socket_error(ECONNREFUSED)
         if target.shut & SHUT_RECEIVE:
             raise socket_error(EPIPE)
@@ -220,6 +217,13 @@ class UnixDatagram(UnixSocket):
         if files:
             note_travel(record, target)
         target.wake(DATA_NEWS)
+
+    def lose(self, target: UnixSocket) -> None:
+        """A send has found that *target* is no more: who was connected to it is so no longer."""
+        self.peer = None
+        self.state = CLOSED
+        self._wake_from(target)
+        self._part_from(target)
 
     # Reading.
 

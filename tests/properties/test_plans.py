@@ -13,6 +13,7 @@ from simnet import faults, strategies
 from simnet.expect import RULES, Expect, Found
 from simnet.faults import ALL, HOST_NAME, Fault, FaultPlan, FaultRates, Place, simpler, simpler_plans, size
 from simnet.faults.disruptive import RUN_OUT
+from simnet.faults.fault import DATAGRAM_FORMS
 from simnet.faults.paths import PAIR, spelt
 from simnet.scenario import Scenario
 
@@ -62,22 +63,28 @@ def any_faults(draw: st.DrawFn) -> Fault:
     names = [name for name in kind.__struct_fields__ if name not in ("on", "end", "op", "errno")]
     if kind is faults.Reset:
         names = ["byte"] if draw(st.booleans()) else ["call", "when"]
+    if kind is faults.Drop:
+        names = [draw(st.sampled_from(("datagram", "call")))]
     fields = {name: draw(FIELDS[name]) for name in names}
     form = kind.form
-    if kind.ops and names != ["byte"]:
+    datagrams = False
+    if kind.ops and names not in (["byte"], ["datagram"]):
         op = draw(st.sampled_from(sorted(kind.ops)))
-        form = kind.ops[op]
+        datagrams = op in kind.at_datagrams and draw(st.booleans())
+        form = draw(st.sampled_from(DATAGRAM_FORMS)) if datagrams else kind.ops[op]
         if "op" in kind.__struct_fields__:
             fields["op"] = op
-    if kind is faults.WouldBlock and (fields["op"] != "send" or draw(st.booleans())):
+    if kind is faults.WouldBlock and (fields["op"] != "send" or datagrams or draw(st.booleans())):
         fields["seconds"] = None
     if kind is faults.NameError_:
         fields["errno"] = draw(st.sampled_from((None, "EAI_AGAIN", "EAI_NONAME")))
     if "end" in kind.__struct_fields__ and form == "connection":
         fields["end"] = draw(st.sampled_from(("client", "server")))
-    on = draw(PLACES[form].filter(lambda text: not (kind.not_unix and Place.parse(text).unix)))
+    inet_only = kind.not_unix or (kind is faults.Drop and names == ["call"]) or (datagrams and fields["op"] == "recv")
+    on = draw(PLACES[form].filter(lambda text: not (inet_only and Place.parse(text).unix)))
     if kind is faults.Error:
-        fields["errno"] = draw(st.sampled_from(faults.errnos(fields["op"], unix=Place.parse(on).unix)))
+        said = faults.errnos(fields["op"], unix=Place.parse(on).unix, datagrams=datagrams)
+        fields["errno"] = draw(st.sampled_from(said))
         if fields["op"] not in ("accept", "socket") or fields["errno"] not in RUN_OUT or draw(st.booleans()):
             fields["seconds"] = None
     return kind(on=on, **fields)
