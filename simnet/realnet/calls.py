@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import real
 from simnet.calls.systemcall import EFFECTIVE
-from simnet.faults.kinds import Error, Fault, PartialSend, Reset, ResetBeforeAccept, ShortRecv, WouldBlock
+from simnet.faults.kinds import Drop, Error, Fault, PartialSend, Reset, ResetBeforeAccept, ShortRecv, WouldBlock
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT
 from simnet.kernel.readiness import ERR, HUP, IN, OUT, RDHUP
 from simnet.realnet import tamper
 from simnet.realnet.connection import RealFile, opposite
+from simnet.realnet.datagrams import can_meet
 from simnet.realnet.process import RealProcess, current_process
 from simnet.trace import CALL, SEGMENT, Failed
 
@@ -135,6 +136,8 @@ class Calls(_stdlib.socket):
     def _fault(self, op: str, n: int, blocking: bool, size: int) -> Fault | None:
         tag = self._file.tag
         fault = self._stage.injector.for_call(tag, op, n, blocking, size, self._timeout is not None)
+        if fault is not None and tag.datagrams and not can_meet(fault, self, self._file, _ready(C.fileno(self), IN)):
+            return None
         if fault is not None and not isinstance(fault, ResetBeforeAccept):
             self._stage.fire(fault, tag.place, tag.text, tag.end, n)
         return fault
@@ -152,6 +155,8 @@ class Calls(_stdlib.socket):
             raise error
         if isinstance(fault, (ShortRecv, PartialSend)):
             return min(size, fault.bytes)
+        if isinstance(fault, Drop):
+            C.recv(self, 1)
         if isinstance(fault, Reset) and fault.when == "before":
             self._sever()
         return size
@@ -202,7 +207,7 @@ class Calls(_stdlib.socket):
             process.effect()
         now, entries, tag = process.stage.clock.now_ns, process.stage.trace.entries, file.tag
         entries.append((now, CALL, tag.host_name, tag.text, tag.end, op, n, (arguments, result, self._timeout != 0.0)))
-        if file.family == AF_UNIX:
+        if file.family == AF_UNIX or tag.datagrams:
             return  # no segments go from one end to the other there
         if op == "send" and tag.end and isinstance(result, int) and result:
             part = arguments[0][:result]

@@ -48,7 +48,7 @@ def verdict_class(plan: FaultPlan, seconds: float = SECONDS) -> str:
     """What a run of *plan* on real sockets, of at most *seconds*, would be worth: as much as its weakest fault."""
     if any(_why_not(fault, seconds) for fault in plan):
         return SIMULATOR_ONLY
-    return INJECTED if any(fault.kind in BY_THE_FACE for fault in plan) else CONFIRMED
+    return INJECTED if any(fault.kind in BY_THE_FACE or fault.on_datagrams for fault in plan) else CONFIRMED
 
 
 def seconds_of_a_run(seconds: Any) -> float:
@@ -101,6 +101,10 @@ def _why_not(fault: Fault, seconds: float) -> str:
     if fault.kind == "would-block" and fault.late:
         return (
             "a peer that does not read has to be sent more than its kernel takes, and the program sends what it sends"
+        )
+    if fault.on_datagrams:
+        return (
+            "it is a call of a Unix socket for datagrams, whose place real runs do not know" if fault.place.unix else ""
         )
     if fault.kind in BY_THE_KERNEL or fault.kind in BY_THE_FACE:
         return ""

@@ -14,7 +14,7 @@ from simnet.faults.inject import Tag
 from simnet.faults.place import Place
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_WAITALL, SOCK_NONBLOCK
-from simnet.realnet import tamper, unix
+from simnet.realnet import datagrams, tamper, unix
 from simnet.realnet.calls import WRITABLE, C, Calls
 from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.process import RealProcess, current_process
@@ -90,7 +90,7 @@ class RealSocket(Calls):
         self._quick("bind", (address,), C.bind, self, (where, kernel_port, *rest))
         ground.assign(file.machine, v6, file.kind, port or C.getsockname(self)[1], where, C.getsockname(self)[1])
         file.shown_host = host if host != file.machine.address else None
-        file.tag.text = f"{file.machine.name}:{self._seen(C.getsockname(self))[1]}"
+        datagrams.at_port(self._stage, file, self._seen(C.getsockname(self))[1])
 
     def listen(self, backlog: int = 128, /) -> None:
         file = self._file
@@ -101,8 +101,7 @@ class RealSocket(Calls):
             return
         local = C.getsockname(self)
         self._stage.ground.assign_once(file.machine, file.kind, local[0], local[1])  # listen() may have bound it
-        port = self._seen(local)[1]
-        place = Place.listener(file.machine.name, port)
+        place = Place.listener(file.machine.name, self._seen(local)[1])
         counts = self._stage.listeners.setdefault(place, file.tag.counts)
         tag = Tag(place, str(place), "", file.machine.name, counts)
         self._stage.injector.arm(tag, file.machine.target)
@@ -173,6 +172,7 @@ class RealSocket(Calls):
             target = (where, kernel_port or self._stage.ground.closed_port(where, file.family), *rest)
             if not file.stream:
                 self._take_home()
+                datagrams.towards(self._stage, file, owner, port)
             elif file.connection is None or file.severed:
                 target = self._opens(owner, port, target)
         named = file.family == AF_UNIX and file.joins and file.connection is None
@@ -265,8 +265,7 @@ class RealSocket(Calls):
 
     def _recv_some(self, n: int, deadline: int | None) -> bytes:
         """As of a simulated socket: one recv that waits until *deadline*."""
-        data: bytes = self._call("recv", (n,), lambda size: self._take(size, 0), n, 0, None, deadline)
-        return data
+        return self._call("recv", (n,), lambda size: self._take(size, 0), n, 0, None, deadline)  # type: ignore[no-any-return]
 
     def _take(self, n: int, flags: int) -> bytes:
         """The system call, behind what a reset of ours has left."""
@@ -450,6 +449,7 @@ def remember(process: RealProcess, fd: int, family: int, kind: int) -> RealFile:
     file.in_hand = process in process.stage.consoles
     file.fds.append(fd)
     process.stage.files[fd] = file
+    datagrams.at_port(process.stage, file)
     return file
 
 
