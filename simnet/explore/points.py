@@ -148,7 +148,7 @@ def _at_calls(points: Points, targets: Collection[str], *, unasked: bool) -> Ite
     serving: set[str] = set()
     for call in points.calls:
         if call.target and not (unasked and call.op == "socket" and call.host not in serving):
-            yield from _at_call(call)
+            yield from _at_call(call, unasked)
         if call.op == "accept" and call.result == "ok":
             serving.add(call.host)
     for connect in points.connects:
@@ -169,7 +169,7 @@ def _at_calls(points: Points, targets: Collection[str], *, unasked: bool) -> Ite
         yield from _at_moment(moment, [link for link in links if moment.host in link], targets)
 
 
-def _at_call(call: CallPoint) -> Iterator[Fault]:
+def _at_call(call: CallPoint, unasked: bool) -> Iterator[Fault]:
     on, op, n = call.place, call.op, call.n
     if op == "accept":
         yield from _at_accept(call)
@@ -183,7 +183,7 @@ def _at_call(call: CallPoint) -> Iterator[Fault]:
             yield k.NameError_(on=on, lookup=n, seconds=LATE_NAME)
     elif call.datagrams:
         if call.result == "ok":
-            yield from _at_datagram_call(call, call.datagrams)
+            yield from _at_datagram_call(call, call.datagrams, unasked)
     elif op in _CONNECTION_OPS:
         if call.result == "ok":
             yield from _at_transfer(call)
@@ -222,15 +222,15 @@ def _at_transfer(call: CallPoint) -> Iterator[Fault]:
         yield k.Error(on=on, op=op, end=end, call=n, errno=name)
 
 
-def _at_datagram_call(call: CallPoint, more: DatagramCall) -> Iterator[Fault]:
-    """At a send or recv of a datagram: it would block, waits for another since what a poller told of is damaged, or fails.
+def _at_datagram_call(call: CallPoint, more: DatagramCall, unasked: bool) -> Iterator[Fault]:
+    """At a send or recv of a datagram: it would block, waits for another since what a poller told of is gone, or fails.
 
     The first that goes well at a place fails with each errno, any later one with that which comes first.
     """
     on, op, n = call.place, call.op, call.n
     if not call.blocking:
         yield k.WouldBlock(on=on, op=op, call=n)
-    elif op == "recv" and more.reported and not call.timed and not _unix(on):
+    elif op == "recv" and more.reported and (call.timed or not unasked) and not _unix(on):
         yield k.Drop(on=on, op=op, call=n)
     said = [name for name in errnos(op, unix=_unix(on), datagrams=True) if _may_say(name, call, more)]
     for name in said if more.first else said[:1]:

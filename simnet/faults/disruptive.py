@@ -63,7 +63,7 @@ _UNIX_ERRNOS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 # And on a socket for datagrams. recv: what ICMP says of an earlier send, as icmp_err_convert of Linux has it where it is fatal, a closed
-# port and a filter that rejects; send: no route, no neighbour, a filter that drops (EPERM), a full queue, no memory, and longer than the
+# port and a filter that rejects (codes 3 and 13, measured); send: no route, no neighbour, a filter that drops (EPERM), a full queue, no memory, and longer than the
 # way takes where no fragments may be made. The first of each is the simplest, and the one that every later call is tried with.
 DATAGRAM_ERRNOS: Final[Mapping[str, tuple[str, ...]]] = {
     "recv": ("ECONNREFUSED", "EHOSTUNREACH"),

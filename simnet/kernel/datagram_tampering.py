@@ -1,4 +1,4 @@
-"""What faults do to a socket for datagrams at one of its calls: a checksum is found wrong, or the call fails."""
+"""What faults do to a socket for datagrams at one of its calls: what waits there is gone, or the call fails."""
 
 from __future__ import annotations
 

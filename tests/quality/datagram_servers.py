@@ -9,7 +9,16 @@ import contextlib
 import select
 import socket
 
-__all__ = ["Careful", "EndsAtRefusal", "EndsWhereNothingGoes", "Proxy", "ProxyThatEnds", "TrustsSelect", "exporter"]
+__all__ = [
+    "Careful",
+    "EndsAtRefusal",
+    "EndsWhereNothingGoes",
+    "Proxy",
+    "ProxyThatEnds",
+    "TrustsSelect",
+    "TrustsSelectForAWhile",
+    "exporter",
+]
 
 Asked = dict[bytes, tuple[str, int]]  # who waits for which answer
 
@@ -74,7 +83,7 @@ class EndsWhereNothingGoes(Careful):
 
 
 class TrustsSelect(Careful):
-    """Reads where select says so, from blocking sockets: one that is damaged keeps it there, and the other port waits."""
+    """Reads where select says so, from blocking sockets: what another process has read keeps it there, and the other port waits."""
 
     def serve(self) -> None:
         socks = [bound(53), bound(54)]
@@ -84,6 +93,19 @@ class TrustsSelect(Careful):
                 question, address = sock.recvfrom(100)  # TRUSTS-SELECT
                 with contextlib.suppress(OSError):
                     sock.sendto(question.upper(), address)
+
+
+class TrustsSelectForAWhile(Careful):
+    """Has a time-out, for who knows; and a datagram with a wrong checksum is found to be so only when it is read."""
+
+    def serve(self) -> None:
+        sock = bound(53)
+        sock.settimeout(5)
+        while True:
+            select.select([sock], [], [])
+            question, address = sock.recvfrom(100)  # TRUSTS-SELECT-FOR-A-WHILE
+            with contextlib.suppress(OSError):
+                sock.sendto(question.upper(), address)
 
 
 class Proxy:

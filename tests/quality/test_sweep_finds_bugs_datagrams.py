@@ -121,10 +121,22 @@ def test_a_read_that_blocks_though_select_had_promised_is_told_with_its_line() -
 
     failure = only(sweep(test, survives=["drop"], kinds=["drop"]))
     assert str(failure.plan) == "drop server:53 recv call=1"
-    result = sweep(test)
+    assert not sweep(test).warnings, "of one process alone Linux keeps that promise"
+    result = sweep(test, kinds=["drop"])
     assert result.ok
     told = [(each.name, each.at, str(each.plan)) for each in result.warnings]
     assert told == [("waits-for-ever", line_of(servers, "TRUSTS-SELECT"), "drop server:53 recv call=1")]
+
+
+def test_a_time_out_behind_select_ends_who_does_not_expect_it() -> None:
+    def test(net: Any) -> None:
+        net.host("server").spawn(servers.TrustsSelectForAWhile().serve)
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"one", ("server", 53))  # and not again
+
+    failure = only(sweep(test))
+    assert (failure.reason, str(failure.plan)) == ("loop-survives", "drop server:53 recv call=1")
+    assert failure.at == line_of(servers, "TRUSTS-SELECT-FOR-A-WHILE")
 
 
 @pytest.mark.parametrize("careful", [True, False])
