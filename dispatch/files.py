@@ -18,6 +18,8 @@ from dispatch.stream import Stream
 
 PIECE = 65536  # bytes read at once where sendfile cannot be had
 AT_ONCE = 1 << 20  # bytes offered to sendfile in one call
+# No such file for sendfile, or it cannot be read (EIO): it is read here then, which works, or says whose error that was.
+NOT_BY_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EIO)
 OFFSET_MAX = (1 << 63) - 1  # off_t of <sys/types.h>, signed
 # How a path is opened. Without blocking: what turns out to be a FIFO would wait for its writer.
 READ_ONLY = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -106,7 +108,10 @@ class FilePiece:
         return data
 
     def send_to(self, sock: Any) -> tuple[int, bool]:
-        """Send the next piece: (bytes that went out, whether the socket is full)."""
+        """Send the next piece: (bytes that went out, whether the socket is full). An error of the file is told to its channel."""
+        if not self:  # nothing from the beginning; of 0 bytes BSD's and macOS' sendfile makes all there are
+            self.give_back()
+            return 0, False
         try:
             if self._fd < 0 and self._left:
                 self._open_again()
@@ -128,13 +133,20 @@ class FilePiece:
             except OSError as error:
                 if error.errno in TRY_AGAIN:
                     return 0, True
-                if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK, errno.EOPNOTSUPP):
+                if error.errno not in NOT_BY_SENDFILE:
                     raise
-                # No such file for sendfile: read it.
             else:
                 self._moved(sent)
                 return sent, False
-        self._rest = data = self._rest or self.more()  # if the socket is full, it is still to be sent
+        try:
+            self._rest = data = self._rest or self.more()  # if the socket is full, it is still to be sent
+        except OSError as error:  # the file's: the socket is as good as ever
+            if error.errno in OUT_OF_RESOURCES:
+                raise
+            self._left = 0
+            self.give_back()
+            self._failed("write_file", error)
+            return 0, False
         sent = sock.send(data) if data else 0
         self._rest = data[sent:]
         return sent, sent < len(data)

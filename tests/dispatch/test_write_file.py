@@ -171,3 +171,49 @@ def test_a_file_that_says_more_than_it_holds_is_sent_to_its_end(world, fickle):
 
     with open(says, "rb") as file:
         assert world.read_all(loop, client) == file.read()
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("waiting", [0, 200])
+def test_of_a_file_of_which_nothing_is_to_be_sent_nothing_is_asked(world, path, fickle, waiting, monkeypatch):
+    """To macOS and BSD, 0 bytes of a file are all of it; and what has waited behind many is not open."""
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    if fickle:
+        channel.socket = Fickle(channel.socket)
+    for _ in range(waiting):
+        channel.write_from([b"x"])
+    monkeypatch.setattr(os, "sendfile", None)
+    channel.write_file(path, 0, 0)
+    channel.write_file(path, 10_000)
+    channel.write_file(path, 99_999)
+    channel.write(b"as ever")
+    channel.close()
+
+    assert world.read_all(loop, client) == b"x" * waiting + b"as ever"
+    assert open_files(path) == 0
+
+
+@BOTH_WAYS
+def test_a_file_that_cannot_be_read_after_all_is_no_error_of_the_socket(world, fickle):
+    """This one says EIO where the process has no memory."""
+    nowhere = "/proc/self/mem"
+    if not os.path.exists(nowhere):
+        pytest.skip("Linux has such a file")
+    loop = world.loop()
+    errors = []
+
+    class Persistent(Recorder):
+        def handle_error(self, error):
+            errors.append(error)
+
+    channel, client = world.connected(loop, Persistent)
+    if fickle:
+        channel.socket = Fickle(channel.socket)
+    channel.write_file(nowhere, 0, 10)
+    channel.write(b"as ever")
+    channel.close()
+
+    assert world.read_all(loop, client) == b"as ever"
+    assert [error.errno for error in errors] == [errno.EIO]
+    assert open_files(nowhere) == 0
