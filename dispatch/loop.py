@@ -19,6 +19,7 @@ from dispatch.channel import ASLEEP, NEVER, Channel
 from dispatch.checks import a_time, check_seconds, refuse_what_waits
 from dispatch.current import current, current_loop, enter, leave
 from dispatch.delivery import admit, deliver
+from dispatch.ending import end_all, give_up, shut
 from dispatch.errors import Aborted
 from dispatch.forks import making, remember
 from dispatch.interfaces import Network, Poller, current_network
@@ -430,47 +431,14 @@ class Loop:
         self._check_thread()
         if self.running or deadline > 0:
             self._draining = True
-            self.call_later(deadline, self._give_up)
-            self._end_all(lambda channel: channel.close())
+            self.call_later(deadline, give_up, self)
+            end_all(self, lambda channel: channel.close())
         if not self.running:
             if deadline > 0:
                 self.run()
             self._shut()
 
-    def _give_up(self) -> None:
-        self._end_all(lambda channel: channel.abort(Aborted("its loop was closed")))
-
-    def _end_all(self, end: Callable[[Channel], object]) -> None:
-        """Those in the background, too. A program's own ``close`` or ``abort`` may fail, which is its channel's affair."""
-        for channel in list(self.channels.values()):
-            if channel is not self._waker:
-                try:
-                    end(channel)
-                except Exception as error:  # noqa: BLE001 - as in a handler
-                    channel._failed("close", error)
-
-    def _shut(self) -> None:
-        """The end of it: tell who is still to be told, and give everything back."""
-        if self.closed:
-            return
-        token = enter(self)
-        try:
-            for _ in range(100):  # handlers of the last channels may open others; some would do so for ever
-                self._give_up()
-                self._settle()
-                if all(channel is self._waker for channel in self.channels.values()):
-                    break
-        finally:
-            leave(token)
-        with making:
-            self.closed = True
-        if self._waker is not None:
-            self._waker._finish(None)
-        for call in self._signals[:]:
-            call.cancel()
-        self._soon.clear()
-        self._timers.clear()
-        self.poller.close()
+    _shut = shut
 
     def __enter__(self) -> Loop:
         self._tokens.append(current.set(self))

@@ -102,6 +102,7 @@ STEPS = {
         ["dispatch.kernel"],
         ["dispatch.channel", "dispatch.watchful"],
         ["dispatch.delivery", "dispatch.forks", "dispatch.wakeup"],
+        ["dispatch.ending"],
         ["dispatch.loop"],
         ["dispatch.dispatcher", "dispatch.extras"],
         ["dispatch.output"],

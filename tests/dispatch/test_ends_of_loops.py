@@ -89,6 +89,35 @@ def test_a_connect_in_the_background_does_not_keep_the_loop(world):
         assert channel.connected
 
 
+@pytest.mark.parametrize("deadline", [0, 0.05])
+def test_a_client_that_connects_again_and_again_does_not_keep_a_loop_that_ends(world, deadline):
+    loop = world.loop()
+
+    everybody = []
+
+    class Faithful(Recorder):
+        def handle_close(self, reason):
+            connect()
+
+        def handle_error(self, error):
+            assert isinstance(error, RuntimeError)  # at last: the loop is closed
+
+    def connect():
+        everybody.append(Faithful(loop=loop))
+        everybody[-1].connect(listener.addr)
+
+    listener = world.listen(world.loop(), Recorder)
+    connect()
+    loop.call_soon(loop.close, deadline)
+    late = loop.call_later(2, loop.stop)
+    loop.run()
+
+    assert loop.closed
+    assert late, "it had to be stopped"
+    assert not loop.channels
+    assert all(each.closed for each in everybody)
+
+
 @pytest.mark.parametrize("deadline", [0, 0.02])
 @pytest.mark.parametrize("verb", ["close", "abort"])
 def test_a_close_of_a_programs_own_that_fails_stops_no_end_of_a_loop(world, caplog, verb, deadline):
