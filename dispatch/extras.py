@@ -89,6 +89,19 @@ class Extras:
             self.write_timer.cancel()
             self.write_timer = None
 
+    def arm_close(self, channel: Sender) -> None:
+        """Look whether all is out when its close_timeout has passed; a connect() for it has no longer, either."""
+        seconds: Any = channel.close_timeout
+        due = channel.loop.time() + seconds
+        if self.limit is not None:
+            if self.limit.when <= due:
+                return  # it was asked before, or connect_timeout is shorter
+            self.limit.cancel()
+        self.limit = channel.loop.call_at(due, self._close_stuck, channel, seconds)
+
+    def _close_stuck(self, channel: Sender, seconds: float) -> None:
+        channel.abort(Timeout("close", seconds, f"after close(), {channel.queued} bytes waited"))
+
     def disarm_limit(self) -> None:
         """Connected, or at the end."""
         if self.limit is not None:

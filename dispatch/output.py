@@ -25,7 +25,7 @@ from dispatch.channel import (
     SHUT,
     Channel,
 )
-from dispatch.errors import BREATH, OUT_OF_RESOURCES, TRY_AGAIN, Timeout
+from dispatch.errors import BREATH, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.extras import Extras, as_producer, ask_producer
 from dispatch.limits import guard_water
 from dispatch.observers import observers
@@ -465,10 +465,7 @@ class Sender(Channel):
 
     def _arm_close(self) -> None:
         if self.close_timeout is not None and not self._channel_state & CLOSED:
-            more = self._extras()
-            if more.limit is None:
-                error = Timeout("close", self.close_timeout, f"the peer took no more, {self._waiting_bytes} bytes wait")
-                more.limit = self.loop.call_later(self.close_timeout, self.abort, error)
+            self._extras().arm_close(self)
 
     def _extras(self) -> Extras:
         more = self._more

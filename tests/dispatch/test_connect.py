@@ -165,12 +165,14 @@ def test_a_connect_that_takes_too_long_is_given_up(world):
     assert loop.channels == {}
 
 
-def test_what_was_written_before_a_close_waits_no_longer_for_a_connection_than_for_a_peer(world):
+@pytest.mark.parametrize("connect_timeout", [None, 60])
+def test_what_was_written_before_a_close_waits_no_longer_for_a_connection_than_for_a_peer(world, connect_timeout):
     with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
         with socket.create_connection(silent.getsockname(), timeout=5):
             clock = StoppedClock()
             loop = world.loop(network=clock)
             client = Recorder(loop=loop)
+            client.connect_timeout = connect_timeout
             client.close_timeout = 5
             client.connect(silent.getsockname())
             client.write(b"last words")
@@ -183,6 +185,7 @@ def test_what_was_written_before_a_close_waits_no_longer_for_a_connection_than_f
 
     assert client.events == [("close", dispatch.Timeout)]
     assert client.reason.which == "close"
+    assert "10 bytes" in str(client.reason)
     assert loop.channels == {}
 
 

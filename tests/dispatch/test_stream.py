@@ -964,19 +964,20 @@ def test_a_peer_that_takes_nothing_is_given_up(world):
 
 
 def test_a_close_that_takes_too_long_is_cut_short(world):
-    loop = world.loop()
-
-    class Closing(Recorder):
-        close_timeout = 0.02
-
-    channel, _client = world.connected(loop, Closing)
+    clock = StoppedClock()
+    loop = world.loop(network=clock)
+    channel, client = world.connected(loop, Recorder)
     channel.write(b"x" * 20_000_000)
     channel.close()
-    world.run(loop, lambda: channel.closed)
     world.turn(loop, 1)
+    at_first = channel.queued
+    world.run(loop, lambda: client.recv(1 << 20) and channel.queued < at_first)  # it takes some, but not all in time
+    clock.now += 31
+    world.turn(loop, 2)
 
-    assert channel.reason.which == "close"
     assert channel.events[-1] == ("close", dispatch.Timeout)
+    assert channel.reason.which == "close"
+    assert f" {channel.statistics().lost} bytes waited for 30 s" in str(channel.reason)
 
 
 def test_no_timer_is_left_for_a_closed_channel(world):
