@@ -39,7 +39,7 @@ class Connector:
         self.source = source  # the local address to connect from, if one was asked for
         self._next: list[tuple[int, Address]] = []  # those still to be tried
         self._open: list[Attempt] = []
-        self._errors: list[tuple[Address, OSError]] = []
+        self._errors: list[tuple[Address, Exception]] = []
         self._timer: Timer | None = None
 
     def start(self) -> None:
@@ -54,7 +54,11 @@ class Connector:
             error.add_note(f"the address to connect to is {self._address!r}")  # what it says names nobody
             self._give_up(error)
             return
-        self._try_next()
+        failed = self._attempt()
+        if failed is not None:
+            if not isinstance(failed, OSError):
+                raise failed  # what is no address is the caller's error
+            self._give_up(failed)
 
     def _resolve(self) -> list[tuple[int, Address]]:
         address, family = self._address, self._family
@@ -70,7 +74,13 @@ class Connector:
         return interleave([(int(entry[0]), entry[4]) for entry in found])
 
     def _try_next(self) -> None:
-        """Start the next attempt, and the clock for the one after it."""
+        """The time of an attempt is over, or it has failed."""
+        failed = self._attempt()
+        if failed is not None:
+            self._give_up(failed)
+
+    def _attempt(self) -> Exception | None:
+        """Start the next attempt, and the clock for the one after it. If there is none any more: the error to give up with."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -78,16 +88,19 @@ class Connector:
             family, address = self._next.pop(0)
             try:
                 attempt = Attempt(self, family, address)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - to Python it may be no address, as the source is none of another family
                 self._errors.append((address, error))
                 continue
             self._open.append(attempt)
             if self._next:
                 self._timer = self.stream.loop.call_later(ATTEMPT_DELAY, self._try_next)
-            return
-        if not self._open:
-            nowhere = _socket.gaierror(_socket.EAI_NONAME, "the look-up gave no address")  # some networks' own may
-            self._give_up(self._errors[-1][1] if self._errors else nowhere)
+            return None
+        if self._open:
+            return None
+        if not self._errors:
+            return _socket.gaierror(_socket.EAI_NONAME, "the look-up gave no address")  # some networks' own may
+        errors = [error for _, error in self._errors]
+        return next((error for error in reversed(errors) if isinstance(error, OSError)), errors[-1])
 
     def won(self, attempt: Attempt) -> None:
         """This attempt is connected: the others are not needed."""
@@ -117,7 +130,7 @@ class Connector:
     def _too_late(self, seconds: float) -> None:
         self._give_up(Timeout("connect", seconds, f"{self._address} did not answer"))
 
-    def _give_up(self, error: OSError) -> None:
+    def _give_up(self, error: Exception) -> None:
         for attempt in self._open:
             self._errors.append((attempt.address, socket_error(errno.ETIMEDOUT)))
         stream = self.stream
@@ -206,7 +219,7 @@ class Attempt(Channel):
         return sock
 
 
-def _with_attempts(error: OSError, attempts: list[tuple[Address, OSError]]) -> OSError:
+def _with_attempts(error: Exception, attempts: list[tuple[Address, Exception]]) -> Exception:
     """*error* with what each address answered, in ``attempts`` and in its notes."""
     error.attempts = list(attempts)  # type: ignore[attr-defined]
     for address, reason in attempts:

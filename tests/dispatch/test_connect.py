@@ -303,6 +303,24 @@ def test_the_local_address_may_be_chosen(world):
     assert client.socket.getsockname()[0] == "127.0.0.5"
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_address_of_another_family_than_the_source_costs_its_own_attempt_only(world, first):
+    """For Python, four numbers are no address at all of IPv4: that is no OSError."""
+    with socket.socket(socket.AF_INET6) as nobody:
+        nobody.bind(("::1", 0))
+        addresses = [nobody.getsockname()[:2], ("127.0.0.1", closed_port())]
+        loop = world.loop(network=Names(*addresses[first:], *addresses[:first]))
+        client = Recorder(loop=loop)
+        client.connect(("somewhere", 1), source=("::1", 0, 0, 0))
+        world.run(loop, lambda: client.events)
+
+    assert client.events == [("close", ConnectionRefusedError)]
+    assert sorted(type(error).__name__ for _, error in client.reason.attempts) == [
+        "ConnectionRefusedError",
+        "TypeError",
+    ]
+
+
 def test_a_stream_connects_once(world):
     loop = world.loop()
     listener = world.listen(loop, Recorder)
