@@ -214,6 +214,8 @@ class Loop:
         self._check_thread()
         self.running = True
         self._thread = get_ident()
+        if self._turning is not None:
+            self._turned_within()
         token = enter(self)
         try:
             while not self._stopping and self._alive():
@@ -237,6 +239,8 @@ class Loop:
             raise RuntimeError(f"{self!r} is closed; make a new one")
         self._check_thread()
         before, self._thread = self._thread, get_ident()
+        if self._turning is not None:
+            self._turned_within()
         # as enter() and leave(), which would cost a call each
         token = None if current.get(None) is self else current.set(self)
         try:
@@ -277,6 +281,11 @@ class Loop:
         if self._unsent or self._ended:
             self._settle()
         return len(ready)
+
+    def _turned_within(self) -> None:
+        """A handler turns the loop: what it has written goes out now, since it may wait for the answer, or for the end."""
+        if getattr(self._turning, "_waiting", None) is not None:
+            self._unsent.append(self._turning)
 
     def _until_due(self, timeout: float | None) -> float | None:
         """*timeout*, or what is left until the first call if that is less."""

@@ -529,6 +529,44 @@ def test_a_handler_may_turn_the_loop(world):
     assert channel.closed
 
 
+def test_what_a_handler_has_written_goes_out_when_it_turns_the_loop(world):
+    """It may wait there for the answer."""
+    loop = world.loop()
+    heard = []
+
+    class Asking(Recorder):
+        def handle_data(self, data):
+            super().handle_data(data)
+            if data == b"begin":
+                self.write(b"what?")
+                self.write(b" again")
+                heard.append(world.read(loop, client, 11))
+
+    channel, client = world.connected(loop, Asking)
+    client.send(b"begin")
+    world.run(loop, lambda: heard)
+    channel.write(b".")
+
+    assert heard == [b"what? again"]
+    assert world.read(loop, client, 1) == b"."
+
+
+def test_what_a_handler_has_written_goes_out_when_it_ends_a_loop_that_is_turned_by_hand(world):
+    loop = world.loop()
+
+    class Last(Recorder):
+        def handle_data(self, data):
+            self.write(b"bye")
+            loop.close(5)
+
+    channel, client = world.connected(loop, Last)
+    client.send(b"x")
+    world.run(loop, lambda: loop.closed)
+
+    assert client.recv(10) == b"bye"
+    assert channel.events == [("close", None)]
+
+
 def test_a_call_may_turn_the_loop(world):
     """The others that were asked for are made in that turn."""
     loop, seen = world.loop(), []
