@@ -36,7 +36,7 @@ VECTOR = 64  # pieces in one sendmsg; IOV_MAX is 1024, the kernel's buffer is fu
 TURN_BYTES = 1 << 20  # what one channel may send in one turn
 ASKED = 1024  # items that a producer is asked for before what it gave is sent; of crumbs a turn would hold hundreds of thousands
 CROWD = 64  # pieces and producers in a queue; a peer that asks for more files than that is not listened to meanwhile
-LITTLE = 4096  # bytes; a first write of so few is under every high water worth having
+LITTLE = 4096  # bytes; with so few in the queue write() does not look up high_water, which is hardly ever lower
 
 DONE = CLOSING | CLOSED | BROKEN | SHUT  # in these states nothing more is taken
 STAGED = LAYERED | PRODUCING  # what goes out has to be made first
@@ -80,6 +80,7 @@ class Sender(Channel):
     def write(self, data: bytes | bytearray | memoryview) -> bool:
         """Send *data* after all that was written before. False if more than ``high_water`` is queued: handle_drained follows.
 
+        While no more than 4,096 bytes are queued it is True, however low ``high_water`` is; ``handle_full`` is called above it in any case.
         After ``close()`` nothing more is sent and the result is False: a peer may leave at any time, and a program
         need not check before each write.
         """

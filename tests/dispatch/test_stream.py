@@ -252,6 +252,24 @@ def test_write_says_whether_the_reader_keeps_up(world):
     assert not channel.write(b"x" * 100_000)
 
 
+def test_where_the_high_water_is_very_low_write_begins_to_say_so_above_4096_bytes(world):
+    """So the usual write asks nothing of its class."""
+    loop = world.loop()
+
+    class Narrow(Recorder):
+        high_water = 1000
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        channel = Narrow(loop=loop)
+        channel.connect(server.getsockname())
+        channel.pause()
+        said = [channel.write(b"x" * 1001), channel.write(b"x" * 3095), channel.write(b"x")]
+        world.run(loop, lambda: "drained" in channel.events)
+
+    assert said == [True, True, False]
+    assert channel.events.count("drained") == 1
+
+
 @pytest.mark.parametrize("sizes", [(70_000,), (40_000, 40_000), (1, 70_000), (5_000_000,), (100_000, 5_000_000)])
 def test_a_write_that_gave_false_is_followed_by_handle_drained(world, sizes):
     """Whether the kernel takes it all at once or not, so a relay may pause by what write() says and go on when drained."""
