@@ -145,12 +145,12 @@ class Dispatcher(Channel):
         try:
             code = self.socket.connect_ex(address)
         except OSError as error:  # no such name
-            self._finish(error)
+            self._connect_failed(error)
             return
         # The queue of a Unix listener: nothing is under way.
         full = code in TRY_AGAIN and self.socket.family == getattr(_socket, "AF_UNIX", None)
         if code and (full or code not in UNDER_WAY):
-            self._finish(socket_error(code))
+            self._connect_failed(socket_error(code))
         else:
             self._channel_state |= CONNECTING
             self._adopt(self.socket)
@@ -307,8 +307,12 @@ class Dispatcher(Channel):
     def _connect_event(self) -> None:
         code = self.socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
         if code:
-            self._finish(socket_error(code))
+            self._connect_failed(socket_error(code))
             return
         self._channel_state = (self._channel_state | CONNECTED) & ~CONNECTING
         self._update()
         self._serve("handle_connect")
+
+    def _connect_failed(self, error: OSError) -> None:
+        self._unheard(f"could not connect to {self.addr}: {error}")
+        self._finish(error)

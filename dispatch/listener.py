@@ -278,6 +278,7 @@ class Listener(Channel):
     def _accept_failed(self, error: OSError) -> None:
         if error.errno not in OUT_OF_RESOURCES:
             # EBADF, EINVAL, ENOTSOCK: this socket will never accept again, whoever did that to it.
+            self._unheard(f"accepts nobody any more: {error}")
             self._finish(error)
             return
         self.rests += 1

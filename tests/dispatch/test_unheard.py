@@ -101,6 +101,31 @@ def test_a_connect_that_fails_is_logged_if_no_handle_close_would_hear_of_it(capl
     assert f"{address!r} fd=-1> could not connect: [Errno 111] Connection refused; handle_close" in record.message
 
 
+def test_so_is_a_failed_connect_of_a_dispatcher(caplog):
+    kept, address = closed_port()
+    with kept, dispatch.Loop() as loop:
+        channel = dispatch.Dispatcher()
+        channel.create_socket()
+        channel.connect(address)
+        loop.run()
+    (record,) = caplog.records
+    assert f" could not connect to {address}: [Errno 111] Connection refused; handle_close" in record.message
+
+
+def test_a_listener_whose_socket_is_dead_says_so_if_no_handle_close_would(caplog):
+    class Hears(dispatch.Listener):
+        def handle_close(self, reason):
+            assert isinstance(reason, OSError)
+
+    for kind in (dispatch.Listener, Hears):
+        with dispatch.Loop() as loop:
+            listener = kind(("127.0.0.1", 0), dispatch.Stream)
+            listener.socket.shutdown(socket.SHUT_RDWR)
+            loop.run()
+    (record,) = caplog.records
+    assert "accepts nobody any more: [Errno 22] Invalid argument; handle_close" in record.message
+
+
 def test_a_connect_that_fails_is_its_handle_closes_business(caplog):
     reasons = []
 
