@@ -75,14 +75,14 @@ class Listener(Channel):
         Args:
             address: ``("", port)`` is every IPv4 address of the machine, ``("::", port)`` every one of both families, port 0
                 any free port (see ``addr``), a path a Unix socket. A socket file on which no socket listens is replaced.
-            handler: a Stream class, or any function that makes a channel from a socket.
+            handler: a Stream class, or any function that makes a channel from a socket. What it returns is counted (*limit*) and speaks TLS.
             loop: the loop of the listener and its connections; None: the current one.
             sock: a bound socket, instead of *address*.
             family: guessed from *address* if None.
             backlog: how many connections may wait in the kernel.
             limit: how many streams may be open at once; others wait in the kernel until one closes.
             reuse_port: several processes may listen on this port, and share its connections.
-            tls: an ``ssl.SSLContext``: each stream begins with a handshake.
+            tls: an ``ssl.SSLContext``: each stream begins with a handshake. A connection of which *handler* returns none is closed.
 
         Raises:
             OSError: the address is not available: EADDRINUSE, EACCES, EADDRNOTAVAIL.
@@ -236,12 +236,7 @@ class Listener(Channel):
             channel = self.handler(sock, addr=addr, loop=self.loop)
             if isinstance(channel, Channel):
                 check_made(channel)
-            if isinstance(channel, Stream) and not channel._channel_state & CLOSED:
-                if self._limit is not None:
-                    self._open += 1
-                    channel._extras().listener = self
-                if self.tls is not None:
-                    channel.start_tls(self.tls, server_side=True)
+            self._take_in(channel, sock)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             if isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:
                 error.add_note("a listener makes a channel of each connection by handler(sock, addr=addr, loop=loop)")
@@ -256,6 +251,22 @@ class Listener(Channel):
                 joined.abort(error)
             else:
                 sock.close()
+
+    def _take_in(self, made: Any, sock: Any) -> None:
+        """Count what *handler* has made, and begin TLS.
+
+        Raises:
+            TypeError: it is no stream, and would be served in clear.
+        """
+        if not isinstance(made, Stream):
+            if self.tls is not None and sock.fileno() >= 0:  # else it was turned away
+                raise TypeError(f"with tls=, a handler has to return the Stream it makes, not {made!r}")
+        elif not made._channel_state & CLOSED:
+            if self._limit is not None:
+                self._open += 1
+                made._extras().listener = self
+            if self.tls is not None:
+                made.start_tls(self.tls, server_side=True)
 
     def _is_known(self, error: Exception) -> bool:
         """Whether it is for want of something, and that was said a moment ago: whoever comes then meets with the same."""

@@ -731,3 +731,40 @@ def test_importing_dispatch_loads_neither_ssl_nor_asyncio():
     assert result.stdout.strip() == "[]"
     assert threading
     assert dispatch
+
+
+@pytest.mark.parametrize("gives", [None, dispatch.Dispatcher], ids=["nothing", "no-stream"])
+def test_a_listener_serves_nobody_in_clear_whose_handler_does_not_give_the_stream(
+    kernel_world, server_context, gives, caplog
+):
+    loop = kernel_world.loop()
+    made = []
+
+    def accepted(sock, **options):
+        made.append(Recorder(sock, **options) if gives is None else gives(sock, **options))
+        return None if gives is None else made[-1]
+
+    listener = kernel_world.listen(loop, accepted, tls=server_context)
+    client = kernel_world.connect(listener.addr)
+    client.sendall(b"secret")
+    kernel_world.run(loop, lambda: made)
+    kernel_world.turn(loop)
+
+    assert made[0].closed
+    assert made[0].loop is loop
+    assert "has to return the Stream" in caplog.text
+
+
+def test_a_handler_that_refuses_somebody_need_not_give_a_stream_for_that(world, server_context, caplog):
+    loop = world.loop()
+    refused = []
+
+    def accepted(sock, *, addr, loop):
+        sock.close()
+        refused.append(addr)
+
+    client = world.connect(world.listen(loop, accepted, tls=server_context).addr)
+    world.run(loop, lambda: refused)
+
+    assert client.recv(1) == b""
+    assert not caplog.records
