@@ -228,7 +228,7 @@ class Loop:
             self._shut()
 
     def stop(self) -> None:
-        """``run()`` returns when this turn is over; channels stay as they are."""
+        """``run()`` returns when this turn is over, or at once if it is yet to be called; channels stay as they are."""
         self._check_thread()
         self._stopping = self.running or not self._thread  # a single turn ends by itself
 
@@ -301,7 +301,7 @@ class Loop:
         """The calls that are due, by the time of the last poll."""
         due = deque(self._timers.due(self._now))
         try:
-            while due:
+            while due and not self.closed:
                 self._make(due.popleft())
         finally:
             for timer in due:  # Ctrl-C in one of them costs nobody else its call

@@ -200,6 +200,16 @@ def test_stop_in_a_single_turn_leaves_the_next_ones_their_sleep(world):
     assert seen == [1]
 
 
+def test_stop_before_run_is_the_end_of_that_run_and_of_no_other(world):
+    loop, seen = world.loop(), []
+    loop.call_soon(seen.append, 1)
+    loop.stop()
+    loop.run()
+    assert seen == []
+    loop.run()
+    assert seen == [1]
+
+
 def test_stop_ends_run_and_leaves_the_channels(world):
     loop = world.loop()
     listener = world.listen(loop, Recorder)
@@ -580,11 +590,13 @@ def test_a_call_may_turn_the_loop(world):
     assert seen.index("turns") < seen.index("behind it") < seen.index("turned")
 
 
-def test_a_call_may_close_a_loop_that_is_turned_by_hand(world):
+@pytest.mark.parametrize("soon", [True, False])
+def test_a_call_may_close_a_loop_that_is_turned_by_hand(world, soon):
     loop, seen = world.loop(), []
-    loop.call_soon(loop.close)
-    loop.call_soon(seen.append, "too late")
-    loop.run_once(0)
+    ask = [lambda *call: loop.call_later(0, *call), loop.call_soon][soon]
+    ask(loop.close)
+    ask(seen.append, "too late")
+    world.run(loop, lambda: loop.closed)
 
     assert loop.closed
     assert seen == []
