@@ -131,6 +131,7 @@ class Dispatcher(Channel):
         sock = self._open_socket()
         if not isinstance(backlog, int):
             raise TypeError(f"{backlog=} must be a whole number")
+        self.loop._check_thread()
         sock.listen(backlog)
         self._channel_state |= ACCEPTING
         if self._fileno < 0:
@@ -141,6 +142,7 @@ class Dispatcher(Channel):
         check_address(address, self._open_socket().family)
         if self._channel_state & (CONNECTING | CONNECTED | ACCEPTING):
             raise RuntimeError(f"{self!r} cannot connect: it is {self._describe()} already")
+        self.loop._check_thread()
         self.addr = address
         try:
             code = self.socket.connect_ex(address)

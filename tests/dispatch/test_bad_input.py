@@ -635,6 +635,8 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
     listener = kernel_world.listen(loop, Recorder)
     datagram = dispatch.Datagram(("127.0.0.1", 0), loop=loop)
     verbs, _ = kernel_world.connected(loop, dispatch.Dispatcher)
+    fresh = dispatch.Dispatcher(loop=loop)
+    fresh.create_socket()
     started = threading.Event()
     loop.call_soon(started.set)
     thread = threading.Thread(target=loop.run)
@@ -648,7 +650,7 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
             (loop.call_later, 1, nothing), (loop.call_every, 1, nothing), (loop.stop,), (loop.close,),
             (loop.run_once, 0), (Recorder(loop=loop).connect, NOBODY), (setattr, verbs, "reading", False),
             (setattr, verbs, "writing", True), (setattr, listener, "limit", 5),
-            (dispatch.Listener, ("127.0.0.1", 0), Recorder),
+            (dispatch.Listener, ("127.0.0.1", 0), Recorder), (fresh.listen,), (fresh.connect, NOBODY),
         ):  # fmt: skip
             options = {"loop": loop} if call is dispatch.Listener else {}
             refused(RuntimeError, "runs in another thread; use its call_soon_threadsafe", call, *args, **options)
@@ -659,6 +661,9 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
     assert not thread.is_alive()
     assert not channel.closed
     assert channel.queued == 0
+    assert not fresh.accepting
+    assert not fresh.connecting
+    fresh.close()
     channel.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), server_side=True)  # no producer was taken
 
 
