@@ -97,8 +97,9 @@ class SignalCall:
         except (ValueError, OSError) as error:
             raise ValueError(f"signal {number} cannot be caught here ({error}); ask in the main thread") from error
         each: Any = self
-        while isinstance(each, SignalCall):
-            each._before = each = _heir(each._before)
+        while isinstance(each, SignalCall):  # nobody is kept who is over, however many have come and gone
+            each._before = heir = _heir(each._before)
+            each = heir
 
     @property
     def _over(self) -> bool:
