@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket as _socket
 
-from dispatch.accepting import died_in_queue
+from dispatch.accepting import died_in_queue, has_connections
 from dispatch.annotations import Any
 from dispatch.channel import ACCEPTING, ASLEEP, CLOSED, CONNECTED, CONNECTING, RESTING, Channel
 from dispatch.checks import check_address, no_socket
@@ -177,6 +177,8 @@ class Dispatcher(Channel):
     def recv(self, size: int) -> bytes:
         """At most *size* bytes; ``b""`` at the end, after which the channel closes.
 
+        Of a datagram socket ``b""`` is an empty datagram, and no end; an empty record of SOCK_SEQPACKET cannot be told from the end.
+
         Raises:
             NotReady: there is nothing to read after all. A handler need not catch it: the turn just ends.
         """
@@ -194,7 +196,7 @@ class Dispatcher(Channel):
                 self._finish(error)
                 return b""
             raise
-        if not data and size and self.socket.type == _socket.SOCK_STREAM:
+        if not data and size and has_connections(self.socket):  # to others an empty datagram is one
             self._finish(None)
         return data
 

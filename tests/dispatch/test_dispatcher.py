@@ -74,6 +74,25 @@ def test_data_and_the_end_are_read(world):
     assert not server.closed
 
 
+@pytest.mark.skipif(not hasattr(socket, "SOCK_SEQPACKET"), reason="Windows and macOS have no such sockets")
+def test_the_end_of_a_connection_of_records_is_an_end(world):
+    loop = world.loop()
+    records = []
+
+    class Reading(dispatch.Dispatcher):
+        def handle_read(self):
+            records.append(self.recv(100))
+
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    channel = Reading(near, loop=loop)
+    far.send(b"one")
+    far.send(b"two")
+    far.close()
+    world.run(loop, lambda: channel.closed)
+
+    assert records == [b"one", b"two", b""]
+
+
 def test_interest_in_writing_is_state(world):
     loop, _, channel, _ = served(world)
     world.turn(loop)
