@@ -17,6 +17,11 @@ def guess_family(address: Any) -> int:
     return int(socket.AF_INET)
 
 
+def for_a_socket(address: Any) -> Any:
+    """*address* as a socket takes it, which knows no ``pathlib``."""
+    return os.fspath(address) if isinstance(address, os.PathLike) else address
+
+
 def literal_family(host: Any) -> int | None:
     """The family of a numeric host; None for a name."""
     if isinstance(host, str):

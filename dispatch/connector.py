@@ -8,10 +8,9 @@ which blocks: give an address, or look up beforehand, where that matters.
 from __future__ import annotations
 
 import errno
-import os
 import socket as _socket
 
-from dispatch.addresses import interleave, literal_family
+from dispatch.addresses import for_a_socket, interleave, literal_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, CLOSED, CONNECTING, Channel
 from dispatch.errors import TRY_AGAIN, UNDER_WAY, Timeout, socket_error
@@ -34,9 +33,9 @@ class Connector:
 
     def __init__(self, stream: Stream, address: Address, family: int | None, source: Address) -> None:
         self.stream = stream
-        self._address = address
+        self._address = for_a_socket(address)
         self._family = family
-        self.source = source  # the local address to connect from, if one was asked for
+        self.source = for_a_socket(source)  # the local address to connect from, if one was asked for
         self._next: list[tuple[int, Address]] = []  # those still to be tried
         self._open: list[Attempt] = []
         self._errors: list[tuple[Address, Exception]] = []
@@ -62,8 +61,6 @@ class Connector:
 
     def _resolve(self) -> list[tuple[int, Address]]:
         address, family = self._address, self._family
-        if isinstance(address, os.PathLike):
-            address = os.fspath(address)
         if isinstance(address, (str, bytes)):
             return [(int(_socket.AF_UNIX), address)]
         host, port = address[0], address[1]

@@ -7,7 +7,7 @@ import os
 import socket as _socket
 from collections import deque
 
-from dispatch.addresses import guess_family
+from dispatch.addresses import for_a_socket, guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import CLOSED, CLOSING, CONNECTED, Channel
 from dispatch.checks import check_address
@@ -84,7 +84,7 @@ class Datagram(Channel):
 
     def _connect(self, sock: Any, peer: Address) -> None:
         try:
-            code = sock.connect_ex(os.fspath(peer) if isinstance(peer, os.PathLike) else peer)
+            code = sock.connect_ex(for_a_socket(peer))
         except Exception as error:
             error.add_note(f"the peer's address is {peer!r}")
             raise

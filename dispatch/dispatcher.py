@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket as _socket
 
 from dispatch.accepting import died_in_queue, has_connections
+from dispatch.addresses import for_a_socket
 from dispatch.annotations import Any
 from dispatch.channel import ACCEPTING, ASLEEP, CLOSED, CONNECTED, CONNECTING, RESTING, Channel
 from dispatch.checks import check_address, no_socket
@@ -120,7 +121,7 @@ class Dispatcher(Channel):
     def bind(self, address: Address) -> None:
         """Bind to a local address."""
         check_address(address, self._open_socket().family)
-        self.socket.bind(address)
+        self.socket.bind(for_a_socket(address))
         self.addr = self.socket.getsockname()
         if self.socket.type == _socket.SOCK_DGRAM and self._fileno < 0:
             self._channel_state |= CONNECTED
@@ -145,7 +146,7 @@ class Dispatcher(Channel):
         self.loop._check_thread()
         self.addr = address
         try:
-            code = self.socket.connect_ex(address)
+            code = self.socket.connect_ex(for_a_socket(address))
         except OSError as error:  # no such name
             self._connect_failed(error)
             return

@@ -127,7 +127,7 @@ class Stream(Receiver):
 
         A host name may have several addresses: they are tried as in RFC 8305, each 250 ms after the previous one,
         and the first that answers wins. The reason of a failure has the error of each in ``attempts``. Data written
-        meanwhile is queued. *source* is the local address. A path means a Unix socket.
+        meanwhile is queued. *source* is the local address. A path means a Unix socket; the file that *source* makes then stays.
 
         The name is looked up at once, with ``getaddrinfo``, and the loop blocks until the answer; an address needs none.
 

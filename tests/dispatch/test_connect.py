@@ -7,6 +7,7 @@ import gc
 import os
 import socket
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -301,6 +302,17 @@ def test_the_local_address_may_be_chosen(world):
     world.run(loop, lambda: client.connected)
 
     assert client.socket.getsockname()[0] == "127.0.0.5"
+
+
+@pytest.mark.parametrize("kind", [str, os.fsencode, Path])
+def test_so_may_a_path(kernel_world, tmp_path, kind):
+    loop = kernel_world.loop()
+    listener = dispatch.Listener(tmp_path / "server", Recorder, loop=loop)
+    client = Recorder(loop=loop)
+    client.connect(listener.addr, source=kind(tmp_path / "client"))
+    kernel_world.run(loop, lambda: client.connected)
+
+    assert client.socket.getsockname() == str(tmp_path / "client")
 
 
 @pytest.mark.parametrize("first", [0, 1])

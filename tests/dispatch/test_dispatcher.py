@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -374,6 +376,20 @@ def test_a_dead_connection_that_nobody_asks_about_does_not_spin(world, log):
     world.turn(loop, 10)
 
     assert [line[2] for line in log.lines if line[0] == "turn"] == [0] * 10
+
+
+@pytest.mark.parametrize("kind", [str, os.fsencode, Path])
+def test_a_path_is_an_address_whatever_its_type(kernel_world, tmp_path, kind):
+    loop = kernel_world.loop()
+    server, client = dispatch.Dispatcher(loop=loop), dispatch.Dispatcher(loop=loop)
+    for each in (server, client):
+        each.create_socket(socket.AF_UNIX)
+    server.bind(kind(tmp_path / "server"))
+    server.listen()
+    client.connect(kind(tmp_path / "server"))
+    kernel_world.run(loop, lambda: client.connected)
+
+    assert server.addr == str(tmp_path / "server")
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
