@@ -137,6 +137,8 @@ class Datagram(Channel):
             return True
         try:
             self._send(data, addr)
+        except BufferError:
+            return self.send(bytes(data), addr)  # a view with gaps
         except OverflowError as error:
             raise ValueError(f"cannot send to {addr}: {error}") from None
         except (TypeError, ValueError) as error:

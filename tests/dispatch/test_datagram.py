@@ -118,6 +118,20 @@ def test_what_the_kernel_does_not_take_waits_in_order(world, codes):
     assert [data for data, _ in server.got] == [b"0", b"1", b"2"]
 
 
+@pytest.mark.parametrize("codes", [[], [errno.EAGAIN]], ids=["at-once", "queued"])
+def test_every_other_byte_of_a_buffer_is_a_datagram_too(world, codes):
+    """A socket takes no view with gaps; a queue, which copies, does."""
+    loop = world.loop()
+    server = Keeper(("127.0.0.1", 0), loop=loop)
+    client = Keeper(("127.0.0.1", 0), loop=loop)
+    client.socket = FickleDatagrams(client.socket, codes)
+    assert client.send(memoryview(b"abcdef")[::2], server.addr)
+    assert client.send(memoryview(b"abcdef")[1::2], server.addr)
+    world.run(loop, lambda: len(server.got) == 2)
+
+    assert [data for data, _ in server.got] == [b"ace", b"bdf"]
+
+
 def test_the_queue_is_bounded(world):
     loop = world.loop()
     client = Keeper(("127.0.0.1", 0), loop=loop)
