@@ -142,6 +142,7 @@ class Stream(Receiver):
                 raise TypeError(f"{source=} and {address!r} are of different families")
         if self._channel_state & ~BEFORE or self.socket is not None:
             raise RuntimeError(f"{self!r} cannot connect: it is {self._describe()} already; make a new one")
+        self.loop._check_thread()
         self.addr = address
         try:
             from dispatch.connector import Connector

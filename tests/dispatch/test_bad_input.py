@@ -637,6 +637,7 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
     verbs, _ = kernel_world.connected(loop, dispatch.Dispatcher)
     fresh = dispatch.Dispatcher(loop=loop)
     fresh.create_socket()
+    client = Recorder(loop=loop)
     started = threading.Event()
     loop.call_soon(started.set)
     thread = threading.Thread(target=loop.run)
@@ -648,7 +649,7 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
             (channel.write_eof,), (channel.close,), (channel.abort,), (listener.pause,), (listener.resume,),
             (listener.close,), (datagram.send, b"x", NOBODY), (datagram.close,), (loop.call_soon, nothing),
             (loop.call_later, 1, nothing), (loop.call_every, 1, nothing), (loop.stop,), (loop.close,),
-            (loop.run_once, 0), (Recorder(loop=loop).connect, NOBODY), (setattr, verbs, "reading", False),
+            (loop.run_once, 0), (client.connect, NOBODY), (setattr, verbs, "reading", False),
             (setattr, verbs, "writing", True), (setattr, listener, "limit", 5),
             (dispatch.Listener, ("127.0.0.1", 0), Recorder), (fresh.listen,), (fresh.connect, NOBODY),
         ):  # fmt: skip
@@ -663,6 +664,7 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
     assert channel.queued == 0
     assert not fresh.accepting
     assert not fresh.connecting
+    assert client.addr is None
     fresh.close()
     channel.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), server_side=True)  # no producer was taken
 
