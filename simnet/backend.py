@@ -65,8 +65,8 @@ OF_THE_MAIN_THREAD = {"signal": "signal", "set_wakeup_fd": "set_wakeup_fd"}
 OF_OBJECTS = ("fchdir", "fdatasync", "fpathconf", "fsync")  # as well
 OF_EVENTFDS = ("eventfd_read", "eventfd_write")
 # the calls that move somebody on who waits for a pipe
-OF_PIPES = ("read", "readv", "write", "writev", "close", *OF_EVENTFDS)
-NO_MORE = ("close", "eventfd_read")  # those of them that are told a descriptor and no more
+OF_PIPES = ("read", "readv", "write", "writev", "close", "dup", *OF_EVENTFDS)
+NO_MORE = ("close", "dup", "eventfd_read")  # those of them that are told a descriptor and no more
 GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 
 _TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
@@ -225,10 +225,12 @@ class SimulatedBackend:
         pipes = self._scheduler.pipes
         pipe = None if pipes is None or call not in OF_PIPES else pipes.find(fd)
         if pipes is None or pipe is None or len(arguments) != (call not in NO_MORE):  # too few or many, it says itself
+            if call == "dup2" and pipes is not None:
+                return pipes.dup2(original, fd, *arguments, **options)
             return original(fd, *arguments, **options)
         if call == "close":
             original(fd)
-            return pipes.closed(pipe)
+            return pipes.closed(fd)
         return getattr(pipes, call)(self._scheduler, pipe, original, *arguments)
 
     def terminal_call(self, original: Any, fd: Any, *arguments: Any) -> Any:

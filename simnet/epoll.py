@@ -183,8 +183,9 @@ class Epoll(Poller):
             look_over_epoll("unregister", fd, *more, **named)
         number, file, _ = self._registration(fd, 0)
         self._epoll.unregister(number, file)
-        if self._pipes:
-            self._pipes = tuple(each for each in self._pipes if each is not file)
+        if file in self._pipes:
+            at = self._pipes.index(file)  # there may be another number of it
+            self._pipes = self._pipes[:at] + self._pipes[at + 1 :]
 
     def poll(self, timeout: float | None = None, maxevents: int = -1, *more: Any) -> list[tuple[int, int]]:
         epoll = self._epoll

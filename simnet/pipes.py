@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fcntl import F_GETFL, fcntl
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
 from simnet.kernel.descriptors import File
+from simnet.kernel.epoll import EPOLLET
 from simnet.kernel.messages import UIO_MAXIOV
 from simnet.kernel.readiness import ANY_NEWS, ERR, HUP, IN, NVAL, OUT, READABLE, WRITABLE
 
@@ -26,20 +29,22 @@ __all__ = ["Pipe", "Pipes"]
 Inode = tuple[int, int]
 ENDS_READING, ENDS_WRITING = IN | HUP | ERR, OUT | ERR  # what ends a wait
 TAKEN_MAX = 128  # numbers that stay taken at a time; a process has 1,024, and few failures of a sweep are kept
+NUMBER = 8  # bytes of that of an eventfd
 
 _taken: list[tuple[int, Inode | None]] = []  # those, and what takes them
 
 
 class Pipe(File):
-    """A real descriptor of a pipe, as a poller looks at it."""
+    """An open file description of a pipe, as a poller looks at it: real, and with one number or several."""
 
-    __slots__ = ("alone", "fd", "inode", "reads", "seen", "writes")
+    __slots__ = ("alone", "fd", "inode", "numbers", "reads", "seen", "writes")
 
     def __init__(self, fd: int, inode: Inode) -> None:
         self.refs = 1
         self.watchers = None
         self.tag = "a pipe"
-        self.fd = fd
+        self.fd = fd  # of its numbers the one that was asked for last
+        self.numbers = [fd]
         self.inode = inode
         # An eventfd: read and written by one number, and all have one inode.
         self.alone = not stat.S_IFMT(os.fstat(fd).st_mode)
@@ -48,9 +53,24 @@ class Pipe(File):
         self.writes = mode != os.O_RDONLY  # is it the end to write to?
         self.seen = 0  # what pollers were told of it, less what was read away since
 
+    def is_open(self) -> bool:
+        """Has it a number yet, whoever closed others? Then its *fd* is one."""
+        if _inode(self.fd) == self.inode:
+            return True
+        self.numbers = [each for each in self.numbers if _inode(each) == self.inode]
+        if self.numbers:
+            self.fd = self.numbers[-1]
+        return bool(self.numbers)
+
+    def is_one_with(self, other: Pipe) -> bool:
+        """Is it the description that *other* is, too, as far as one can see: a dup of it?"""
+        if self.inode != other.inode or self.reads != other.reads or self.writes != other.writes or not self.is_open():
+            return False
+        return not self.alone or _number_of_eventfd(self.fd) == _number_of_eventfd(other.fd)
+
     def mask(self) -> int:
         """The poll mask now, from the real kernel; nothing once it is closed, by whatever it was, or another has its number."""
-        if _inode(self.fd) != self.inode:
+        if not self.is_open():
             return 0
         poller = real.poll()
         poller.register(self.fd, ANY_NEWS)
@@ -70,17 +90,19 @@ class Pipe(File):
 class Pipes:
     """Those of one run, by their inodes: a descriptor may be doubled, and its number used again."""
 
-    __slots__ = ("_inodes", "_known")
+    __slots__ = ("_files", "_inodes", "_known")
 
     def __init__(self) -> None:
         self._inodes: set[Inode] = set()  # asked for membership only
         self._known: dict[int, Pipe] = {}
+        self._files: dict[Pipe, None] = {}  # the latest to be watched is the last
 
     def made(self, ends: tuple[int, ...]) -> None:
         """The program has made one, or an eventfd, which is both its ends."""
-        self._inodes.add(_inode(ends[0]) or (0, 0))
         for fd in ends:
-            self.find(fd)
+            inode = _inode(fd) or (0, 0)
+            self._inodes.add(inode)
+            self.named(fd, Pipe(fd, inode))
 
     def find(self, fd: int) -> Pipe | None:
         """The pipe that *fd* is of, if the program made it."""
@@ -88,42 +110,77 @@ class Pipes:
         if inode is None or inode not in self._inodes:
             return None
         known = self._known.get(fd)
-        if known is None or known.inode != inode:
-            known = self._known[fd] = Pipe(fd, inode)
-        return known
+        if known is None or known.inode != inode:  # one that was made by C, or by another call than dup
+            known = Pipe(fd, inode)
+            self.named(fd, next((each for each in reversed(self._files) if each.is_one_with(known)), known))
+        else:
+            known.fd = fd
+        return self._known[fd]
+
+    def dup(self, _: Scheduler, pipe: Pipe, dup: Callable[..., int]) -> int:
+        """``os.dup``: one number more."""
+        fd = dup(pipe.fd)
+        self.named(fd, pipe)
+        return fd
+
+    def dup2(self, dup2: Callable[..., int], fd: Any, *arguments: Any, **options: Any) -> int:
+        """``os.dup2`` of any real file: a number of what *fd* is of, whatever it was of before."""
+        fd2 = dup2(fd, *arguments, **options)
+        self.named(fd2, self.find(fd))
+        return fd2
+
+    def named(self, fd: int, pipe: Pipe | None) -> None:
+        """*fd* is of *pipe* from now on, or of none, whatever it was before."""
+        known = self._known.get(fd)
+        if known is pipe:
+            return
+        if known is not None:
+            self.closed(fd)
+        if pipe is not None:
+            self._known[fd] = pipe
+            self._files[pipe] = None
+            if fd not in pipe.numbers:
+                pipe.numbers.append(fd)
 
     def watched(self, pipe: Pipe) -> None:
-        """An epoll watches *pipe* from now on: of all numbers of its end it is the latest."""
-        self._known[pipe.fd] = self._known.pop(pipe.fd)
+        """An epoll watches *pipe* from now on: of all descriptions of its end it is the latest."""
+        del self._files[pipe]
+        self._files[pipe] = None
 
-    def closed(self, pipe: Pipe) -> None:
-        """The descriptor of *pipe* was closed: tell all who wait for either end."""
-        del self._known[pipe.fd]
+    def closed(self, fd: int) -> None:
+        """Number *fd* was closed. If it was the last and one end has nobody any more, tell who waits for the other (pipe_release)."""
+        pipe = self._known.pop(fd)
+        if len(pipe.numbers) > 1:
+            pipe.numbers.remove(fd)
+            pipe.fd = pipe.numbers[-1]
+            if pipe.is_open():
+                return
+        del self._files[pipe]
         pipe.release()
-        for each in self._ends(pipe, writing=False) + self._ends(pipe, writing=True):
-            each.wake(ANY_NEWS)
-            each.seen |= each.mask()
+        for each in self.ends(pipe, writing=False) + self.ends(pipe, writing=True):
+            if each.mask() & (HUP | ERR):
+                each.wake(ANY_NEWS)
+                each.seen |= each.mask()
 
-    def _ends(self, pipe: Pipe, *, writing: bool) -> list[Pipe]:
-        """All numbers of that end, the latest to be watched first: so they are told, as dups of a socket are (K-112)."""
-        if pipe.alone:
-            return [pipe]
-        known = reversed(self._known.values())
-        return [each for each in known if each.inode == pipe.inode and each.writes == writing]
+    def ends(self, pipe: Pipe | None, *, writing: bool) -> list[Pipe]:
+        """All descriptions of that end, the latest to be watched first: so they are told (K-112)."""
+        if pipe is None or pipe.alone:
+            return [pipe] if pipe else []
+        return [each for each in reversed(self._files) if each.inode == pipe.inode and each.writes == writing]
 
     def _full(self, pipe: Pipe) -> bool:
         """Does poll say that no more goes in: no whole page is free?"""
-        ends = self._ends(pipe, writing=True)
+        ends = self.ends(pipe, writing=True)
         return bool(ends) and not any(each.mask() & ENDS_WRITING for each in ends)
 
     def _written(self, pipe: Pipe) -> None:
         """An edge for who reads is each write, one that finds no room too, as pipe_write wakes."""
-        for each in self._ends(pipe, writing=False):
+        for each in self.ends(pipe, writing=False):
             each.wake(READABLE)
             each.seen |= READABLE
 
     def read(self, scheduler: Scheduler, pipe: Pipe, read: Callable[..., Any], *arguments: Any) -> Any:
-        """``os.read`` and ``os.readv``: a blocking one waits for bytes, or the end."""
+        """``os.read``, ``os.readv`` and ``os.eventfd_read``: a blocking one waits for bytes, or the end."""
         if pipe.reads and os.get_blocking(pipe.fd):
             self.wait_for(scheduler, pipe, reading=True)
         full = self._full(pipe)
@@ -132,12 +189,12 @@ class Pipes:
         if pipe.alone:
             pipe.wake(WRITABLE)  # an edge for who writes is each
         elif full and not self._full(pipe):
-            for each in self._ends(pipe, writing=True):
+            for each in self.ends(pipe, writing=True):
                 each.wake(WRITABLE)  # an edge for who writes is room after there was none, as pipe_read wakes
                 each.seen |= WRITABLE
         return data
 
-    readv = read
+    readv = eventfd_read = read
 
     def writev(self, scheduler: Scheduler, pipe: Pipe, writev: Callable[..., int], buffers: Any) -> int:
         """``os.writev``: as one write of all; to an eventfd as many, each of a number."""
@@ -189,25 +246,31 @@ class Pipes:
         finally:
             os.set_blocking(pipe.fd, True)
 
-    def eventfd_read(self, scheduler: Scheduler, pipe: Pipe, read: Callable[..., int]) -> int:
-        """``os.eventfd_read``: a blocking one waits for a number; an edge for who writes is each."""
-        if os.get_blocking(pipe.fd):
-            self.wait_for(scheduler, pipe, reading=True)
-        number = read(pipe.fd)
-        pipe.seen &= pipe.mask()
-        pipe.wake(WRITABLE)
-        return number
+    def eventfd_write(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., None], number: Any) -> None:
+        """``os.eventfd_write``: as a write of the *number*."""
 
-    def eventfd_write(self, _: Scheduler, pipe: Pipe, write: Callable[..., None], *arguments: Any) -> None:
-        """``os.eventfd_write``, which wakes who waits for the number to grow."""
-        write(pipe.fd, *arguments)
-        self._written(pipe)
+        def go(fd: int, _: object) -> int:
+            write(fd, number)
+            return NUMBER
 
-    def moved(self, pipe: Pipe) -> None:
-        """Something has moved in or out of *pipe* that no call of its own has seen."""
-        for writing in (False, True):
-            for each in self._ends(pipe, writing=writing):
-                each.notice()
+        self.write(scheduler, pipe, go, bytes(NUMBER))
+
+    @contextmanager
+    def moving(self, *ends: Pipe) -> Iterator[None]:
+        """Who watches *ends* is told after it of what is moved meanwhile, if that is an edge to the real kernel's epoll."""
+        files = {each.fd: each for each in ends if each.is_open()}
+        with real.epoll() as epoll:
+            for fd in files:
+                epoll.register(fd, ANY_NEWS | EPOLLET)
+            epoll.poll(0)
+            try:
+                yield
+            finally:
+                for fd, bits in epoll.poll(0):
+                    files[fd].seen |= bits
+                    files[fd].wake(ANY_NEWS)
+                for each in files.values():
+                    each.seen &= each.mask()
 
     def wait_for(self, scheduler: Scheduler, pipe: Pipe, *, reading: bool) -> None:
         """Until it can be read from, or written to."""
@@ -245,6 +308,15 @@ def _keep_taken(numbers: list[int]) -> None:
     _taken.extend((fd, inode) for fd in numbers)
     while len(_taken) > TAKEN_MAX:
         os.close(_taken.pop(0)[0])
+
+
+def _number_of_eventfd(fd: int) -> str | None:
+    """What tells one eventfd from others, if the kernel says so (since 5.2)."""
+    try:
+        lines = Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()
+    except OSError:
+        return None
+    return next((line for line in lines if line.startswith("eventfd-id:")), None)
 
 
 def _inode(fd: Any) -> Inode | None:

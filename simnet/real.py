@@ -6,7 +6,7 @@ instead; the scan of `simnet.modules` skips this module.
 
 import importlib
 from _thread import get_ident, start_new_thread
-from os import getegid, geteuid, getgroups, getpid, getppid, pipe, set_inheritable, urandom
+from os import close, getegid, geteuid, getgroups, getpid, getppid, pipe, read, set_inheritable, urandom, write
 from select import epoll, poll, select
 from time import monotonic, monotonic_ns, perf_counter, perf_counter_ns, sleep, time, time_ns
 from typing import Any
@@ -15,6 +15,11 @@ try:
     from fcntl import fcntl, ioctl
     from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 except ImportError:  # Windows has none
+    pass
+
+try:
+    from os import splice
+except ImportError:  # Linux has it, and Python since 3.10
     pass
 
 try:
@@ -32,6 +37,7 @@ c_signal: Any = importlib.import_module(
 __all__ = [
     "RLIMIT_NOFILE",
     "c_signal",
+    "close",
     "epoll",
     "fcntl",
     "get_ident",
@@ -48,13 +54,16 @@ __all__ = [
     "perf_counter_ns",
     "pipe",
     "poll",
+    "read",
     "select",
     "set_inheritable",
     "setrlimit",
     "sigtimedwait",
     "sleep",
+    "splice",
     "start_new_thread",
     "time",
     "time_ns",
     "urandom",
+    "write",
 ]

@@ -167,7 +167,7 @@ def fchown(process: Process, fd: int, uid: int, gid: int) -> None:
 def _eventfd_read(process: Process, fd: int) -> int:
     data = _read(process, fd, NUMBER)
     if len(data) < NUMBER:
-        raise refused(process, "os.eventfd_read of a socket that has less than a number")
+        raise OSError(0, "Error")  # glibc sets no errno, and CPython has a word for none
     return int.from_bytes(data, sys.byteorder)
 
 

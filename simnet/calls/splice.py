@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
 import struct
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from simnet import real
 from simnet.calls.descriptors import socket_of
 from simnet.kernel.datagram_memory import PAGE
 from simnet.kernel.epoll import Epoll
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["splice"]
 
 SPLICE_F_NONBLOCK, SPLICE_F_MORE = 2, 4
-F_GETPIPE_SZ = 1032
+F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032
 WRONG_WAYS = (os.O_WRONLY, os.O_RDONLY)  # how what is read from, and what is written to, must not have been opened
 
 
@@ -109,45 +114,51 @@ def _real(scheduler: Scheduler, ends: Any, go: Callable[[], int], flags: int) ->
         for pipe, reading in ((source, True), (target, False)):
             if pipe is not None and not pipe.alone and os.get_blocking(pipe.fd):
                 pipes.wait_for(scheduler, pipe, reading=reading)
-    went = go()
-    for pipe in (source, target):
-        if pipe is not None:
-            pipes.moved(pipe)
-    return went
+    ends = (pipes.ends(pipe, writing=writing) for pipe in (target, source) for writing in (False, True))
+    with pipes.moving(*chain.from_iterable(ends)):
+        return go()
 
 
-def _held(pipe: Pipe) -> int:
-    """How many bytes lie in *pipe*."""
-    return int(struct.unpack("=i", fcntl.ioctl(pipe.fd, termios.FIONREAD, bytes(4)))[0])
+def _held(fd: int) -> int:
+    """How many bytes lie in the pipe of *fd*."""
+    return int(struct.unpack("=i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0])
 
 
 def _out_of(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bool, more: int) -> int:
     pipes: Any = scheduler.pipes
     if not nonblocking:
         pipes.wait_for(scheduler, pipe, reading=True)
-    held = _held(pipe)
+    held = _held(pipe.fd)
     if not held:
         if pipe.mask():  # its writers are gone
             return 0
         raise socket_error(errno.EAGAIN)
-    data = os.read(pipe.fd, held)
-    sent = 0
-    try:
+    with _aside(pipe) as (reader, writer):
+        size = _tee()(pipe.fd, writer, min(count, held), SPLICE_F_NONBLOCK)
+        data = real.read(reader, size)
         with socket_of(scheduler.current, fd) as sock:
-            sent = Socket.send(sock, data[:count], more | (MSG_DONTWAIT if nonblocking else 0))
-    finally:
-        if sent < len(data):
-            _put_back(pipe, data[sent:])
+            sent = Socket.send(sock, data, more | (MSG_DONTWAIT if nonblocking else 0))
+        with pipes.moving(*pipes.ends(pipe, writing=True)):  # what stays in the pipe stays in the pages that it is in
+            real.splice(pipe.fd, writer, sent)
     return sent
 
 
-def _put_back(pipe: Pipe, data: bytes) -> None:
-    """What did not go stays in *pipe*, which has been emptied: whoever reads from it may also write to it, by its file."""
-    end = os.open(f"/proc/self/fd/{pipe.fd}", os.O_WRONLY | os.O_NONBLOCK)
+@cache
+def _tee() -> Any:
+    """tee(2), which shows what lies in a pipe; ``os`` has it not."""
+    return ctypes.CDLL(None).tee
+
+
+@contextmanager
+def _aside(pipe: Pipe) -> Iterator[tuple[int, int]]:
+    """A pipe as large as *pipe*, which the run does not know."""
+    reader, writer = real.pipe()
     try:
-        os.write(end, data)
+        fcntl.fcntl(writer, F_SETPIPE_SZ, fcntl.fcntl(pipe.fd, F_GETPIPE_SZ))
+        yield reader, writer
     finally:
-        os.close(end)
+        real.close(reader)
+        real.close(writer)
 
 
 def _before_mark(file: Any) -> int:
@@ -172,7 +183,8 @@ def _into(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bo
         pipes.wait_for(scheduler, pipe, reading=False)
     if not pipe.mask() & OUT:
         raise socket_error(errno.EAGAIN)
-    pages = fcntl.fcntl(pipe.fd, F_GETPIPE_SZ) // PAGE - -(-_held(pipe) // PAGE)
+    held = _held(pipe.fd)
+    pages = fcntl.fcntl(pipe.fd, F_GETPIPE_SZ) // PAGE - -(-held // PAGE)
     before = _before_mark(scheduler.current.holder_of(fd).descriptors.get(fd))
     if before == 0:
         return 0
@@ -182,5 +194,11 @@ def _into(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bo
             sock, min(count, max(pages, 1) * PAGE, before), MSG_DONTWAIT if nonblocking and streams else 0
         )
     if data:
-        os.write(pipe.fd, data)
+        with pipes.moving(*pipes.ends(pipe, writing=False)), _aside(pipe) as (reader, writer):
+            # Of a page from which something is left, no later write fills the rest.
+            real.write(writer, data + b"\0" if len(data) % PAGE else data)
+            went = real.splice(reader, pipe.fd, len(data), flags=SPLICE_F_NONBLOCK)
+            if went < len(data):  # the pages that are there are not full: nothing may be lost
+                fcntl.fcntl(pipe.fd, F_SETPIPE_SZ, 2 * fcntl.fcntl(pipe.fd, F_GETPIPE_SZ))
+                real.splice(reader, pipe.fd, len(data) - went, flags=SPLICE_F_NONBLOCK)
     return len(data)

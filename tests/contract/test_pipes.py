@@ -156,3 +156,56 @@ def test_several_buffers_are_waited_for_as_one_is(world: World) -> None:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+@pytest.mark.parametrize("which", ["read from", "written to", "eventfd"])
+def test_k113_a_number_that_is_closed_while_a_dup_lives_goes_on_being_reported(world: World, which: str) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"x")
+    numbers = {"read from": reader, "written to": writer, "eventfd": os.eventfd(0)}
+    number = numbers.pop(which)
+    again = os.dup(number)
+    with select.epoll() as epoll:
+        epoll.register(number, IN | OUT)
+        told = epoll.poll(0)
+        assert [fd for fd, _ in told] == [number]
+        os.close(number)
+        assert epoll.poll(0) == told
+        assert outcome(lambda: epoll.unregister(number)) == "EBADF"
+        epoll.register(again, IN | OUT)
+        assert [fd for fd, _ in epoll.poll(0)] == [number, again]
+        os.close(again)
+        assert epoll.poll(0) == []
+    for fd in numbers.values():
+        os.close(fd)
+
+
+def test_k113_one_number_of_several_is_closed_and_nobody_hears_of_it(world: World) -> None:
+    reader, writer = os.pipe()
+    again = os.dup(writer)
+    with select.epoll() as epoll:
+        epoll.register(reader, IN | ET)
+        epoll.register(again, OUT | ET)
+        assert epoll.poll(0) == [(again, OUT)]
+        os.close(writer)
+        assert epoll.poll(0) == []
+        os.dup2(reader, again)  # a close of the last number that is written to
+        assert epoll.poll(0) == [(reader, HUP)]
+    os.close(reader)
+    os.close(again)
+
+
+def test_a_pipe_is_an_edge_for_who_reads_when_it_is_full_too_and_a_number_goes_as_bytes_do(world: World) -> None:
+    reader, writer = os.pipe2(os.O_NONBLOCK)
+    with select.epoll() as epoll:
+        epoll.register(reader, IN | OUT | ET)
+        os.eventfd_write(writer, 7)
+        assert [epoll.poll(0), epoll.poll(0), os.eventfd_read(reader)] == [[(reader, IN)], [], 7]
+        os.write(writer, bytes(65536))
+        assert [epoll.poll(0), epoll.poll(0)] == [[(reader, IN)], []]
+        assert (os.eventfd_read(reader), epoll.poll(0)) == (0, [])
+        for write in (lambda: os.write(writer, bytes(5000)), lambda: os.eventfd_write(writer, 1)):
+            assert outcome(write) == "EAGAIN"
+            assert [epoll.poll(0), epoll.poll(0)] == [[(reader, IN)], []]
+    os.close(reader)
+    os.close(writer)

@@ -196,6 +196,42 @@ def test_k133_from_pipe_to_pipe_who_watches_is_told(world: World, pipe: Pipe) ->
         os.close(end)
 
 
+def test_k133_what_a_splice_leaves_stays_in_its_pages(world: World, pipe: Pipe) -> None:
+    reader, writer = pipe
+    here, there = pair(world)
+    for fd in pipe:
+        os.set_blocking(fd, False)
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    there.send(b"from a socket")
+    assert os.splice(here.fileno(), writer, 100) == 13
+    world.gives("EAGAIN", os.write, writer, b"x")  # the page is a socket's, and nobody writes to the rest of it
+    assert os.read(reader, 3) == b"fro"
+    there.close()
+    world.gives("EPIPE", os.splice, reader, here.fileno(), 5)
+    assert os.read(reader, 100) == b"m a socket"
+
+
+def test_k133_of_a_splice_out_of_a_pipe_only_who_writes_to_it_is_told(world: World, pipe: Pipe) -> None:
+    reader, writer = pipe
+    here, there = pair(world)
+    edge = select.EPOLLET
+    with select.epoll() as poll:
+        os.write(writer, bytes(10))
+        poll.register(there, select.EPOLLIN | edge)
+        poll.register(reader, select.EPOLLIN | edge)
+        poll.register(writer, select.EPOLLOUT | edge)
+        assert poll.poll(0) == [(reader, select.EPOLLIN), (writer, select.EPOLLOUT)]
+        assert os.splice(reader, here.fileno(), 4) == 4  # no page is empty
+        assert poll.poll(0) == [(there.fileno(), select.EPOLLIN)]
+        assert os.splice(reader, here.fileno(), 10) == 6
+        assert poll.poll(0) == [(there.fileno(), select.EPOLLIN), (writer, select.EPOLLOUT)]
+        os.write(writer, b"x")
+        assert poll.poll(0) == [(reader, select.EPOLLIN)]
+        there.close()
+        world.gives("EPIPE", os.splice, reader, here.fileno(), 1)
+        assert poll.poll(0) == []
+
+
 @pytest.mark.parametrize("inline", [False, True])
 @pytest.mark.parametrize("taken", [False, True])
 def test_k133_splice_stops_at_an_urgent_byte_and_never_passes_it(
