@@ -64,8 +64,7 @@ ARGUMENTS = {  # beside the descriptor
 OF_THE_MAIN_THREAD = {"signal": "signal", "set_wakeup_fd": "set_wakeup_fd"}
 OF_OBJECTS = ("fchdir", "fdatasync", "fpathconf", "fsync")  # as well
 OF_EVENTFDS = ("eventfd_read", "eventfd_write")
-# the calls that move somebody on who waits for a pipe
-OF_PIPES = ("read", "readv", "write", "writev", "close", "dup", *OF_EVENTFDS)
+OF_PIPES = ("read", "readv", "write", "writev", "close", "dup", *OF_EVENTFDS)  # they move others on, or name one more
 NO_MORE = ("close", "dup", "eventfd_read")  # those of them that are told a descriptor and no more
 GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 

@@ -181,8 +181,13 @@ class Pipes:
 
     def read(self, scheduler: Scheduler, pipe: Pipe, read: Callable[..., Any], *arguments: Any) -> Any:
         """``os.read``, ``os.readv`` and ``os.eventfd_read``: a blocking one waits for bytes, or the end."""
-        if pipe.reads and os.get_blocking(pipe.fd):
-            self.wait_for(scheduler, pipe, reading=True)
+        if pipe.reads and os.get_blocking(pipe.fd) and not pipe.mask() & ENDS_READING:
+            with self._held(pipe):
+                self.wait_for(scheduler, pipe, reading=True)
+                return self._read_now(pipe, read, *arguments)
+        return self._read_now(pipe, read, *arguments)
+
+    def _read_now(self, pipe: Pipe, read: Callable[..., Any], *arguments: Any) -> Any:
         full = self._full(pipe)
         data = read(pipe.fd, *arguments)
         pipe.seen &= pipe.mask()
@@ -224,27 +229,32 @@ class Pipes:
                 if edge:
                     self._written(pipe)
             return sent
-        sent, left = 0, data
-        os.set_blocking(pipe.fd, False)  # the real kernel would wait for a reader who cannot run
+        sent = self._write_now(scheduler, pipe, write, data)
+        if sent < len(left := memoryview(data).cast("B")):
+            with self._held(pipe):
+                while sent < len(left):
+                    self.wait_for(scheduler, pipe, reading=False)
+                    try:
+                        sent += self._write_now(scheduler, pipe, write, left[sent:])
+                    except OSError:
+                        if not sent:
+                            raise
+                        break
+        return sent
+
+    def _write_now(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., int], data: Any) -> int:
+        """What goes in at once: the real kernel would wait for a reader who cannot run."""
+        os.set_blocking(pipe.fd, False)
         try:
-            while True:
-                try:
-                    sent += write(pipe.fd, left)
-                except BlockingIOError:
-                    pass
-                except OSError as error:
-                    if isinstance(error, BrokenPipeError):
-                        scheduler.backend.broken_pipe(scheduler.current)
-                    if not sent:
-                        raise
-                    return sent
-                self._written(pipe)
-                left = memoryview(data).cast("B")[sent:]
-                if not left:
-                    return sent
-                self.wait_for(scheduler, pipe, reading=False)
+            return write(pipe.fd, data)
+        except BlockingIOError:
+            return 0
+        except BrokenPipeError:
+            scheduler.backend.broken_pipe(scheduler.current)
+            raise
         finally:
-            os.set_blocking(pipe.fd, True)
+            os.set_blocking(pipe.fd, True)  # for others may call, while we wait
+            self._written(pipe)
 
     def eventfd_write(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., None], number: Any) -> None:
         """``os.eventfd_write``: as a write of the *number*."""
@@ -271,6 +281,17 @@ class Pipes:
                     files[fd].wake(ANY_NEWS)
                 for each in files.values():
                     each.seen &= each.mask()
+
+    @contextmanager
+    def _held(self, pipe: Pipe) -> Iterator[None]:
+        """A call waits, and goes on with *pipe* though others close all its numbers meanwhile."""
+        held = real.dup(pipe.fd)
+        self.named(held, pipe)
+        try:
+            yield
+        finally:
+            real.close(held)
+            self.closed(held)
 
     def wait_for(self, scheduler: Scheduler, pipe: Pipe, *, reading: bool) -> None:
         """Until it can be read from, or written to."""

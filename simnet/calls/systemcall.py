@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
+from simnet.arguments import look_over
 from simnet.calls.tries import BY_SOCKET, READABLE, Tries
 from simnet.clock import deadline_after
 from simnet.datagramplaces import can_meet
@@ -83,8 +84,10 @@ class SystemCalls(_stdlib.socket):
             raise socket_error(errno.EBADF)
         return self._fd
 
-    def _accept(self) -> tuple[int, Any]:
+    def _accept(self, *none: Any, **named: Any) -> tuple[int, Any]:
         """What the class in C, of which the library's is made, has for ``accept``."""
+        if none or named:
+            look_over("_accept", *none, **named)
         accepted, address = self.accept()
         return accepted.detach(), address
 

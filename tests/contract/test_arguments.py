@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 import simnet
+from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
 INF, NAN = float("inf"), float("nan")
@@ -489,3 +490,9 @@ def test_k131_what_is_said_beside_a_message_has_to_find_memory(world: World, fam
         world.gives("ENOBUFS", sock.sendmsg, [b"x"], beside)
     sock.close()
     world.gives("EBADF", sock.sendmsg, [b"x"], whole)
+
+
+def test_what_c_has_for_accept_takes_nothing(world: World) -> None:
+    sock: Any = world.socket()
+    assert outcome(lambda: sock._accept(1)) == "TypeError: socket._accept() takes no arguments (1 given)"
+    assert outcome(lambda: sock._accept(x=1)) == "TypeError: socket._accept() takes no keyword arguments"

@@ -209,3 +209,34 @@ def test_a_pipe_is_an_edge_for_who_reads_when_it_is_full_too_and_a_number_goes_a
             assert [epoll.poll(0), epoll.poll(0)] == [[(reader, IN)], []]
     os.close(reader)
     os.close(writer)
+
+
+def test_two_who_write_to_a_full_pipe_both_wait(world: World) -> None:
+    reader, writer = os.pipe()
+    told: list[int] = []
+    os.write(writer, bytes(65536))
+    joins = [world.beside(lambda each=each: told.append(os.write(writer, each))) for each in (b"first", b"second")]
+    time.sleep(SOON)
+    assert (told, os.get_blocking(writer)) == ([], True)
+    assert len(os.read(reader, 65536)) == 65536
+    for join in joins:
+        join()
+    assert sorted(told) == [5, 6]
+    assert sorted(os.read(reader, 100)) == sorted(b"firstsecond")
+    os.close(reader)
+    os.close(writer)
+
+
+def test_who_waits_for_a_pipe_has_it_though_its_number_is_closed(world: World) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, bytes(65536))
+    told: list[int] = []
+    join = world.beside(lambda: told.append(os.write(writer, b"late")))
+    time.sleep(SOON)
+    os.close(writer)
+    assert world.mask(reader) == "IN"
+    assert len(os.read(reader, 65536)) == 65536
+    join()
+    assert told == [4]
+    assert (os.read(reader, 100), os.read(reader, 100)) == (b"late", b"")
+    os.close(reader)
