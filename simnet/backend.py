@@ -27,7 +27,7 @@ from simnet.calls.number_files import fdopen
 from simnet.calls.sendfile import sendfile
 from simnet.calls.signals import SIGINT, SIGPIPE, ends_who_has_none, has_handler, hear, keep_back, signal_call
 from simnet.calls.socketpair import socketpair
-from simnet.calls.splice import splice
+from simnet.calls.splice import copy_file_range, splice
 from simnet.calls.unopened import unopened
 from simnet.clock import deadline_after
 from simnet.epoll import Epoll
@@ -35,7 +35,7 @@ from simnet.eventloops import SLEEPS, WAITS, look_for_a_loop
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX
 from simnet.mutex import wait_on
-from simnet.pipes import Pipes
+from simnet.pipes import NO_MORE, OF_PIPES, Pipes
 from simnet.poll import Poll, select
 from simnet.poll_arguments import descriptor_of
 from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process
@@ -63,9 +63,6 @@ ARGUMENTS = {  # beside the descriptor
 }
 OF_THE_MAIN_THREAD = {"signal": "signal", "set_wakeup_fd": "set_wakeup_fd"}
 OF_OBJECTS = ("fchdir", "fdatasync", "fpathconf", "fsync")  # as well
-OF_EVENTFDS = ("eventfd_read", "eventfd_write")
-OF_PIPES = ("read", "readv", "write", "writev", "close", "dup", *OF_EVENTFDS)  # they move others on, or name one more
-NO_MORE = ("close", "dup", "eventfd_read")  # those of them that are told a descriptor and no more
 GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 
 _TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
@@ -174,6 +171,9 @@ class SimulatedBackend:
     def splice(self, original: Any, *arguments: Any, **options: Any) -> int:
         """``os.splice``, of which one end is a pipe."""
         return splice(self._scheduler, original, arguments, options)
+
+    def copy_file_range(self, *arguments: Any, **options: Any) -> int:
+        return copy_file_range(self._scheduler, *arguments, **options)
 
     def fdopen(self, original: Any, *arguments: Any, **options: Any) -> Any:
         """``os.fdopen`` of a simulated descriptor, of a pipe of this run, or of a real file."""

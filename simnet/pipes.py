@@ -24,7 +24,11 @@ from simnet.kernel.readiness import ANY_NEWS, ERR, HUP, IN, NVAL, OUT, READABLE,
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
 
-__all__ = ["Pipe", "Pipes"]
+__all__ = ["NO_MORE", "OF_PIPES", "Pipe", "Pipes"]
+
+# The calls that move others on, or name a pipe once more, and those of them that are told a descriptor and no more.
+NO_MORE = ("close", "dup", "eventfd_read")
+OF_PIPES = ("read", "readv", "write", "writev", "eventfd_write", *NO_MORE)
 
 Inode = tuple[int, int]
 ENDS_READING, ENDS_WRITING = IN | HUP | ERR, OUT | ERR  # what ends a wait

@@ -11,6 +11,7 @@ import socket as _stdlib
 from operator import index
 from typing import TYPE_CHECKING, Any
 
+from simnet import real
 from simnet.kernel.datagram_memory import PAGE
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
@@ -23,6 +24,7 @@ __all__ = ["send_file", "sendfile"]
 
 PIECE = 65536  # bytes that go at once: what a pipe holds (16 pages), through which sendfile(2) takes them
 SENDABLE = OUT | ERR | HUP  # what ends a wait for room
+F_GETFL = 3
 SENDFILE_MAX = 0x7FFFF000  # bytes of one sendfile(2): MAX_RW_COUNT
 
 
@@ -79,10 +81,12 @@ def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any)
     """``os.sendfile`` of a real file; without an *offset*, from its position, which moves on by what was sent.
 
     Raises:
-        OSError: EINVAL or ESPIPE, it is no file that has positions; and as ``send``.
+        OSError: EBADF, it was opened to be written to; EINVAL or ESPIPE, it is no file that has positions; and as ``send``.
     """
     length, in_fd = index(count), index(in_fd)
     file: Any = process.holder_of(out_fd).descriptors.get(out_fd)
+    if in_fd not in process.descriptors and real.fcntl(in_fd, F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+        raise socket_error(errno.EBADF)
     if in_fd in process.descriptors and offset is not None:
         raise socket_error(errno.ESPIPE)
     if length < 0 or isinstance(file, Epoll):

@@ -1,4 +1,4 @@
-"""``os.splice``: from a program's pipe into a simulated socket, or out of one into a pipe."""
+"""``os.splice``: from a program's pipe into a simulated socket, or out of one into a pipe; and what copies files alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import stat
 import struct
 import sys
 import termios
@@ -28,11 +29,30 @@ if TYPE_CHECKING:
     from simnet.pipes import Pipe
     from simnet.wait import Scheduler
 
-__all__ = ["splice"]
+__all__ = ["copy_file_range", "splice"]
 
 SPLICE_F_NONBLOCK, SPLICE_F_MORE = 2, 4
 F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032
 WRONG_WAYS = (os.O_WRONLY, os.O_RDONLY)  # how what is read from, and what is written to, must not have been opened
+
+
+def copy_file_range(scheduler: Scheduler, original: Callable[..., int], *arguments: Any, **options: Any) -> int:
+    """``os.copy_file_range`` by *original*, which knows no simulated number.
+
+    Raises:
+        OSError: EISDIR, one is a folder; EINVAL, one is no file on a disk; and as *original*.
+    """
+    try:
+        return original(*arguments, **options)
+    except OSError as error:
+        given = [*arguments[:2], *(options[name] for name in ("src", "dst") if name in options)]
+        ends = [(fd, _end(scheduler, fd)) for fd in given]
+        if error.errno != errno.EBADF or not (
+            all(_is_open(*each) for each in ends) and any(sim for _, (sim, _) in ends)
+        ):
+            raise
+        folder = any(not simulated and stat.S_ISDIR(os.fstat(fd).st_mode) for fd, (simulated, _) in ends)
+        raise socket_error(errno.EISDIR if folder else errno.EINVAL) from None
 
 
 def splice(scheduler: Scheduler, original: Callable[..., int], arguments: Any, options: Any) -> int:

@@ -108,7 +108,7 @@ def _of_several(name: str) -> Maker:
     return maker
 
 
-for _name in ("closerange", "sendfile", "splice"):
+for _name in ("closerange", "copy_file_range", "sendfile", "splice"):
     if hasattr(os, _name):
         PAIRS.standin(os, _name)(_of_several(_name))
 

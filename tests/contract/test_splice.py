@@ -6,6 +6,7 @@ import fcntl
 import os
 import select
 import socket
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -257,3 +258,27 @@ def test_k133_splice_stops_at_an_urgent_byte_and_never_passes_it(
     assert os.splice(server.fileno(), writer, 10) == 0
     assert server.recv(10) == (b"!cd" if inline else b"cd")
     world.gives(0, os.splice, server.fileno(), writer, 10)
+
+
+def test_k133_a_range_of_a_file_is_copied_to_no_socket(world: World, pipe: Pipe) -> None:
+    here, there = pair(world)
+    folder = os.open("/", os.O_RDONLY)
+    try:
+        with tempfile.TemporaryFile() as file:
+            for other in (there.fileno(), file.fileno(), pipe[0]):
+                world.gives("EINVAL", os.copy_file_range, here.fileno(), other, 5)
+            world.gives("EINVAL", lambda: os.copy_file_range(src=file.fileno(), dst=here.fileno(), count=5))
+            world.gives("EISDIR", os.copy_file_range, folder, here.fileno(), 5)
+            number = there.fileno()
+            there.close()
+            world.gives("EBADF", os.copy_file_range, here.fileno(), number, 5)
+    finally:
+        os.close(folder)
+
+
+def test_k133_what_is_opened_to_be_written_to_is_sent_by_nobody(world: World, pipe: Pipe) -> None:
+    here, _ = pair(world)
+    for offset in (None, 0, -1):
+        world.gives("EBADF", os.sendfile, here.fileno(), pipe[1], offset, 5)
+    world.gives("EINVAL", os.sendfile, here.fileno(), pipe[0], None, 5)
+    world.gives("ESPIPE", os.sendfile, here.fileno(), pipe[0], 0, 5)
