@@ -24,7 +24,7 @@ from simnet.calls.by_number import BY_NUMBER, by_number
 from simnet.calls.ioctl import ioctl
 from simnet.calls.masks import mask_call
 from simnet.calls.number_files import fdopen
-from simnet.calls.sendfile import sendfile
+from simnet.calls.sendfile import into_pipe, sendfile
 from simnet.calls.signals import SIGINT, SIGPIPE, ends_who_has_none, has_handler, hear, keep_back, signal_call
 from simnet.calls.socketpair import socketpair
 from simnet.calls.splice import copy_file_range, splice
@@ -153,8 +153,7 @@ class SimulatedBackend:
             if len(arguments) > 2 and arguments[1] in self._scheduler.current.descriptors:
                 descriptors.look_over(original, *arguments, **options)
                 raise socket_error(errno.EINVAL if arguments[2] is None else errno.ESPIPE)  # as of a file into a socket
-            sent: int = original(*arguments, **options)
-            return sent
+            return into_pipe(self._scheduler, fd, lambda: original(*arguments, **options))
         descriptors.look_over(original, *arguments, **options)
         return sendfile(self._scheduler.current, *arguments, **options)
 

@@ -7,12 +7,13 @@ import os
 import select
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.contract.worlds import World
+from tests.contract.worlds import SOON, World
 
 Pipe = tuple[int, int]
 KINDS = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM)
@@ -282,3 +283,39 @@ def test_k133_what_is_opened_to_be_written_to_is_sent_by_nobody(world: World, pi
         world.gives("EBADF", os.sendfile, here.fileno(), pipe[1], offset, 5)
     world.gives("EINVAL", os.sendfile, here.fileno(), pipe[0], None, 5)
     world.gives("ESPIPE", os.sendfile, here.fileno(), pipe[0], 0, 5)
+
+
+def test_k133_a_folder_and_an_eventfd_have_positions_and_are_sent_by_nobody(world: World) -> None:
+    here, _ = pair(world)
+    folder, number = os.open("/", os.O_RDONLY), os.eventfd(1)
+    try:
+        for fd in (folder, number):
+            world.gives("EINVAL", os.sendfile, here.fileno(), fd, None, 5)
+            world.gives(0, os.sendfile, here.fileno(), fd, None, 0)
+        world.gives("EINVAL", os.sendfile, here.fileno(), folder, 100, 5)
+        world.gives(0, os.sendfile, here.fileno(), folder, 100, 0)
+        for count in (0, 5):
+            world.gives("ESPIPE", os.sendfile, here.fileno(), number, 0, count)
+    finally:
+        os.close(folder)
+        os.close(number)
+
+
+def test_k133_a_file_that_is_sent_into_a_pipe_waits_for_room_and_who_reads_is_told(world: World, pipe: Pipe) -> None:
+    reader, writer = pipe
+    with select.epoll() as inner, select.epoll() as outer, tempfile.TemporaryFile() as file:
+        file.write(b"contents")
+        file.flush()
+        inner.register(reader, select.EPOLLIN)
+        outer.register(inner, select.EPOLLIN | select.EPOLLET)
+        assert outer.poll(0) == []
+        assert os.sendfile(writer, file.fileno(), 0, 100) == 8
+        assert outer.poll(0) == [(inner.fileno(), select.EPOLLIN)]
+        os.write(writer, bytes(15 * 4096))
+        told: list[int] = []
+        join = world.beside(lambda: told.append(os.sendfile(writer, file.fileno(), 3, 100)))
+        time.sleep(SOON)
+        assert told == []
+        assert len(os.read(reader, 70000)) == 8 + 15 * 4096
+        join()
+        assert (told, os.read(reader, 100)) == ([5], b"tents")
