@@ -24,10 +24,10 @@ from simnet.calls.by_number import BY_NUMBER, by_number
 from simnet.calls.ioctl import ioctl
 from simnet.calls.masks import mask_call
 from simnet.calls.number_files import fdopen
-from simnet.calls.sendfile import into_pipe, sendfile
+from simnet.calls.sendfile import sendfile
 from simnet.calls.signals import SIGINT, SIGPIPE, ends_who_has_none, has_handler, hear, keep_back, signal_call
 from simnet.calls.socketpair import socketpair
-from simnet.calls.splice import copy_file_range, splice
+from simnet.calls.splice import copy_file_range, file_into_pipe, socket_into_pipe, splice
 from simnet.calls.unopened import unopened
 from simnet.clock import deadline_after
 from simnet.epoll import Epoll
@@ -152,8 +152,8 @@ class SimulatedBackend:
         if not isinstance(fd, int) or fd < FIRST_DESCRIPTOR:
             if len(arguments) > 2 and arguments[1] in self._scheduler.current.descriptors:
                 descriptors.look_over(original, *arguments, **options)
-                raise socket_error(errno.EINVAL if arguments[2] is None else errno.ESPIPE)  # as of a file into a socket
-            return into_pipe(self._scheduler, fd, lambda: original(*arguments, **options))
+                return socket_into_pipe(self._scheduler, *arguments)
+            return file_into_pipe(self._scheduler, fd, lambda: original(*arguments, **options))
         descriptors.look_over(original, *arguments, **options)
         return sendfile(self._scheduler.current, *arguments, **options)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import socket as _stdlib
-from collections.abc import Callable
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,8 @@ from simnet.kernel.readiness import ERR, HUP, OUT
 
 if TYPE_CHECKING:
     from simnet.process import Process
-    from simnet.wait import Scheduler
 
-__all__ = ["into_pipe", "send_file", "sendfile"]
+__all__ = ["send_file", "sendfile"]
 
 PIECE = 65536  # bytes that go at once: what a pipe holds (16 pages), through which sendfile(2) takes them
 SENDABLE = OUT | ERR | HUP  # what ends a wait for room
@@ -112,18 +110,6 @@ def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any)
     if offset is None:
         os.lseek(in_fd, at + sent, os.SEEK_SET)
     return sent
-
-
-def into_pipe(scheduler: Scheduler, fd: Any, go: Callable[[], int]) -> int:
-    """``os.sendfile`` of a real file into a real one, *fd*: a pipe of the run is waited for, and who watches it is told."""
-    pipes = scheduler.pipes
-    pipe = None if pipes is None else pipes.find(fd)
-    if pipes is None or pipe is None or pipe.alone or not pipe.writes:
-        return go()
-    if os.get_blocking(pipe.fd):
-        pipes.wait_for(scheduler, pipe, reading=False)
-    with pipes.moving(*pipes.ends(pipe, writing=False)):
-        return go()
 
 
 def _in_pieces(sock: Any, in_fd: int, at: int, length: int) -> int:

@@ -1,4 +1,4 @@
-"""``os.splice``: from a program's pipe into a simulated socket, or out of one into a pipe; and what copies files alone."""
+"""``os.splice`` between a pipe of the program and a simulated socket; and what else takes two descriptors, of which one is a pipe or none."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from simnet.pipes import Pipe
     from simnet.wait import Scheduler
 
-__all__ = ["copy_file_range", "splice"]
+__all__ = ["copy_file_range", "file_into_pipe", "socket_into_pipe", "splice"]
 
 SPLICE_F_NONBLOCK, SPLICE_F_MORE = 2, 4
 F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032
@@ -95,6 +96,38 @@ def splice(scheduler: Scheduler, original: Callable[..., int], arguments: Any, o
     if pipe is source:
         return _out_of(scheduler, pipe, dst, count, nonblocking, MSG_MORE if flags & SPLICE_F_MORE else 0)
     return _into(scheduler, pipe, src, count, nonblocking)
+
+
+def file_into_pipe(scheduler: Scheduler, fd: Any, go: Callable[[], int]) -> int:
+    """``os.sendfile`` of a real file into a real one, *fd*: a pipe of the run is waited for, and who watches it is told."""
+    pipes = scheduler.pipes
+    pipe = None if pipes is None else pipes.find(fd)
+    if pipes is None or pipe is None or pipe.alone or not pipe.writes:
+        return go()
+    if os.get_blocking(pipe.fd):
+        pipes.wait_for(scheduler, pipe, reading=False)
+    with pipes.moving(*pipes.ends(pipe, writing=False)):
+        return go()
+
+
+def socket_into_pipe(scheduler: Scheduler, out_fd: Any, in_fd: Any, offset: Any, count: Any) -> int:
+    """``os.sendfile`` from a simulated number into a real one: a socket's bytes go into a pipe, and nowhere else.
+
+    Raises:
+        OSError: ESPIPE, it has no positions; EBADF, the other is not open to be written to; EINVAL, nor is it a pipe; and as
+            ``os.splice``.
+    """
+    if offset is not None:
+        raise socket_error(errno.ESPIPE)
+    if index(count) < 0:
+        raise socket_error(errno.EINVAL)
+    if fcntl.fcntl(index(out_fd), fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        raise socket_error(errno.EBADF)
+    pipe = None if scheduler.pipes is None else scheduler.pipes.find(out_fd)
+    epoll = isinstance(scheduler.current.holder_of(in_fd).descriptors.get(in_fd), Epoll)
+    if pipe is None or pipe.alone or (epoll and count):
+        raise socket_error(errno.EINVAL)
+    return _into(scheduler, pipe, in_fd, index(count), not os.get_blocking(pipe.fd)) if count else 0
 
 
 def _asked(
@@ -196,6 +229,7 @@ def _before_mark(file: Any) -> int:
 
 
 def _into(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bool) -> int:
+    """What has come to the socket *fd*, at most *count* bytes, into *pipe*; how many."""
     pipes: Any = scheduler.pipes
     if pipe.mask() & ERR:
         os.write(pipe.fd, b"\0")  # which says that nobody reads, by signal too

@@ -319,3 +319,21 @@ def test_k133_a_file_that_is_sent_into_a_pipe_waits_for_room_and_who_reads_is_to
         assert len(os.read(reader, 70000)) == 8 + 15 * 4096
         join()
         assert (told, os.read(reader, 100)) == ([5], b"tents")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_k133_sendfile_takes_a_sockets_bytes_into_a_pipe(world: World, pipe: Pipe, kind: int) -> None:
+    reader, writer = pipe
+    os.set_blocking(writer, False)
+    here, there = pair(world, kind)
+    world.gives("EAGAIN", os.sendfile, writer, here.fileno(), None, 5)
+    there.send(b"hello world")
+    world.gives(0, os.sendfile, writer, here.fileno(), None, 0)
+    world.gives("EINVAL", os.sendfile, writer, here.fileno(), None, -1)
+    world.gives("ESPIPE", os.sendfile, writer, here.fileno(), 0, 5)
+    world.gives("EBADF", os.sendfile, reader, here.fileno(), None, 5)
+    with tempfile.TemporaryFile() as file:
+        world.gives("EINVAL", os.sendfile, file.fileno(), here.fileno(), None, 5)
+    assert os.sendfile(writer, here.fileno(), None, 5) == 5
+    assert os.read(reader, 100) == b"hello"
+    world.gives(b" world" if kind == socket.SOCK_STREAM else "EAGAIN", here.recv, 100)
