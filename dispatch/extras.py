@@ -38,9 +38,7 @@ class Extras:
         self.idle: Timer | None = None
         self.write_timer: Timer | None = None
         self.write_mark = 0  # bytes_sent when the write timer was set
-        self.limit: Timer | None = (
-            None  # of connect or close: of both, where it is closed before it is connected, the earlier
-        )
+        self.limit: Timer | None = None  # of connect or of close; of both, closed while it connects, the earlier
         self.staged: Any = b""  # output that is next: bytes, a view of them, a file
         self.layer: Any = None
         self.connector: Any = None
