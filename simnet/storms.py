@@ -8,6 +8,7 @@ that waits for ever.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simnet import stuck
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from simnet.process import Process
     from simnet.wait import Scheduler
 
-__all__ = ["ENTRIES_AN_INSTANT_MAX", "ENTRIES_A_LOOK", "getting_nowhere"]
+__all__ = ["ENTRIES_AN_INSTANT_MAX", "ENTRIES_A_HURRIED_LOOK", "ENTRIES_A_LOOK", "getting_nowhere", "hurry"]
 
 ENTRIES_A_LOOK = 10_000  # lines of the trace: a thousand attempts to connect, some tenths of a second of real time
+ENTRIES_A_HURRIED_LOOK = 1_000  # where many runs like this one have stormed: a hundred attempts
 ENTRIES_AN_INSTANT_MAX = 300_000  # lines of the trace without a step of the clock: 2,000 clients make 50,000
 ENTRIES_AN_ATTEMPT_MAX = 40  # what a program does for each: a loop has ten lines, some libraries twice as many
 # A server may have several addresses; in a second of somebody else's sleep there are hundreds.
@@ -33,11 +35,32 @@ REFUSED = frozenset({"ECONNREFUSED", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH",
 UNANSWERED = frozenset({"SYN", "RST"})  # the segments of an attempt that fails; what does not arrive is "lost" besides
 
 
+def hurry(scheduler: Scheduler) -> None:
+    """Look often whether somebody storms: others like this run have."""
+    scheduler.entries_max, scheduler.look_at = ENTRIES_A_HURRIED_LOOK, ENTRIES_A_LOOK
+
+
 def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
     """What to say of *process*, whose call has made the trace so long: that its loop never waits, or that it floods somebody.
 
-    If it is the body that should hear that nothing will come of it, that is arranged for.
+    If it is the body that should hear that nothing will come of it, that is arranged for. In a hurry a storm is told of sooner, and all else
+    when it would have been.
     """
+    if not scheduler.look_at:
+        return _look(scheduler, process)
+    end = len(scheduler.trace.entries)
+    if end > scheduler.look_at:
+        scheduler.entries_max = scheduler.look_at
+        error = _look(scheduler, process)
+        scheduler.look_at = scheduler.entries_max
+        scheduler.entries_max = min(scheduler.look_at, end + ENTRIES_A_HURRIED_LOOK)
+    else:
+        error = _look_for_a_storm(scheduler, process, end - ENTRIES_A_HURRIED_LOOK)
+        scheduler.entries_max = min(scheduler.entries_max, scheduler.look_at)
+    return error
+
+
+def _look(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
     entries = scheduler.trace.entries
     begin, end = scheduler.entries_max - ENTRIES_A_LOOK, len(entries)
     scheduler.entries_max = end + ENTRIES_A_LOOK
@@ -52,19 +75,17 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
         body.pending = stuck.outlasts(scheduler.processes, now_ns)
         scheduler.wake(body)
         return None
-    attempts = _attempts_in_vain(entries, max(begin, 0), process)
-    dropped = not attempts
-    if dropped:
-        attempts = _hung_up_on(entries, max(begin, 0), process)
+    if _another_connects(entries, process):
+        scheduler.entries_max = end + 1
+        return None
+    attempts, dropped = _in_vain(scheduler, max(begin, 0), process)
     asked = [] if attempts else _asked_in_vain(entries, max(begin, 0), process)
     scheduler.in_vain = scheduler.in_vain + 1 if attempts or asked else 0
     if not scheduler.in_vain:
         return None
     if attempts and process.target and not _pauses(entries, max(begin, 0), process, len(attempts)):
-        if entries[-1][5] != "connect" and any(each[5] == "connect" for each in entries[-ENTRIES_AN_ATTEMPT_MAX:]):
-            scheduler.entries_max = (
-                end + 1
-            )  # the next attempt is told, which the program makes; this may be its event loop's own call
+        if _is_between_attempts(entries):
+            scheduler.entries_max = end + 1
             scheduler.in_vain -= 1
             return None
         return stuck.storms(process, now_ns, len(attempts), attempts[0], dropped=dropped)
@@ -81,6 +102,43 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
     if process is not body:
         scheduler.wake(body)
     return None
+
+
+def _look_for_a_storm(scheduler: Scheduler, process: Process, begin: int) -> Spin | None:
+    """What to say of *process* if it has done nothing since *begin* but connect in vain, without a pause."""
+    entries = scheduler.trace.entries
+    end = len(entries)
+    scheduler.entries_max = end + ENTRIES_A_HURRIED_LOOK
+    if _another_connects(entries, process):
+        scheduler.entries_max = end + 1
+        return None
+    if not process.target:
+        return None
+    attempts, dropped = _in_vain(scheduler, max(begin, 0), process)
+    if not attempts or _pauses(entries, max(begin, 0), process, len(attempts)):
+        return None
+    if _is_between_attempts(entries):
+        scheduler.entries_max = end + 1
+        return None
+    return stuck.storms(process, scheduler.clock.now_ns, len(attempts), attempts[0], dropped=dropped)
+
+
+def _another_connects(entries: list[Entry], process: Process) -> bool:
+    """Is it another host than that of *process* that has just tried to connect? Then the call to look at is its next one."""
+    by = {each[2] for each in entries[-ENTRIES_AN_ATTEMPT_MAX:] if each[5] == "connect" and each[1] == CALL}
+    return bool(by) and process.host_name not in by
+
+
+def _is_between_attempts(entries: list[Entry]) -> bool:
+    """Is the next attempt still to come? That one is told, which the program makes; the last call may be its event loop's own."""
+    return entries[-1][5] != "connect" and any(each[5] == "connect" for each in entries[-ENTRIES_AN_ATTEMPT_MAX:])
+
+
+def _in_vain(scheduler: Scheduler, begin: int, process: Process) -> tuple[list[Entry], bool]:
+    """The attempts to connect since *begin*, of which nothing came, the latest first; and whether they succeeded, and were hung up on."""
+    entries = scheduler.trace.entries
+    attempts = _attempts_in_vain(entries, begin, process)
+    return (attempts, False) if attempts else (_hung_up_on(entries, begin, process, scheduler.before), True)
 
 
 def _attempts_in_vain(entries: list[Entry], begin: int, process: Process) -> list[Entry]:
@@ -109,9 +167,10 @@ def _attempts_in_vain(entries: list[Entry], begin: int, process: Process) -> lis
     return attempts
 
 
-def _hung_up_on(entries: list[Entry], begin: int, process: Process) -> list[Entry]:
+def _hung_up_on(entries: list[Entry], begin: int, process: Process, before: Sequence[Entry]) -> list[Entry]:
     """The connections that the host of *process* has made since *begin*, the latest first, if each was ended by its peer before a byte had
-    come, and nobody was told anything. Not where no peer has ever said more, nor a fault ended them: whose end is the answer is answered.
+    come, and nobody was told anything. Not where no peer has ever said more, in this run or *before* without faults, nor a fault ended them:
+    whose end is the answer is answered.
     """
     made: list[Entry] = []
     ends = 0
@@ -131,13 +190,12 @@ def _hung_up_on(entries: list[Entry], begin: int, process: Process) -> list[Entr
     few = len(made) * ENTRIES_AN_ATTEMPT_MAX < len(entries) - begin or 2 * ends < len(made)
     if not made or few or len({each[3].rpartition("#")[0] for each in made}) > 1:
         return []
-    place = made[0][3]
-    return (
-        made if _was_told_once(entries[:begin], process.host_name, place) or _is_struck(entries, begin, place) else []
-    )
+    place, host = made[0][3], process.host_name
+    told = _is_struck(entries, begin, place) or _was_told_once(entries[:begin], host, place)
+    return made if told or _was_told_once(before, host, place) else []
 
 
-def _was_told_once(entries: list[Entry], host: str, place: str) -> bool:
+def _was_told_once(entries: Sequence[Entry], host: str, place: str) -> bool:
     """Had *host* been told something on an earlier connection to where *place* leads?"""
     server = place.rpartition("#")[0]
     return any(

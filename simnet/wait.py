@@ -85,7 +85,7 @@ class Scheduler:
 
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
-        "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "effects", "seen", "activity", "looks_end", "forced", "entries_max",
+        "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "look_at", "before",
         "entries_at_ns", "entries_then", "in_vain", "interrupted", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
         "_arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
@@ -114,9 +114,12 @@ class Scheduler:
         self.seen = 0  # how many of them are in the accounts: see `account`
         self.activity = 0  # calls that did nothing, and looks at a clock or at dice, by anybody
         self.looks_end = PAUSES_MAX  # with so much activity it is seen whether anything else is done
-        self.entries_max = ENTRIES_A_LOOK  # in so long a trace it is seen whether this leads anywhere: see `storms`
+        self.entries_max, self.before = (
+            ENTRIES_A_LOOK,
+            trace.entries,
+        )  # see `storms`: so long a trace; one without faults
         self.entries_at_ns = self.entries_then = 0  # when somebody looked last, and from which line on it was then
-        self.in_vain = 0  # looks in a row that found nothing but attempts to connect
+        self.in_vain = self.look_at = 0  # looks in a row that found nothing but attempts; in a hurry, when the next is
         self.calls, self.calls_max = 0, CALLS_MAX  # calls without effect since the last wait, or the last with one
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
         self.switches, self.longest_ns = 0, 2**63  # after that time a test that waits is said to wait for ever
@@ -125,8 +128,8 @@ class Scheduler:
         self._settling, self._settle_until_ns = False, 0
         self._arrived_ns, self._arrived_effects = -1, 0  # when something was last on its way, and what had been done
         self._lags, self._lagged = 0, (-1, -1)  # times in a row that polls took time; until when, and what was done
-        self._looked = (-1, -1)  # what had been done when that was seen last, and when it was
-        self.forced = 0  # times in a row that somebody who may not wait made the clock move
+        # What had been done when that was seen last, and when it was; times in a row that somebody who may not wait made the clock move.
+        self._looked, self.forced = (-1, -1), 0
         self.swap = swap
 
     # --- what processes call -----------------------------------------------------------------------------------

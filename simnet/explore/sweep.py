@@ -56,11 +56,11 @@ __all__ = [
 ]
 
 RUNS_A_COLLECTION = 64  # a run's garbage is that of the program under test: some hundred objects
-# Runs that make their calls for nothing to the end; whoever does so at the same line is stopped sooner.
+# Runs that make their calls for nothing, or connect in vain, to the end; whoever does so at the same line is stopped sooner.
 HANGS_IN_FULL = 3
 FROZEN_BY_PYTHON = 2_000  # objects: 3.12 begins with some 400 of its own frozen, a program that was loaded has 30,000
 
-HANG = "Hang"  # the name of a verdict
+ENDLESS = ("Hang", "no-spin")  # names of verdicts: loops that do not end by themselves
 THREAD_LEFT = "thread-left"  # the name of a warning
 LEFT = "the test has ended, and nobody will wake this thread of its own. An interpreter that ends waits for it, unless it is a daemon"
 
@@ -261,16 +261,16 @@ def _run_all(
 
 
 def in_a_hurry(result: SweepResult) -> bool:
-    """Have so many runs hung at one line that the next one need not be played in full?"""
-    return any(each.reason == HANG and each.count >= HANGS_IN_FULL for each in result.failures)
+    """Have so many runs hung at one line, or stormed, that the next one need not be played in full?"""
+    return any(each.reason in ENDLESS and each.count >= HANGS_IN_FULL for each in result.failures)
 
 
 def hangs_otherwise(run: Run, judgement: Judgement, result: SweepResult, plan: FaultPlan | None = None) -> bool:
-    """Has *run* been stopped though it might have gone on: not where others hang, or is it, of *plan*, the one to be shown of them?"""
-    if all(verdict.name != HANG for verdict in run.verdicts):
+    """Has *run* been stopped though it might have gone on: not where others hang, or storm, or is it, of *plan*, the one to be shown of them?"""
+    if all(verdict.name not in ENDLESS for verdict in run.verdicts):
         return False
     known = result.known(judgement)
-    if known is None or known.reason != HANG:
+    if known is None or known.reason not in ENDLESS:
         return True
     return plan is not None and _better_witness(run, judgement, plan, known)
 

@@ -184,6 +184,33 @@ def test_who_takes_an_end_for_the_answer_does_not_storm() -> None:
     assert (run.outcome.returned, run.verdicts) == (2_000, [])
 
 
+def test_who_is_hung_up_on_where_it_was_answered_without_a_fault_storms() -> None:
+    """Nothing was ever said in this run, and only the first connection met a fault; but a server that answers has said so before."""
+
+    def answers_once(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            with contextlib.suppress(OSError), listener.accept()[0] as connection:
+                connection.sendall(connection.recv(100))
+            while True:
+                listener.accept()[0].close()
+
+    def comes_back() -> bytes:
+        for _ in range(2_000):
+            with contextlib.suppress(OSError):
+                if got := ask(lambda: socket.create_connection(("server", 7))):
+                    return got
+        return b""
+
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(answers_once, 7)
+        return bytes(net.host("test").run(comes_back))
+
+    plan = "reset test->server:7#1 end=client send call=1"
+    baseline = play(test, target=["test"])
+    assert [each.name for each in play(test, plan, target=["test"], baseline=baseline).verdicts] == ["no-spin"]
+    assert play(test, plan, target=["test"]).verdicts == [], "nobody knows that it ever answered"
+
+
 def test_a_test_that_survives_one_refusal_need_not_survive_all_of_them() -> None:
     def twice() -> bytes:
         try:

@@ -1,7 +1,8 @@
-"""Where many runs of a sweep read the end of their input for ever, each but the first few is stopped soon: they tell nothing new."""
+"""Where many runs of a sweep read the end of their input for ever, or storm, each but the first few is stopped soon: they tell nothing new."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import simnet.explore.fuzz
 import simnet.explore.sweep
 import simnet.run
+from simnet import storms
 from simnet.explore.fuzz import run_fuzz
 from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
@@ -168,3 +170,94 @@ def test_one_that_shows_it_better_than_the_first_few_is_played_in_full_as_well()
     assert failure.kinds == {"error": HANGS_IN_FULL, "split": 7}
     assert [fault.kind for fault in failure.plan] == ["split"]
     assert calls_of(result)[0] > CALLS_MAX
+
+
+def hangs_up_the_second_time(port: int) -> None:
+    """It answers on one connection; after that whoever comes is hung up on at once, as by a balancer without servers."""
+    with socket.create_server(("", port)) as listener:
+        with contextlib.suppress(OSError), listener.accept()[0] as connection:
+            while data := connection.recv(100):
+                connection.sendall(data.upper())
+        while True:
+            listener.accept()[0].close()
+
+
+def comes_back_at_once(tries: int = 1_000_000) -> bytes:
+    """The client: a connection is a success to it, so that it comes back without a pause."""
+    for _ in range(tries):
+        with contextlib.suppress(OSError), socket.create_connection(("server", 7), timeout=5) as sock:
+            sock.sendall(b"a")
+            if answer := sock.recv(1):
+                sock.sendall(b"b")
+                return answer + sock.recv(1)
+    return b"gave up"
+
+
+def storm(net: Any) -> bytes:
+    net.host("server").spawn(hangs_up_the_second_time, 7)
+    return bytes(net.host("client").run(comes_back_at_once))
+
+
+def seen(result: SweepResult) -> list[Any]:
+    return [(each.key, each.count, each.plan) for each in result.failures]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fuzz", [False, True], ids=["sweep", "fuzz"])
+def test_who_storms_like_many_others_is_stopped_sooner(monkeypatch: pytest.MonkeyPatch, fuzz: bool) -> None:
+    lengths: list[int] = []
+    play = simnet.run.play
+
+    def counted(*args: Any, **options: Any) -> Any:
+        run = play(*args, **options)
+        if any(each.name == "no-spin" for each in run.verdicts):
+            lengths.append(len(run.trace))
+        return run
+
+    def explored() -> tuple[SweepResult, list[int]]:
+        lengths.clear()
+        options = {"target": "client", "kinds": ["reset", "eof", "error"], "shrink": False}
+        if fuzz:
+            result = run_fuzz(storm, SweepOptions.of("fuzz", **options), seeds=range(20))
+        else:
+            result = run_sweep(storm, SweepOptions.of(**options))
+        return result, lengths[:]
+
+    monkeypatch.setattr(simnet.explore.shrink, "play", counted)
+    result, hurried = explored()
+    assert {each.reason for each in result.failures} == {"no-spin"}
+    assert [length > storms.ENTRIES_A_LOOK for length in hurried[: HANGS_IN_FULL + 1]] == [True] * HANGS_IN_FULL + [
+        False
+    ]
+    assert min(hurried[:HANGS_IN_FULL]) > storms.ENTRIES_A_LOOK > 2 * min(hurried)
+    monkeypatch.setattr("simnet.run.hurry", lambda scheduler: None)
+    patient, in_full = explored()
+    assert seen(patient) == seen(result)
+    assert [each.run.digest for each in patient.failures] == [each.run.digest for each in result.failures]
+    assert len(in_full) == len(hurried)
+    assert sum(in_full) > sum(hurried)
+
+
+@pytest.mark.slow
+def test_who_storms_at_another_line_than_many_others_is_played_in_full() -> None:
+    """Three errors of one call lead to a storm at one line, an end of the input to one at another."""
+
+    def client() -> bytes:
+        try:
+            with socket.create_connection(("server", 7), timeout=5) as sock:
+                sock.sendall(b"a")
+                if answer := sock.recv(1):
+                    return answer
+        except OSError:
+            return comes_back_at_once()
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("server", 7), timeout=5) as sock:
+                sock.recv(1)
+
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(hangs_up_the_second_time, 7)
+        return bytes(net.host("client").run(client))
+
+    result = run_sweep(test, SweepOptions.of(target="client", kinds=["error", "eof"], shrink=False))
+    assert [each.reason for each in result.failures] == ["no-spin"] * 2
+    assert all(len(each.run.trace) > storms.ENTRIES_A_LOOK for each in result.failures)
