@@ -114,10 +114,7 @@ class Scheduler:
         self.seen = 0  # how many of them are in the accounts: see `account`
         self.activity = 0  # calls that did nothing, and looks at a clock or at dice, by anybody
         self.looks_end = PAUSES_MAX  # with so much activity it is seen whether anything else is done
-        self.entries_max, self.before = (
-            ENTRIES_A_LOOK,
-            trace.entries,
-        )  # see `storms`: so long a trace; one without faults
+        self.entries_max, self.before = ENTRIES_A_LOOK, trace.entries  # so long; and one without faults: see `storms`
         self.entries_at_ns = self.entries_then = 0  # when somebody looked last, and from which line on it was then
         self.in_vain = self.look_at = 0  # looks in a row that found nothing but attempts; in a hurry, when the next is
         self.calls, self.calls_max = 0, CALLS_MAX  # calls without effect since the last wait, or the last with one

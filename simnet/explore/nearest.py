@@ -56,7 +56,11 @@ def _byte(anchor: Anchor, points: Points) -> str:
         )
     if here:
         return f"nothing travelled towards the {anchor.end} of {here[0].place}; towards its {here[0].end} {_bytes(here[0].length)}"
-    return _places("connection", [each.place for each in points.connects], "no connection was made")
+    made = [each.place for each in points.connects]
+    silent = [place for place in made if anchor.place.matches(Place.parse(place))]
+    if silent:
+        return f"nothing travelled on {silent[0]}, in either direction"
+    return _places("connection", made, "no connection was made")
 
 
 def _bytes(length: int) -> str:

@@ -124,6 +124,7 @@ class SweepResult:
     interrupted: int = 0
     failed: int = 0
     unreached: int = 0  # the plan's anchor did not come up, so the run says nothing
+    never: list[str] = field(default_factory=list)  # which faults of the one plan did not act, and why
     failures: list[Failure] = field(default_factory=list)
     warnings: list[Warned] = field(default_factory=list)
     kinds: list[KindRow] = field(default_factory=list)

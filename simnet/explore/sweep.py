@@ -111,8 +111,8 @@ def run_sweep(
         except KeyboardInterrupt:
             result.stopped = CTRL_C
     if result.runs and result.runs == result.unreached and not result.stopped:
-        if plan is not None:  # the baseline went the same way
-            raise NothingToTest("\n".join(unreached_texts(plan, baseline.points, baseline.targets)))
+        if plan is not None:
+            raise NothingToTest("\n".join(result.never))
         raise NothingToTest(
             f"none of {result.runs:,} faults was reached: the test does something else as soon as a plan is in force. "
             "Does it look at its network's plan?"
@@ -239,6 +239,8 @@ def _run_all(
             gc.collect(0)
         row = rows[plan[0].kind if len(plan) == 1 else PAIRS] if plan else KindRow("")
         row.runs += 1
+        if result.planned == 1:
+            result.never = unreached_texts(run.unreached, run.points, run.targets)
         count(result, row, run, judgement)
         if judgement.warnings:
             result.warn(judgement.warnings, plan)

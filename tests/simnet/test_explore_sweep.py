@@ -635,6 +635,21 @@ def test_one_plan_alone_is_played_and_judged(monkeypatch: pytest.MonkeyPatch) ->
         check(echo, target="server", plan="split test->server:7#1 end=server byte=200")
 
 
+def test_of_a_plan_of_two_faults_the_one_that_was_not_reached_is_named() -> None:
+    """It says so even where the other has made the run end sooner; and both are, if neither was."""
+    stall = "stall test->server:7#1 end=server byte=0 seconds=1"
+    with pytest.raises(NothingToTest) as caught:
+        check(echo, target="server", plan=f"{stall}; would-block server:7 accept call=1")
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith("would-block server:7 accept call=1 was never reached: ")
+    assert "on a blocking socket" in line
+    with pytest.raises(NothingToTest) as caught:
+        check(
+            echo, target="server", plan="split test->server:7#2 end=server byte=1; would-block server:7 accept call=1"
+        )
+    assert len(str(caught.value).splitlines()) == 2
+
+
 def test_what_must_always_hold_must_hold_under_disruptive_faults_too() -> None:
     def promised(net: Any) -> bytes:
         reply = b""

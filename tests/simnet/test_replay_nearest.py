@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import Any
 
@@ -88,3 +89,17 @@ def test_what_was_reached_is_told(told: Any, fault: str, nearest: str) -> None:
 
 def test_a_fault_that_acted_is_not_among_them(told: Any) -> None:
     assert told("short-recv test->server:7#2 end=server call=1 bytes=1") == ""
+
+
+def test_where_a_connection_was_made_and_nothing_was_said_it_is_not_told_as_if_it_were_another() -> None:
+    """An earlier fault of the plan may have taken what the later one waits for."""
+    plan = "reset test->server:7#1 end=client send call=1; stall test->server:7#1 end=client byte=0 seconds=1"
+
+    def says_nothing(net: Any) -> None:
+        net.host("server").spawn(serve, 7)
+        with socket.create_connection(("server", 7)) as sock, contextlib.suppress(OSError):
+            sock.sendall(b"a" * 20)
+
+    run: Run = play(says_nothing, FaultPlan.parse(plan), target=["server", "test"])
+    (text,) = unreached_texts(run.unreached, run.points, run.targets)
+    assert text.endswith(" was never reached: nothing travelled on test->server:7#1, in either direction")
