@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simnet import stuck
+from simnet.rounds import go_on_for_ever
 from simnet.trace import CALL, FAULT, SEGMENT, WAKE, Entry, Failed
 from simnet.verdicts import Hang, Spin
 
@@ -73,6 +74,10 @@ def _look(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
     waits = body.asleep and body.pending is None
     if now_ns > scheduler.longest_ns and waits and body.waiting is not None and body.waiting[0] != "quiet":
         body.pending = stuck.outlasts(scheduler.processes, now_ns)
+        scheduler.wake(body)
+        return None
+    if go_on_for_ever(scheduler, entries, max(begin, 0)):
+        body.pending = stuck.goes_round(scheduler.processes, now_ns)
         scheduler.wake(body)
         return None
     if _another_connects(entries, process):

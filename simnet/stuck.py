@@ -25,6 +25,7 @@ __all__ = [
     "does_not_wait",
     "entered_already",
     "entrance",
+    "goes_round",
     "is_awaited",
     "nobody_will_wake",
     "only_time_passes",
@@ -209,6 +210,13 @@ def is_awaited(scheduler: Scheduler, most: int, heartbeats: int) -> bool:
 def outlasts(processes: Sequence[Process], now_ns: int) -> Deadlock:
     """The test waits, out of all proportion to the run without faults, while somebody goes on beside, such as a heart that beats."""
     return _everybody(processes, now_ns, "the test still waits, hours after it was over without a fault:")
+
+
+def goes_round(processes: Sequence[Process], now_ns: int) -> Deadlock:
+    """The test waits, and beside it the same goes on for days, such as a heart that beats."""
+    return _everybody(
+        processes, now_ns, "the test still waits, and for days there were but the same calls with the same bytes:"
+    )
 
 
 def stopped(processes: Sequence[Process], now_ns: int) -> KeyboardInterrupt:

@@ -85,7 +85,7 @@ class Scheduler:
 
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
-        "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "look_at", "before",
+        "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "look_at", "before", "rounds",
         "entries_at_ns", "entries_then", "in_vain", "interrupted", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
         "_arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
@@ -121,8 +121,8 @@ class Scheduler:
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
         self.switches, self.longest_ns = 0, 2**63  # after that time a test that waits is said to wait for ever
         self.runnable: deque[Process] = deque()
-        self._sleepers = 0  # waits with a deadline
-        self._settling, self._settle_until_ns = False, 0
+        self._sleepers, self._settling, self._settle_until_ns = 0, False, 0  # of waits: those with a deadline
+        self.rounds: Any = None  # what goes on again and again: see `rounds`
         self._arrived_ns, self._arrived_effects = -1, 0  # when something was last on its way, and what had been done
         self._lags, self._lagged = 0, (-1, -1)  # times in a row that polls took time; until when, and what was done
         # What had been done when that was seen last, and when it was; times in a row that somebody who may not wait made the clock move.

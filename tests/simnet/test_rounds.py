@@ -1,0 +1,103 @@
+"""The test waits, and a heart beats on another connection: where no run without faults says how long that should last, it ends after days."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import simnet
+from simnet import rounds
+
+BEAT = 600  # seconds: ten lines of the trace each, so that a look of 600 lines is ten hours
+
+
+@pytest.fixture(autouse=True)
+def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simnet.storms.ENTRIES_A_LOOK", 600)
+    monkeypatch.setattr("simnet.wait.ENTRIES_A_LOOK", 600)
+    monkeypatch.setattr(rounds, "LOOKS_BESIDE_AWAITED", 30)
+
+
+def echoes(port: int) -> None:
+    with socket.create_server(("", port)) as listener, listener.accept()[0] as connection:
+        while data := connection.recv(100):
+            connection.sendall(data)
+
+
+def beats(say: Callable[[int], bytes] = lambda number: b"beat", times: int = 1_000_000) -> int:
+    with socket.create_connection(("echo", 7)) as sock:
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        due = time.monotonic() + BEAT
+        for number in range(times):
+            if poll.poll(max(0, due - time.monotonic()) * 1_000):
+                sock.recv(100)
+            else:
+                sock.sendall(say(number))
+                due = time.monotonic() + BEAT
+    return times
+
+
+def says_nothing(port: int, after: float | None = None) -> None:
+    with socket.create_server(("", port)) as listener, listener.accept()[0] as connection:
+        connection.recv(1)
+        if after is not None:
+            time.sleep(after)
+            connection.sendall(b"at last")
+        connection.recv(1)
+
+
+def waits_beside(net: Any, client: Callable[[], object], after: float | None = None) -> bytes:
+    net.host("echo").spawn(echoes, 7)
+    net.host("client").spawn(client)
+    net.host("mute").spawn(says_nothing, 8, after)
+    with socket.create_connection(("mute", 8)) as sock:
+        sock.sendall(b"x")
+        return sock.recv(100)
+
+
+@pytest.mark.slow
+def test_who_waits_beside_a_heart_that_beats_for_days_is_told() -> None:
+    with pytest.raises(simnet.Deadlock, match="the same calls with the same bytes") as caught, simnet.Network() as net:
+        waits_beside(net, beats)
+    assert 24 * 3600 < net.time < 30 * 24 * 3600
+    assert "test waits for recv on test->mute:8#1 at test_rounds.py:" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_who_waits_for_one_that_sleeps_for_months_is_not() -> None:
+    with simnet.Network() as net:
+        assert waits_beside(net, beats, after=90 * 24 * 3600) == b"at last"
+
+
+@pytest.mark.slow
+def test_a_heart_that_counts_is_not_the_same_each_time() -> None:
+    """A transfer of a line now and then looks alike, but for its bytes, and may be what is waited for."""
+    with simnet.Network() as net:
+        net.host("echo").spawn(echoes, 7)
+        client = net.host("client")
+        assert client.run(beats, lambda number: b"%d" % number, 6_000) == 6_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_test_may_wait_for_the_last_of_many_beats_or_beat_itself(beside: bool) -> None:
+    with simnet.Network() as net:
+        net.host("echo").spawn(echoes, 7)
+        assert (net.host("client").run(beats, times=2_000) if beside else beats(times=2_000)) == 2_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beside", [True, False])
+def test_but_not_for_one_that_beats_for_ever(beside: bool) -> None:
+    with pytest.raises(simnet.Deadlock, match="the same calls with the same bytes"), simnet.Network() as net:
+        net.host("echo").spawn(echoes, 7)
+        if beside:
+            net.host("client").run(beats)
+        else:
+            beats()
