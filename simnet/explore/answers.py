@@ -20,13 +20,13 @@ __all__ = ["taken_for_the_next"]
 LATE = frozenset({"stall"})
 
 
-def taken_for_the_next(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> str:
-    """The connection of a target's on which that has happened in *run*, by a *disruptive* delay and nothing else; "" if on none."""
+def taken_for_the_next(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> tuple[str, int] | None:
+    """The connection of a target's on which that has happened in *run*, by a *disruptive* delay and nothing else, and the call by which it asked again."""
     if not disruptive or any(fault.kind not in LATE for fault in disruptive):
-        return ""
+        return None
     if not any(_moved_on(*pair) for pair in _lists(baseline.outcome, run.outcome)):
-        return ""
-    return next(_asked_again(run), "")
+        return None
+    return next(_asked_again(run), None)
 
 
 def _lists(before: Outcome, after: Outcome) -> Iterator[tuple[Sequence[Any], Sequence[Any]]]:
@@ -55,13 +55,13 @@ def _moved_on(was: Sequence[Any], now: Sequence[Any]) -> bool:
     )
 
 
-def _asked_again(run: Run) -> Iterator[str]:
-    """The connections that a fault is on, and on which a target has sent something after its time was up there."""
+def _asked_again(run: Run) -> Iterator[tuple[str, int]]:
+    """The connections that a fault is on, and on which a target has sent something after its time was up there; and which call that was."""
     struck = {entry[3] for entry in run.trace.entries if entry[1] == FAULT}
     gave_up: set[str] = set()
-    for entry in run.trace.entries:
+    for index, entry in enumerate(run.trace.entries):
         _, kind, host, place, end, op, _, detail = entry
         if kind == WAKE and detail is False and host in run.targets:
             gave_up.add(host)
         elif kind == CALL and op == "send" and end == "client" and place in struck and host in gave_up:
-            yield place
+            yield place, index

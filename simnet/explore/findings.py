@@ -64,6 +64,7 @@ class Finding:
     at: str = ""  # "tutorial_server.py:71", in the user's code
     process: str = ""
     handler: str = ""
+    entry: int | None = None  # of the trace: the call whose line a second run finds, where *at* is not known
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -231,7 +232,8 @@ class Case:
         if level != OFF:
             message = f"{kept.host} did nothing about {kept.place} for {kept.ns / 1e9:.0f} s, as long as {kept.slow} was slow: "
             message += "one client that says nothing keeps the others waiting. Read, or shake hands, where each connection has its own"
-            yield self.found(OTHERS_ANSWERED, f"{message} thread or task, or with a time-out", kept.host, level=level)
+            found = self.found(OTHERS_ANSWERED, f"{message} thread or task, or with a time-out", kept.host, level=level)
+            yield replace(found, entry=kept.entry)
 
     def could_not_begin(self, process: str) -> bool:
         """Whether *process* got no socket, or no address, before it ever waited for anybody but a resolver."""
@@ -321,10 +323,11 @@ class Case:
     def answered_late(self) -> Iterator[Finding]:
         """Another outcome by an answer to what was asked before."""
         level = self.invariants.get(ANSWERS_TOLD_APART, WARNING)
-        place = "" if level == OFF else taken_for_the_next(self.baseline, self.run, self.disruptive)
-        if place:
+        taken = None if level == OFF else taken_for_the_next(self.baseline, self.run, self.disruptive)
+        if taken is not None:
+            place, entry = taken
             message = f"on {place} a late answer was taken for that to the next question: after its time-out the client goes on there"
-            yield self.found(ANSWERS_TOLD_APART, message, BODY, self.run.body_error, level)
+            yield replace(self.found(ANSWERS_TOLD_APART, message, BODY, self.run.body_error, level), entry=entry)
 
     def taken_for_another(self) -> Finding:
         """Another outcome by what loses nothing."""

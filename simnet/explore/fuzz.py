@@ -13,6 +13,7 @@ from typing import Any
 from simnet import watchdog
 from simnet.explore.baseline import begun
 from simnet.explore.options import SweepOptions
+from simnet.explore.parting import find_lines
 from simnet.explore.points import families
 from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.result import CTRL_C, FIRST_FAILURE, KindRow, SweepResult
@@ -96,7 +97,7 @@ def _run_all(
         plan = run.happened
         count(result, KindRow(""), run, judgement)
         if judgement.warnings:
-            result.warn(judgement.warnings, plan)
+            find_lines(test, run, result.warn(judgement.warnings, plan), result.baseline, options)
         failure, _ = result.failure_of(run, judgement, plan)
         if failure is not None:
             failure.count += 1

@@ -29,6 +29,7 @@ class KeptWaiting(NamedTuple):
     host: str
     slow: str
     ns: int
+    entry: int | None  # of the trace: the call for which the target stood still, if it was one on the slow connection
 
 
 def kept_waiting(baseline: Run, run: Run) -> KeptWaiting | None:
@@ -46,7 +47,19 @@ def kept_waiting(baseline: Run, run: Run) -> KeptWaiting | None:
     usual = _asked(baseline.trace.entries, slow, run.targets)
     for place, ns in asked.items():
         if ns >= LONG_NS and usual.get(place, LONG_NS) <= SOON_NS:
-            return KeptWaiting(place, str(slow.target), str(slow), ns)
+            return KeptWaiting(place, str(slow.target), str(slow), ns, _stood(run.trace.entries, slow))
+    return None
+
+
+def _stood(entries: list[Entry], slow: Place) -> int | None:
+    """The call on the *slow* one in which its acceptor was so long that it did nothing else; None if it was in another, such as a poll."""
+    before_ns: int | None = None
+    for index, (now_ns, kind, host, place, end, _, _, _) in enumerate(entries):
+        if kind != CALL or host != slow.target:
+            continue
+        if before_ns is not None and now_ns - before_ns >= LONG_NS:
+            return index if place == str(slow) and end == "server" else None
+        before_ns = now_ns
     return None
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+from simnet.blame import NOWHERE, UserPlace
 from simnet.explore.options import SweepOptions
 from simnet.explore.quiet import quiet
 from simnet.explore.table import BOUNDS
@@ -23,7 +24,9 @@ from simnet.whereabouts import handler_of, place_of, users_call
 if TYPE_CHECKING:
     from types import CodeType
 
-__all__ = ["look_where_it_parts"]
+    from simnet.explore.result import Warned
+
+__all__ = ["find_lines", "look_where_it_parts"]
 
 
 class Watched(list[Entry]):
@@ -48,8 +51,22 @@ def look_where_it_parts(
     """Find ``run.parts_at``, of a failure under a plan."""
     known = judgement.failure is not None and judgement.failure.reason in BOUNDS  # where it stood, when it was stopped
     those = _other_calls(run, baseline) if run.plan and not known else ()
-    if not those:
-        return
+    if those:
+        run.parts_at = _maker(test, run, those, baseline, options)
+
+
+def find_lines(
+    test: Callable[[Any], object], run: Run, lineless: list[tuple[Warned, int]], baseline: Run, options: SweepOptions
+) -> None:
+    """Find the lines of what *run* warns of for the first time: of the user's code, if it made those calls of the trace."""
+    for warned, entry in lineless:
+        warned.at = _maker(test, run, (entry,), baseline, options).short
+
+
+def _maker(
+    test: Callable[[Any], object], run: Run, those: Collection[int], baseline: Run, options: SweepOptions
+) -> UserPlace:
+    """The line that made the first of *those* calls of *run*, which is played once more; nowhere if it was not the user's own."""
     entries: list[Watched] = []
 
     def watched(net: Any) -> object:
@@ -58,9 +75,10 @@ def look_where_it_parts(
         return test(net)
 
     with quiet(stops=False):  # it has been heard, if it was to be
-        again = play(watched, run.plan, baseline=baseline, **options.playing)
+        again = play(watched, run.plan or run.happened, baseline=baseline, **options.playing)
     if entries and entries[0].made_by is not None and again.digest == run.digest:
-        run.parts_at = place_of(entries[0].made_by)
+        return place_of(entries[0].made_by)
+    return NOWHERE
 
 
 def _other_calls(run: Run, baseline: Run) -> Collection[int]:

@@ -107,7 +107,8 @@ class Warned:
     at: str = ""  # the line of the user's code, where there is one
 
     def __str__(self) -> str:
-        return f"[{self.name}] {self.text} ({many(self.count, 'run')}; first: {self.plan})"
+        at = f"{self.at}: " if self.at and self.at not in self.text else ""
+        return f"[{self.name}] {at}{self.text} ({many(self.count, 'run')}; first: {self.plan})"
 
 
 @dataclass(slots=True)
@@ -198,8 +199,9 @@ class SweepResult:
         self.failures.append(failure)
         return failure, True
 
-    def warn(self, warnings: Iterable[Finding], plan: FaultPlan) -> None:
-        """Count *warnings*; the same one, at the same place, once."""
+    def warn(self, warnings: Iterable[Finding], plan: FaultPlan) -> list[tuple[Warned, int]]:
+        """Count *warnings*; the same one, at the same place, once. Those that are new and have no line, and the entry of the trace that has one."""
+        lineless = []
         for finding in warnings:
             for known in self.warnings:
                 if known.name == finding.reason and (
@@ -209,6 +211,9 @@ class SweepResult:
                     break
             else:
                 self.warnings.append(Warned(finding.reason, finding.message, 1, plan, finding.at))
+                if finding.entry is not None:
+                    lineless.append((self.warnings[-1], finding.entry))
+        return lineless
 
     # --- in words ------------------------------------------------------------------------------------------------
 

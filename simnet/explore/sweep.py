@@ -20,7 +20,7 @@ from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
 from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.pairs import PAIRS, pairs_after
-from simnet.explore.parting import look_where_it_parts
+from simnet.explore.parting import find_lines, look_where_it_parts
 from simnet.explore.points import families, select
 from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.quiet import quiet
@@ -243,7 +243,7 @@ def _run_all(
             result.never = unreached_texts(run.unreached, run.points, run.targets)
         count(result, row, run, judgement)
         if judgement.warnings:
-            result.warn(judgement.warnings, plan)
+            find_lines(test, run, result.warn(judgement.warnings, plan), result.baseline, options)
         failure, new = result.failure_of(run, judgement, plan)
         if failure is not None:
             if new:

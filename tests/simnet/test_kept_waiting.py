@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -76,6 +77,21 @@ def test_who_reads_from_one_before_it_accepts_the_next_is_warned_of() -> None:
     assert result.ok
     assert warned.name == "others-answered"
     assert "did nothing about test->server:7#1 for 61 s, as long as other->server:7#1 was slow" in warned.text
+    assert warned.at == f"test_kept_waiting.py:{name_of.__code__.co_firstlineno + 3}", (
+        "the line that reads from the slow one"
+    )
+    assert f"[others-answered] {warned.at}: server did nothing" in str(warned)
+
+
+def test_who_stands_in_a_poll_of_its_own_is_warned_of_without_a_line() -> None:
+    """The line that polls may serve everybody."""
+
+    def polls(sock: socket.socket) -> None:
+        select.select([sock], [], [])
+        before_the_next(sock)
+
+    (warned,) = sweep(lambda: serve(polls)).warnings
+    assert (warned.name, warned.at) == ("others-answered", "")
 
 
 @pytest.mark.parametrize("begin", [in_its_own_thread, before_the_next_in_time])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import socket
 import socketserver
 from collections.abc import Callable
@@ -118,6 +119,10 @@ def test_who_takes_a_late_answer_for_the_next_is_warned_of(client: Callable[[], 
     assert not result.failures
     assert {each.name for each in result.warnings} == {"answers-told-apart"}
     assert "on client->server:7#1 a late answer was taken for that to the next question" in result.warnings[0].text
+    _, _, line = result.warnings[0].at.partition(":")
+    assert "sendall(question)" in linecache.getline(__file__, int(line)), (
+        "where it goes on with the connection that it has given up"
+    )
 
 
 @pytest.mark.slow
