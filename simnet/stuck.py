@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simnet.wait import Scheduler
 
 __all__ = [
+    "DOES_NOTHING",
     "OTHERWISE",
     "asks_for_ever",
     "called_for_nothing",
@@ -39,6 +40,7 @@ __all__ = [
     "tries_for_ever",
 ]
 
+DOES_NOTHING = "who wakes has done nothing"
 READ_ON = "Read a TLS socket until SSLWantReadError, or ask its pending() before a poller."
 UNASKED = frozenset({"HUP", "ERR"})
 BUSY_MAX = 1_000  # milliseconds of virtual time, and seconds of real time, in which nothing else happens
@@ -187,9 +189,7 @@ def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
     """Each waits for another."""
     times = processes[0].scheduler.ticks
     if any(each.has_deadline for each in processes[1:] if not each.done):
-        return _everybody(
-            processes, now_ns, f"nothing is on a link, and who wakes has done nothing {times:,} times in a row:"
-        )
+        return _everybody(processes, now_ns, f"nothing is on a link, and {DOES_NOTHING} {times:,} times in a row:")
     return _everybody(processes, now_ns, "nothing is on a link and no process that could act will wake:")
 
 
@@ -260,6 +260,8 @@ def _remedy_of_threads(processes: Sequence[Process], in_line: Sequence[str]) -> 
         return "A lock stays taken when its thread ends: take it in a with statement, which lets it go."
     if any(what in CALLS and thing not in each.descriptors.files() for each, (what, thing) in waits.items()):
         return "To close a socket wakes nobody who waits in a call on it, on Linux as here: its shutdown(socket.SHUT_RDWR), before, does."
+    if any(holder is each for each, holder in holders.items()):
+        return "It holds that lock itself: take it in a with statement, which lets it go, also where an exception leaves it."
     for each, holder in holders.items():
         seen: list[Process] = []
         while holder is not None and holder not in seen:

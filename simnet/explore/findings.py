@@ -34,6 +34,7 @@ from simnet.invariants import (
 )
 from simnet.resolver.lookups import ADDRESS_OF
 from simnet.slips import NO_SUCH_HOST
+from simnet.stuck import DOES_NOTHING
 from simnet.trace import CALL, PROCESS, WAKE
 from simnet.verdicts import VERDICTS, Deadlock, ProcessEnded
 from simnet.whereabouts import in_short
@@ -123,7 +124,9 @@ class Case:
             yield from self.others()
             yield from self.left_waiting()
         yield from (each for each in verdicts if each.reason == NOTHING_LEFT)  # it waited, and has given up
-        yield from self.waiting()
+        waiting = list(self.waiting())
+        yield from waiting
+        yield from self.sleeping({each.host for each in waiting})
         yield from self.body()
 
     def verdicts(self) -> Iterator[Finding]:
@@ -267,6 +270,23 @@ class Case:
                 if not tasks:
                     continue
             yield self.waits(waiting, tasks)
+
+    def sleeping(self, waiting: Collection[str]) -> Iterator[Finding]:
+        """A target that would have ended, and wakes by time alone for as long as the test waits for it; not on hosts where somebody is *waiting* for ever."""
+        error = self.run.body_error
+        if not isinstance(error, Deadlock) or DOES_NOTHING not in str(error):
+            return
+        for line in str(error).splitlines():
+            name, _, what = line.strip().partition(" waits for ")
+            host = name.partition("/")[0]
+            if name not in self.run.dozing or host in waiting or host not in self.run.targets:
+                continue
+            if name in self.baseline.dozing or name in self.baseline.alive:
+                continue
+            what, _, where = what.rpartition(", since ")[0].rpartition(" at ")
+            message = f"{name} waits for {what} at {where}: it wakes by time alone, again and again, and does nothing: in the run without "
+            found = self.found(WAITS_FOR_EVER, f"{message}faults it ends", host, process=name)
+            yield replace(found, at=where.partition(" ")[0])
 
     def may_be_told(self, waiting: Waiting) -> bool:
         """Has its process ended in the baseline, by what a client said? Then the next one may say so, as long as there is a listener."""

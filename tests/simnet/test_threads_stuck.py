@@ -45,6 +45,28 @@ def test_a_lock_that_ended_with_its_thread() -> None:
     assert remedy == "A lock stays taken when its thread ends: take it in a with statement, which lets it go."
 
 
+def test_a_lock_that_its_own_thread_holds_since_an_exception_left_it_taken() -> None:
+    """flask-nameko #12: connecting fails between the two calls, and the next attempt waits for the lock of the first."""
+
+    def main() -> None:
+        lock = threading.Lock()
+
+        def connect() -> None:
+            for _ in range(2):
+                try:
+                    lock.acquire()
+                    socket.create_connection(("a", 7)).close()
+                    lock.release()
+                except ConnectionRefusedError:
+                    pass
+
+        together(connect)
+
+    lines = told(main)
+    assert "  a/connect waits for a lock that a/connect holds at test_threads_stuck.py:" in "\n".join(lines)
+    assert lines[-1].startswith("It holds that lock itself: take it in a with statement")
+
+
 def test_two_locks_taken_in_different_orders() -> None:
     def main() -> None:
         one, two = threading.Lock(), threading.RLock()

@@ -1,0 +1,111 @@
+"""A client that has lost its connection, and from then on only sleeps and looks whether it is back: nobody else will bring it."""
+
+from __future__ import annotations
+
+import linecache
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from simnet.explore.options import SweepOptions
+from simnet.explore.result import SweepResult
+from simnet.explore.sweep import run_sweep
+
+
+def answers(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        while True:
+            with suppress(OSError), listener.accept()[0] as connection:
+                while question := connection.recv(1):
+                    connection.sendall(question.upper())
+
+
+def ask(sock: socket.socket) -> bytes:
+    sock.sendall(b"a")
+    answer = sock.recv(1)
+    if not answer:
+        raise ConnectionAbortedError
+    return answer
+
+
+def never_connects_again() -> bytes:
+    sock: socket.socket | None = socket.create_connection(("server", 7), timeout=5)
+    answer = b""
+    while len(answer) < 3:
+        if sock is None:
+            time.sleep(5)  # not connected
+            continue
+        try:
+            answer += ask(sock)
+        except OSError:
+            sock.close()
+            sock = None
+    assert sock is not None
+    sock.close()
+    return answer
+
+
+def gives_up_in_the_end() -> bytes:
+    """After a week, which is later than anybody looks; but it has not lost a connection."""
+    try:
+        return never_again_but_once()
+    except OSError:
+        time.sleep(7 * 24 * 3600)
+        return b""
+
+
+def never_again_but_once() -> bytes:
+    with socket.create_connection(("server", 7), timeout=5) as sock:
+        return ask(sock) + ask(sock)
+
+
+def looks_for_a_reader_that_waits() -> bytes:
+    """It is the reader that has no time-out, and of that it is told."""
+    answer: list[bytes] = []
+
+    def read() -> None:
+        with suppress(OSError), socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"aa")
+            answer.append(sock.recv(1))
+            answer.append(sock.recv(1))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    while len(answer) < 2 and thread.is_alive():
+        time.sleep(1)
+    return b"".join(answer)
+
+
+def sweep(client: Callable[[], bytes]) -> SweepResult:
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(answers, 7)
+        return bytes(net.host("client").run(client))
+
+    return run_sweep(test, SweepOptions.of(target="client"))
+
+
+@pytest.mark.slow
+def test_who_only_sleeps_when_the_connection_is_lost_is_warned_of() -> None:
+    result = sweep(never_connects_again)
+    assert result.ok
+    (warned,) = result.warnings
+    assert warned.name == "waits-for-ever"
+    file, _, line = warned.at.partition(":")
+    assert linecache.getline(__file__, int(line)).strip() == "time.sleep(5)  # not connected", file
+    assert "wakes by time alone, again and again, and does nothing: in the run without faults it ends" in warned.text
+
+
+@pytest.mark.slow
+def test_who_sleeps_once_for_long_is_not() -> None:
+    assert not sweep(gives_up_in_the_end).warnings
+
+
+@pytest.mark.slow
+def test_who_looks_whether_another_thread_has_done_is_not_told_of_that_besides() -> None:
+    (warned,) = sweep(looks_for_a_reader_that_waits).warnings
+    assert "waits for recv" in warned.text
