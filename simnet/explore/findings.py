@@ -272,9 +272,12 @@ class Case:
             yield self.waits(waiting, tasks)
 
     def sleeping(self, waiting: Collection[str]) -> Iterator[Finding]:
-        """A target that would have ended, and wakes by time alone for as long as the test waits for it; not on hosts where somebody is *waiting* for ever."""
+        """A target that would have ended, and wakes by time alone for as long as the test waits for it; not on hosts where somebody is *waiting* for ever.
+
+        Of a peer that has fallen silent it may be patient.
+        """
         error = self.run.body_error
-        if not isinstance(error, Deadlock) or DOES_NOTHING not in str(error):
+        if self.silenced or not isinstance(error, Deadlock) or DOES_NOTHING not in str(error):
             return
         for line in str(error).splitlines():
             name, _, what = line.strip().partition(" waits for ")

@@ -106,6 +106,20 @@ def test_who_sleeps_once_for_long_is_not() -> None:
 
 
 @pytest.mark.slow
+def test_who_asks_again_and_again_whether_a_silent_server_has_said_something_is_not() -> None:
+    def is_patient() -> bytes:
+        answer = b""
+        with suppress(ConnectionError), socket.create_connection(("server", 7), timeout=5) as sock:
+            sock.sendall(b"aa")
+            while len(answer) < 2:
+                with suppress(TimeoutError):
+                    answer += sock.recv(1) or b"??"
+        return answer
+
+    assert not sweep(is_patient).warnings
+
+
+@pytest.mark.slow
 def test_who_looks_whether_another_thread_has_done_is_not_told_of_that_besides() -> None:
     (warned,) = sweep(looks_for_a_reader_that_waits).warnings
     assert "waits for recv" in warned.text
