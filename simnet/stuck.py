@@ -235,9 +235,10 @@ def _everybody(processes: Sequence[Process], now_ns: int, what: str) -> Deadlock
     ended = [process.name for process in processes if process.done]
     if ended:
         lines.append(f"  ended: {', '.join(ended)}")
-    why = READ_ON if lying else _remedy_of_threads(processes, in_line) or _remedy_of_tasks(processes)
-    lines.append(why or remedy(len(processes), processes[0].waiting))
+    cure = "" if lying else _remedy_of_threads(processes, in_line) or _remedy_of_tasks(processes)
+    lines.append(READ_ON if lying else cure or remedy(len(processes), processes[0].waiting))
     error = Deadlock("\n".join(lines))
+    error.cure = cure
     error.seen_until, error.seen_ns = len(processes[0].scheduler.trace.entries), now_ns
     return error
 

@@ -35,6 +35,8 @@ class Deadlock(BaseException):
     """How much of the trace there was then: what comes after it, the end of the run has made."""
     seen_ns: int | None = None
     """When that was, by the run's clock."""
+    cure: str = ""
+    """What to do about those who wait for each other, if that is it."""
 
 
 class Hang(BaseException):

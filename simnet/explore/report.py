@@ -309,6 +309,9 @@ def _why(run: Run, baseline: Run, main: Finding, judgement: Judgement, plan: Fau
             "belong together, as players of one game do, invariants={'others-survive': 'off: why'} says so"
         )
     if main.reason == OTHERS_ANSWERED:
+        cure = run.body_error.cure if isinstance(run.body_error, Deadlock) else ""
+        if cure:
+            return cure
         return (
             "its client waits for ever, or until it times out. If an answer may be lost with another connection, "
             "invariants={'others-answered': 'off: why'} says so"

@@ -73,3 +73,16 @@ def test_who_makes_none_of_them_passes_every_single_fault() -> None:
     result = sweep(Board)
     assert result.ok, [report.text() for report in result.reports()]
     assert not result.warnings
+
+
+@pytest.mark.slow
+def test_of_a_pen_that_was_taken_along_the_report_says_how_it_would_be_given_back() -> None:
+    result = sweep(museum_boards.PenOfTheDead)
+    (told,) = (
+        report.text()
+        for report, failure in zip(result.reports(), result.failures, strict=True)
+        if failure.reason == "others-answered"
+    )
+    assert "A lock stays taken when its thread ends: take it in a with statement, which lets it go." in " ".join(
+        told.split()
+    )
