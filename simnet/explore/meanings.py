@@ -143,7 +143,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         "no target waits for ever without a deadline, when it would not without the fault, nor a task of its asyncio loop (a warning under "
         "disruptive faults, unless it is set to `failure`; a failure if it is a task and no connection is left that could wake it, but for where it waits, "
         "without the fault, until a signal comes, or until a client ends a server that is still listening; a failure, too, if it waits for a lock "
-        "that a thread held when it ended, and nobody on its host waits for a peer); a "
+        "that a thread held when it ended, and nobody on its host waits for a peer), nor only sleeps, again and again, while the test waits for its end; a "
         "`Network` of your own, which has no run without faults beside it, looks only if you set it, and passes over a server that waits for its next client",
         "give it a time-out; when a connection is lost, set an exception on the futures that wait for it",
     ),
@@ -151,7 +151,8 @@ INVARIANTS: Mapping[str, Invariant] = {
 
 BEYOND: Mapping[str, Beyond] = {
     "Deadlock": Beyond(
-        "the body waits without a deadline for what can no longer happen",
+        "the body waits without a deadline for what can no longer happen, or while for days there are but the same calls with the same bytes, such as "
+        "those of a heart that beats",
         "the message says who waits for what, and where",
     ),
     "Hang": Beyond(
