@@ -30,13 +30,13 @@ ENDS = ("the end of", "a lock", "a notification")  # what such a one gives
 class Rounds:
     """What has been seen at looks in a row that showed nothing new."""
 
-    __slots__ = ("due", "lines", "looks", "since_ns")
+    __slots__ = ("due", "end", "lines", "looks", "since_ns")
 
     def __init__(self) -> None:
         self.lines: frozenset[Any] = frozenset()
         self.due: frozenset[int] = frozenset()
         self.since_ns = 0
-        self.looks = 0
+        self.looks = self.end = 0  # and how long the trace was at the latest
 
 
 def go_on_for_ever(scheduler: Scheduler, entries: list[Entry], begin: int) -> bool:
@@ -51,6 +51,9 @@ def go_on_for_ever(scheduler: Scheduler, entries: list[Entry], begin: int) -> bo
     rounds: Rounds | None = scheduler.rounds
     if rounds is None:
         rounds = scheduler.rounds = Rounds()
+    if begin < rounds.end:  # the same look once more, put off for another's turn
+        return False
+    rounds.end = len(entries)
     lines, due = frozenset(_lines(entries, begin)), frozenset(_due(scheduler.clock))
     if len(lines) > LINES_MAX or not lines <= rounds.lines or due & rounds.due:
         rounds.looks, rounds.since_ns = 0, now_ns
@@ -70,9 +73,9 @@ def _lines(entries: list[Entry], begin: int) -> Iterator[tuple[Any, ...]]:
             said = detail[0]
         elif kind == CALL and isinstance(detail[1], Failed):
             said = str(detail[1])
-        elif kind == CALL and op != "poll":  # how long one may wait depends on what has gone by
+        elif kind == CALL and op in ("recv", "send"):  # the rest differs: ports, how long one may wait
             said = repr(detail[0] if op == "send" else detail[1])
-        yield kind, host, place, end, op, said
+        yield kind, host, place.partition("#")[0], end, op, said
 
 
 def _due(clock: Clock) -> Iterator[int]:

@@ -76,12 +76,12 @@ def _look(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
         body.pending = stuck.outlasts(scheduler.processes, now_ns)
         scheduler.wake(body)
         return None
+    if _another_connects(entries, process):
+        scheduler.entries_max = end + 1
+        return None
     if go_on_for_ever(scheduler, entries, max(begin, 0)):
         body.pending = stuck.goes_round(scheduler.processes, now_ns)
         scheduler.wake(body)
-        return None
-    if _another_connects(entries, process):
-        scheduler.entries_max = end + 1
         return None
     attempts, dropped = _in_vain(scheduler, max(begin, 0), process)
     asked = [] if attempts else _asked_in_vain(entries, max(begin, 0), process)

@@ -70,6 +70,33 @@ def test_who_waits_beside_a_heart_that_beats_for_days_is_told() -> None:
 
 
 @pytest.mark.slow
+def test_a_heart_may_have_a_connection_for_each_beat() -> None:
+    """Then the looks are put off until it is the turn of who connects, and each of the ten is still one of its own."""
+
+    def answers(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            while True:
+                with listener.accept()[0] as connection:
+                    connection.sendall(connection.recv(100))
+
+    def checks() -> None:
+        while True:
+            with socket.create_connection(("echo", 7)) as sock:
+                sock.sendall(b"beat")
+                sock.recv(100)
+            time.sleep(BEAT)
+
+    with pytest.raises(simnet.Deadlock, match="the same calls with the same bytes"), simnet.Network() as net:
+        net.host("echo").spawn(answers, 7)
+        net.host("client").spawn(checks)
+        net.host("mute").spawn(says_nothing, 8)
+        with socket.create_connection(("mute", 8)) as sock:
+            sock.sendall(b"x")
+            sock.recv(100)
+    assert len(net.trace) > 10 * 600
+
+
+@pytest.mark.slow
 def test_who_waits_for_one_that_sleeps_for_months_is_not() -> None:
     with simnet.Network() as net:
         assert waits_beside(net, beats, after=90 * 24 * 3600) == b"at last"
