@@ -19,7 +19,6 @@ from simnet.kernel.messages import (
     MSG_WAITALL,
     SOCK_STREAM,
 )
-from simnet.kernel.readiness import ERR, HUP, PRI, RDHUP
 from simnet.kernel.unix_reading import least_of
 
 __all__ = ["FullReads"]
@@ -124,7 +123,7 @@ class FullReads(QuickCalls):
         def attempt(file: Any, n: int) -> bytes:
             nonlocal held
             held = file  # the number may be closed by the time there is enough
-            if file.unread < n and not file.mask() & (RDHUP | ERR | HUP | PRI):
+            if not file.has_to_peek(n):
                 raise socket_error(errno.EAGAIN)
             peeked: bytes = file.recv(n, flags)
             return peeked

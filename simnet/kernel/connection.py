@@ -28,7 +28,7 @@ from simnet.kernel.states import (
     TIME_WAIT,
 )
 from simnet.kernel.tampering import Tamperable
-from simnet.kernel.window import acknowledge_end_later, acknowledge_later, narrow
+from simnet.kernel.window import acknowledge_end_later, acknowledge_later, delay_of, expect_answer, narrow
 
 SYN_AGAIN_NS: Final = 8_000_000  # TCP_TIMEOUT_MIN, two ticks: an old connection answered our SYN, and was reset
 DELAYED_ACK_NS: Final = 200_000_000  # TCP_DELACK_MAX
@@ -80,6 +80,7 @@ class Connection(Tamperable):
             self._answered(segment)
             return
         if flags & RST:
+            expect_answer(self)
             self.reset(segment.ack)
             return
         if state == SYN_RECV:
@@ -174,6 +175,8 @@ class Connection(Tamperable):
                 self.linger_on(TIME_WAIT)
             else:
                 self.state = state
+                if state == CLOSE_WAIT:
+                    self.answers_until_ns = self.stack.clock.now_ns + delay_of(self)
                 self.wake(ANY_NEWS)
 
     def _answered(self, segment: Segment) -> None:

@@ -17,6 +17,7 @@ from simnet.kernel.control import FIN_DUE, ISN, OOB_INLINE, WHOLE
 from simnet.kernel.cork import ASKED_LIMIT, WINDOW_LIMIT, Cork, show_on
 from simnet.kernel.hindsight import look_back, when_all_is_heard
 from simnet.kernel.messages import MSG_DONTWAIT, MSG_EOR, MSG_MORE, MSG_NOSIGNAL, MSG_OOB
+from simnet.kernel.nagle import answer_on
 from simnet.kernel.opening import Terms, open_accounts
 from simnet.kernel.options import (
     IPPROTO_TCP,
@@ -48,6 +49,7 @@ from simnet.kernel.window import (
     HELD_NS,
     STREAM,
     acknowledge_later,
+    expect_answer,
     next_probe_ns,
     owes_acknowledgement,
     widen,
@@ -356,10 +358,12 @@ class Ledger:
                     if stays:
                         acknowledge_later(each.other.sender)
                 sender.ledger = None
+                expect_answer(sender, each.account.pingpong)
                 if (
                     each.account.pingpong
                 ):  # it has answered, though what it sent may have gone before what it heard came
                     sender.rcv_wup = max(sender.rcv_wup, ISN + 1 + each.account.rcv_wup)
+                    answer_on(sender)
                 if sender.unsent and sender.state != CLOSED:
                     sender.cork = sender.cork or Cork()
                     sender.cork.more = each.account.more

@@ -51,13 +51,26 @@ def answers(connection: ControlBlock) -> bool:
     return since == 0 or (connection.rcv_wup > ISN + 1 and connection.snd_nxt - (connection.fin == FIN_SENT) > since)
 
 
+def expects_answer(connection: ControlBlock) -> bool:
+    """Is it in pingpong mode? As TCP_QUICKACK tells, which knows more of it after the peer's FIN."""
+    if connection.ledger is not None:
+        return connection.ledger.account.pingpong
+    until_ns = connection.answers_until_ns
+    if until_ns < 0:
+        return answers(connection)
+    sent = until_ns and connection.state == CLOSE_WAIT and connection.rcv_wup >= connection.rcv_nxt
+    return bool(sent) or connection.stack.clock.now_ns < until_ns
+
+
 def acknowledge_at_once(connection: Sender, number: int) -> None:
     """TCP_QUICKACK of a connection: whether its next acknowledgements wait for an answer to go along with; for once."""
     assert connection.options is not None
     options = connection.options
     del options[_QUICKACK]
     if not answers(connection):
-        connection.rcv_wup = connection.rcv_nxt  # what came was acknowledged as it came
+        connection.rcv_wup = connection.rcv_nxt - (
+            connection.done and not number
+        )  # what came was acknowledged as it came
     waiting = connection.rcv_nxt - max(connection.rcv_wup, ISN + 1)
     options[ANSWERS_SINCE] = connection.snd_nxt if number else 0
     peer: Any = connection.stack.connections.get((connection.peer, connection.local))
@@ -73,6 +86,12 @@ def acknowledge_at_once(connection: Sender, number: int) -> None:
             connection.acknowledge()
         if not number & 1:  # it was about this one alone
             options[ANSWERS_SINCE] = 0
+
+
+def answer_on(sender: Sender) -> None:
+    """Its account, which is closed, says that it is in pingpong mode: because TCP_QUICKACK said so, if nothing else shows it."""
+    if sender.options is not None and not answers(sender):
+        sender.options[ANSWERS_SINCE] = 0
 
 
 def inherit_quickack(child: Sender) -> None:

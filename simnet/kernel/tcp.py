@@ -62,6 +62,7 @@ from simnet.kernel.states import (
 from simnet.kernel.tampering import swallow
 from simnet.kernel.tcp_options import forget_options, get_option, set_option
 from simnet.kernel.tcp_stream import Stream
+from simnet.kernel.window import expect_answer
 
 EARLY_MAX: Final = 32_768  # bytes that a SYN takes along over loopback
 QUICK_ACK: Final = (IPPROTO_TCP, TCP_QUICKACK)  # listen() begins with it on, whatever was set
@@ -301,6 +302,7 @@ class TcpSocket(Stream):
         self.since_ns = now_ns
         self.error = self.owed = 0
         self.done = False
+        self.answers_until_ns = -1
         self.snd_nxt = ISN
         self.fin = FIN_NONE
         self.rcv_nxt = 0
@@ -370,6 +372,7 @@ class TcpSocket(Stream):
             self.shut |= bits
             self.calm = False
             if bits & SHUT_SEND:
+                expect_answer(self)  # the acknowledgement that waited has gone along
                 self.finish_sending()
         self.wake_last()
         if state == CLOSED:

@@ -38,7 +38,7 @@ from simnet.kernel.idle_options import (
 from simnet.kernel.ledger import NOT_COUNTED, begin_in_hindsight, set_size
 from simnet.kernel.listener import SOMAXCONN
 from simnet.kernel.messages import AF_INET6
-from simnet.kernel.nagle import ANSWERS_SINCE, acknowledge_at_once, answers
+from simnet.kernel.nagle import ANSWERS_SINCE, acknowledge_at_once, expects_answer
 from simnet.kernel.noted_packets import has_noted, note_request
 from simnet.kernel.packed_options import get_packed, read, set_packed
 from simnet.kernel.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
@@ -53,7 +53,7 @@ from simnet.kernel.stream_messages import set_stream_stamps
 from simnet.kernel.tcp_info import congestion_control, congestion_name, tcp_info
 from simnet.kernel.tcp_measures import measures
 from simnet.kernel.timestamps import STAMPS
-from simnet.kernel.window import hurry, owes_acknowledgement, widen
+from simnet.kernel.window import expect_answer, hurry, owes_acknowledgement, widen
 
 if TYPE_CHECKING:
     from simnet.kernel.tcp import TcpSocket
@@ -329,6 +329,10 @@ def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
             hurry(socket)
             if not number & 1 and socket.options is not None:
                 socket.options[ANSWERS_SINCE] = 0
+        if number:
+            expect_answer(socket, expects=owes and not number & 1)
+        elif not expects_answer(socket):
+            expect_answer(socket, expects=True)
 
 
 def _rounded_to_retries(seconds: int) -> int:
@@ -372,8 +376,7 @@ def get_option(socket: TcpSocket, level: int, name: int, buflen: int) -> int | b
     if kept is None and (level, name) == _INCOMING_CPU and _has_heard(socket):
         kept = 0  # a host has but one
     if kept is None and (level, name) == _QUICKACK:
-        answering = answers(socket) if socket.ledger is None else socket.ledger.account.pingpong
-        kept = int(not (answering or (socket.done and owes_acknowledgement(socket))))
+        kept = int(not expects_answer(socket))
     if (level, name) == PEEK_OFF and kept is not None and kept >= 0 and socket.options is not None:
         kept = peek_place(socket.options, max(socket.copied_seq, ISN + 1))
     if (level, name) in _OF_A_CONNECTION and socket.peer is not None:

@@ -131,6 +131,20 @@ class Stream(Connection):
             return True
         return not self.unread and bool(self.shut & SHUT_RECEIVE or self.error)
 
+    def has_to_peek(self, n: int) -> bool:
+        """Are there *n* bytes for a peek, or what ends one: an urgent mark behind the first of them, an end or error?"""
+        if self.shut & SHUT_RECEIVE or self.error or self.state == CLOSED:
+            return True
+        place = peek_place(self.options, self.copied_seq) if self.options is not None else 0
+        there = self.unread - place
+        if self.urg_data:
+            ahead = self.urg_seq - self.copied_seq - place
+            if 0 < ahead <= there:
+                return True
+            if not ahead and not self.sharing & OOB_INLINE:
+                there -= 1
+        return there >= n
+
     def _read_to_mark(self, inbox: Buffer, n: int, peek: int, place: int) -> bytes:
         """Read while an urgent mark is about: up to it, or from it on, over the byte itself (K-092); a peek from *place* on."""
         ahead = self.urg_seq - self.copied_seq - place

@@ -44,6 +44,7 @@ DELAYED_NS: Final = 44_000_000  # TCP_DELACK_MIN and a tick: measured 40 to 48 m
 PROBED_NS: Final = (218_000_000, 1_522_000_000, 3_218_000_000, 6_620_000_000, 13_400_000_000)
 HELD_NS: Final = 204_000_000  # a retransmission's time, after which tcp_write_wakeup sends what the window takes
 PROBED_LATER_NS: Final = 13_600_000_000
+FOR_EVER: Final = 1 << 62  # nanoseconds
 
 
 class Window:
@@ -182,8 +183,12 @@ def acknowledge_later(receiver: Sender) -> None:
     window = window_of(receiver)
     if window.owed is None:
         clock = receiver.stack.clock
-        delay = DELAYED_NS if receiver.received else TICK_NS  # before there was data the kernel counts from nothing
-        window.owed = clock.at(clock.now_ns + delay, _tell, receiver)
+        window.owed = clock.at(clock.now_ns + delay_of(receiver), _tell, receiver)
+
+
+def delay_of(receiver: Sender) -> int:
+    """How long an acknowledgement waits: before there was data the kernel counts from nothing."""
+    return DELAYED_NS if receiver.received else TICK_NS
 
 
 def acknowledge_end_later(receiver: Sender) -> None:
@@ -281,6 +286,17 @@ def next_probe_ns(since_ns: int, now_ns: int) -> int:
     return since_ns + next((each for each in PROBED_NS if each > passed_ns), passed_ns + PROBED_LATER_NS)
 
 
+def expect_answer(receiver: Sender, expects: bool | None = None) -> None:
+    """After the peer's FIN: from now on it *expects* to acknowledge along with an answer, or as it does now (None)."""
+    if receiver.answers_until_ns < 0:
+        return
+    if expects is None:
+        expects = receiver.stack.clock.now_ns < receiver.answers_until_ns
+    receiver.answers_until_ns = FOR_EVER if expects else 0
+
+
 def _tell(receiver: Sender) -> None:
+    if receiver.rcv_wup < receiver.rcv_nxt:  # it went along with nothing
+        expect_answer(receiver, expects=False)
     if receiver.state in RECEIVING or receiver.state == CLOSE_WAIT:
         receiver.acknowledge()

@@ -619,6 +619,39 @@ def test_k061_a_blocking_read_of_a_unix_stream_waits_for_as_much_as_rcvlowat_say
     join()
 
 
+OOB = socket.MSG_OOB
+
+
+@pytest.mark.parametrize(
+    ("inline", "acts", "answer"),
+    [
+        pytest.param(True, in_turn(lambda p: p.send(b"!", OOB), lambda p: p.send(b"ab")), b"!ab", id="inline"),
+        pytest.param(False, in_turn(lambda p: p.send(b"!", OOB), lambda p: p.send(b"abc")), b"abc", id="passed-over"),
+        pytest.param(False, in_turn(lambda p: p.send(b"ab!", OOB)), b"ab", id="up-to-the-mark"),
+        pytest.param(True, in_turn(lambda p: p.send(b"ab!", OOB)), b"ab", id="up-to-the-mark-inline"),
+        pytest.param(
+            False, in_turn(lambda p: p.send(b"ab"), lambda p: p.send(b"!", OOB)), b"ab", id="to-one-that-comes-later"
+        ),
+        pytest.param(
+            True,
+            in_turn(lambda p: p.send(b"!", OOB), lambda p: p.shutdown(socket.SHUT_WR)),
+            b"!",
+            id="inline-and-the-end",
+        ),
+    ],
+)
+def test_k092_a_peek_for_all_stops_at_an_urgent_byte_but_not_at_the_first(
+    world: World, inline: bool, acts: Any, answer: bytes
+) -> None:
+    sock, peer = world.pair()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, inline)
+    sock.settimeout(None)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 5, 0))
+    join = world.beside(lambda: acts(peer))
+    assert sock.recv(3, PEEK | WAITALL) == answer
+    join()
+
+
 def test_k061_less_than_rcvlowat_is_read_when_so_rcvtimeo_is_over(world: World) -> None:
     sock, peer = ends(world, "stream")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 3)

@@ -320,6 +320,50 @@ def test_k060_quickack_acknowledges_an_end_when_that_is_read_as_well(world: Worl
     assert client.getsockopt(TCP, socket.TCP_INFO, 1)[0] == state
 
 
+@pytest.mark.parametrize(
+    ("calls", "told"),
+    [
+        pytest.param("write end", 0, id="the-end-waits-for-an-answer"),
+        pytest.param("write gone", 0, id="so-does-that-of-who-is-gone"),
+        pytest.param("write end later", 1, id="but-not-for-ever"),
+        pytest.param("write gone later", 1, id="nor-then"),
+        pytest.param("write end answer later", 0, id="and-went-along-with-one"),
+        pytest.param("write end over later", 0, id="or-with-our-end"),
+        pytest.param("write end later over", 1, id="unless-that-came-late"),
+        pytest.param("write end quick", 1, id="TCP_QUICKACK"),
+        pytest.param("write end quick over later", 1, id="TCP_QUICKACK-before-our-end"),
+        pytest.param("write end slow", 0, id="TCP_QUICKACK-off"),
+        pytest.param("write end slow later", 1, id="TCP_QUICKACK-off-for-once"),
+        pytest.param("write end reset later", 0, id="a-reset-changes-nothing"),
+        pytest.param("write slow reset later", 0, id="nor-where-it-was-off"),
+        pytest.param("write over end", 1, id="who-ended-first-acknowledges-at-once"),
+    ],
+)
+def test_k060_quickack_is_told_as_the_peers_end_has_left_it(world: World, calls: str, told: int) -> None:
+    def scene(client: Any, server: Any) -> None:
+        does: dict[str, Callable[[], object]] = {
+            "answer": lambda: server.send(b"first"),
+            "write": lambda: client.send(b"12345"),
+            "end": lambda: client.shutdown(socket.SHUT_WR),
+            "gone": client.close,
+            "over": lambda: server.shutdown(socket.SHUT_WR),
+            "quick": lambda: server.setsockopt(TCP, QUICKACK, 1),
+            "slow": lambda: server.setsockopt(TCP, QUICKACK, 0),
+            "reset": lambda: world.reset(client),
+            "later": lambda: time.sleep(0.06),
+        }
+        for call in calls.split():
+            does[call]()
+
+    if "later" in calls:
+        ends = world.pair()
+        scene(*ends)
+        world.pause()
+    else:
+        ends = in_no_time(world, scene)
+    assert ends[1].getsockopt(TCP, QUICKACK) == told
+
+
 def test_k048_who_is_accepted_acknowledges_as_its_listener_was_told(world: World) -> None:
     for _ in range(TRIES):
         listener = world.listener()
