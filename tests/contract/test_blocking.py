@@ -652,6 +652,20 @@ def test_k092_a_peek_for_all_stops_at_an_urgent_byte_but_not_at_the_first(
     join()
 
 
+@pytest.mark.parametrize("flags", [0, OOB, socket.MSG_MORE])
+def test_k063_a_blocking_send_waits_for_room_whatever_its_flags(world: World, flags: int) -> None:
+    client, server = world.pair()
+    client.settimeout(None)
+    server.settimeout(None)
+    size = 8_000_000  # more than both buffers hold
+    join = world.beside(lambda: server.recv(size, WAITALL))
+    if flags == OOB:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    assert client.send(bytes(size), flags) == size
+    client.close()
+    join()
+
+
 def test_k061_less_than_rcvlowat_is_read_when_so_rcvtimeo_is_over(world: World) -> None:
     sock, peer = ends(world, "stream")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 3)
