@@ -61,9 +61,9 @@ class FullSends(FullReads):
 
     def _send_once(self, payload: bytes, flags: int, sent: int = 0) -> int:
         """``send``, of which *sent* bytes are gone already."""
-        if self._kind == SOCK_STREAM and not flags & MSG_DONTWAIT and self._is_blocking():
-            if not flags & MSG_OOB or self._net_family != AF_UNIX:
-                return self._send_waiting(payload, sent, flags)
+        at_once = MSG_DONTWAIT | MSG_OOB if self._net_family == AF_UNIX else MSG_DONTWAIT
+        if self._kind == SOCK_STREAM and not flags & at_once and self._is_blocking():
+            return self._send_waiting(payload, sent, flags)
         if sent:
             return sent
         if self._timeout is None and self._net_family == AF_UNIX and getattr(self._file(), "type", 0) == SOCK_DGRAM:

@@ -297,7 +297,7 @@ def said(
     way = _Way()
     for level, kind, data in ancillary:
         if level == SOL_SOCKET:
-            check_for_any_socket(kind, data, socket.stack.privileged)
+            check_for_any_socket(kind, data, socket)
             if kind == SO_PRIORITY:
                 marks = (marks or PLAIN)._replace(priority=_signed(data))
             elif kind == SO_MARK:

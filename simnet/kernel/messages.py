@@ -54,24 +54,39 @@ SOCK_CLOEXEC: Final = 0o2000000
 UNIX_ONLY: Final = (1, 2)  # SCM_RIGHTS and SCM_CREDENTIALS: other sockets take no notice (__sock_cmsg_send)
 NUMBERS: Final = (SO_PRIORITY, SO_MARK)  # which show through no socket
 SCM_TXTIME, SCM_TS_OPT_ID = 61, 81
-NOT_OURS: Final = (SO_TIMESTAMPING, SCM_TXTIME, SO_TIMESTAMPING_NEW, SCM_TS_OPT_ID)  # what else it knows
+ASKS_WHEN_SENT: Final = (SO_TIMESTAMPING, SO_TIMESTAMPING_NEW)
+WHEN_SENT: Final = 0x4_0303  # SOF_TIMESTAMPING_TX_RECORD_MASK
+OPT_ID: Final = 1 << 7  # SOF_TIMESTAMPING_OPT_ID
 
 Message = tuple[int, int, bytes]  # one of recvmsg's: level, kind, data
 CMSG_HEADER: Final = 16  # struct cmsghdr
 OPTMEM_MAX: Final = 131_072  # net.core.optmem_max: all messages of one send take less
 
 
-def check_for_any_socket(kind: int, data: Any, privileged: bool) -> None:
-    """Look at a message of SOL_SOCKET that is sent through an internet socket.
+def check_for_any_socket(kind: int, data: Any, socket: Any) -> None:
+    """Look at a message of SOL_SOCKET that is sent through an internet *socket*.
 
     Raises:
-        OSError: EINVAL, no socket knows it; EPERM, only who is *privileged* may send it, as a mark, or a high priority.
+        OSError: EINVAL, no socket knows it, or this one has not set what it goes with; EPERM, only who is privileged may
+            send it, as a mark, or a high priority.
     """
+    privileged = socket.stack.privileged
     if kind == SO_MARK and not privileged:
         raise socket_error(EPERM)
-    if kind in NOT_OURS:
+    size = memoryview(data).nbytes
+    options = socket.options or {}
+    if kind in ASKS_WHEN_SENT:
+        if size != 4 or (asked := struct.unpack("=I", data)[0]) & ~WHEN_SENT:
+            raise socket_error(EINVAL)
+        if asked:
+            not_modelled(f"sendmsg with message {kind} of SOL_SOCKET")
+        return
+    if kind == SCM_TXTIME and size == 8 and options.get((SOL_SOCKET, SCM_TXTIME)):
+        return  # when to leave, to a queue that goes by that, which none here does
+    counts = options.get((SOL_SOCKET, SO_TIMESTAMPING), 0) & OPT_ID and socket.type == SOCK_DGRAM
+    if kind == SCM_TS_OPT_ID and size == 4 and counts:
         not_modelled(f"sendmsg with message {kind} of SOL_SOCKET")
-    if kind not in UNIX_ONLY and (kind not in NUMBERS or memoryview(data).nbytes != 4):
+    if kind not in UNIX_ONLY and (kind not in NUMBERS or size != 4):
         raise socket_error(EINVAL)
     if kind == SO_PRIORITY and not privileged and not 0 <= struct.unpack("=i", data)[0] <= 6:
         raise socket_error(EPERM)

@@ -19,6 +19,7 @@ from simnet.kernel.rare_options import (
     IPV6_FLOWLABEL_MGR,
     SO_DETACH_REUSEPORT_BPF,
     SO_DEVMEM_DONTNEED,
+    SO_LOCK_FILTER,
     SO_MEMINFO,
     SO_TXTIME,
     locks_of,
@@ -41,6 +42,12 @@ TXTIME_FLAGS: Final = 3  # SOF_TXTIME_DEADLINE_MODE and SOF_TXTIME_REPORT_ERRORS
 UNUSED_MEMORY: Final = (SOL_SOCKET, SO_DEVMEM_DONTNEED)
 TOKEN_SIZE: Final = 8  # struct dmabuf_token
 TOKENS_MAX: Final = 128
+FILTER: Final = (SOL_SOCKET, 26)  # SO_ATTACH_FILTER
+PROGRAM_SIZE: Final = 16  # struct sock_fprog
+PROGRAM_MAX: Final = 4096  # BPF_MAXINSNS
+STANDARD_STREAMS: Final = (0, 1, 2)
+FIRST_NUMBER: Final = 1 << 20  # of a simulated descriptor
+NO_FILTER: Final = (SOL_SOCKET, SO_LOCK_FILTER)
 PREFERENCES: Final = (IPPROTO_IPV6, IPV6_ADDR_PREFERENCES)
 PREFER_TMP, PREFER_PUBLIC, PREFER_COA, PREFER_CGA = 1, 2, 4, 8  # IPV6_PREFER_SRC_...
 PREFER_EITHER, PREFER_HOME, PREFER_NONCGA = 0x100, 0x400, 0x800
@@ -144,6 +151,38 @@ def _detach_program(socket: Any, _: Key, value: bytes) -> None:
     raise socket_error(ENOENT if len(value) >= 4 and socket.sharing & REUSE_PORT else EINVAL)
 
 
+def _attach_program(socket: AnySocket, key: Key, value: bytes) -> None:
+    """SO_ATTACH_FILTER, SO_ATTACH_REUSEPORT_CBPF: what is no program, by its length and place, is refused.
+
+    Raises:
+        OSError: EPERM, only who is privileged attaches one to a TCP socket (measured on Linux 6.18); or SO_LOCK_FILTER is on.
+    """
+    of_tcp = socket.type == SOCK_STREAM and socket.family != AF_UNIX
+    if key == FILTER and of_tcp and len(value) >= 4 and not socket.stack.privileged:
+        raise socket_error(EPERM)
+    if len(value) != PROGRAM_SIZE:
+        raise socket_error(EINVAL)
+    _check_filter_lock(socket)
+    length, address = struct.unpack("=H6xQ", value)
+    if not 0 < length <= PROGRAM_MAX or not address:
+        raise socket_error(EINVAL)
+    not_modelled(f"setsockopt(level {key[0]}, option {key[1]})")
+
+
+def _attach_loaded(socket: AnySocket, _: Key, value: bytes) -> None:
+    """SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_EBPF: no number here is that of a program."""
+    if len(value) != 4:
+        raise socket_error(EINVAL)
+    _check_filter_lock(socket)
+    number = struct.unpack("=i", value)[0]
+    raise socket_error(EINVAL if 0 <= number < len(STANDARD_STREAMS) or number >= FIRST_NUMBER else EBADF)
+
+
+def _check_filter_lock(socket: AnySocket) -> None:
+    if kept(socket, NO_FILTER):
+        raise socket_error(EPERM)
+
+
 def _lock_buffers(socket: Any, _: Key, value: bytes) -> None:
     """SO_BUF_LOCK: which of the two buffers keep the size they have."""
     if len(value) < 4 or not 0 <= (locks := struct.unpack_from("=i", value)[0]) <= BUFFERS:
@@ -167,4 +206,6 @@ ODD: Final[dict[Key, Callable[[Any, Key, bytes], None]]] = {
     (IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): _manage_label,
     (SOL_SOCKET, SO_DETACH_REUSEPORT_BPF): _detach_program,
     BUFFER_LOCKS: _lock_buffers,
+    **dict.fromkeys((FILTER, (SOL_SOCKET, 51)), _attach_program),
+    **dict.fromkeys(((SOL_SOCKET, 50), (SOL_SOCKET, 52)), _attach_loaded),
 }

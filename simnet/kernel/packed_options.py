@@ -28,7 +28,17 @@ from simnet.kernel.idle_options import IPV6_MULTICAST_IF
 from simnet.kernel.inet import is_group, is_loopback, of_a_link
 from simnet.kernel.ip_options import OPTIONS_MAX, compiled
 from simnet.kernel.messages import AF_INET, AF_INET6, SOCK_STREAM
-from simnet.kernel.odd_options import MEMORY, ODD, PREFERENCES, PREFERENCES_DEFAULT, TXTIME, keep, kept, memory_of
+from simnet.kernel.odd_options import (
+    MEMORY,
+    NO_FILTER,
+    ODD,
+    PREFERENCES,
+    PREFERENCES_DEFAULT,
+    TXTIME,
+    keep,
+    kept,
+    memory_of,
+)
 from simnet.kernel.options import (
     INT_MAX,
     IPPROTO_IP,
@@ -50,7 +60,6 @@ from simnet.kernel.rare_options import (
     IPV6_FLOWLABEL_MGR,
     NOT_READ,
     SO_DETACH_FILTER,
-    SO_LOCK_FILTER,
     SO_MAX_PACING_RATE,
     TCP_MD5SIG,
     TCP_MD5SIG_EXT,
@@ -103,7 +112,6 @@ LINK: Final = (SOL_SOCKET, SO_BINDTODEVICE)
 LINK_NUMBER: Final = (SOL_SOCKET, 62)  # SO_BINDTOIFINDEX
 FORM: Final = (IPPROTO_IPV6, IPV6_ADDRFORM)
 PACE: Final = (SOL_SOCKET, SO_MAX_PACING_RATE)
-NO_FILTER: Final = (SOL_SOCKET, SO_LOCK_FILTER)
 DETACH_FILTER: Final = (SOL_SOCKET, SO_DETACH_FILTER)
 IPV6_MTU_MIN: Final = 1280
 PATH_MTU: Final = (IPPROTO_IPV6, IPV6_PATHMTU)

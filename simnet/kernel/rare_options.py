@@ -283,7 +283,7 @@ _IN_BYTES: Final[dict[Key, bytes]] = {
 }
 
 _ASKED_FOR: Final = {(IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): (32, ENOENT), (IPPROTO_IPV6, 48): (144, EADDRNOTAVAIL)}
-_UNSTEADY: Final = ((IPPROTO_TCP, TCP_TIMESTAMP),)  # a clock
+_CLOCK: Final = (IPPROTO_TCP, TCP_TIMESTAMP)
 BUFFER_LOCKS: Final = (SOL_SOCKET, SO_BUF_LOCK)
 _NETNS: Final = struct.pack("=Q", 1)  # SO_NETNS_COOKIE: of the first namespace of a machine
 
@@ -296,8 +296,10 @@ def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
     level, name = key
     if key in _TOLD_WHO_IS_PRIVILEGED:
         raise socket_error(EPERM)
-    if key in _UNSTEADY:
-        not_modelled(f"getsockopt(level {level}, option {name})")
+    if (
+        key == _CLOCK
+    ):  # in milliseconds, which begin with the host; a kernel adds what nobody can foresee to each connection's
+        return struct.pack("=I", socket.stack.clock.now_ns // 1_000_000 & 0xFFFFFFFF)
     if key == (IPPROTO_IP, IP_PROTOCOL):  # what a raw socket has instead of its port
         return struct.pack("=i", socket.port)[: 1 if 0 < buflen < 4 and socket.port < 256 else 4]
     if key == (IPPROTO_TCP, TCP_REPAIR_WINDOW):

@@ -426,7 +426,7 @@ class Stream(Connection):
                 if self.state not in _SENDABLE and not flags & MSG_FASTOPEN:
                     raise self._not_sendable()
                 # What another protocol is told it takes no notice of.
-                check_for_any_socket(kind, data, self.stack.privileged)
+                check_for_any_socket(kind, data, self)
         return self.sendto(b"".join(bytes(memoryview(part)) for part in buffers), flags, address)
 
     def ioctl(self, request: int) -> int:

@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import struct
+import time
 from typing import Any
 
 import pytest
@@ -22,12 +23,19 @@ KINDS = ("tcp", "tcp6", "udp", "udp6", "unix")
 SWITCH = ((0, 0), (1, 1), (7, 1), (-1, 1))
 CTRUNC = int(socket.MSG_CTRUNC)
 
+NO_PROGRAM = tuple((value, "EINVAL") for value in (1, b"", bytes(15), bytes(16), b"\xff" * 16, bytes(24)))
+ANY_PROGRAM = tuple((value, "EINVAL" if value == b"" else "EPERM") for value, _ in NO_PROGRAM)
+
 EVERYWHERE: dict[tuple[int, int], Any] = {
     (SOL, 61): (
         0,
         ((bytes(8), "EPERM"), (b"\1" + bytes(7), 1), (b"\1" + bytes(3) + b"\4" + bytes(3), "EINVAL")),
     ),  # SO_TXTIME
     (SOL, 68): ("ENOPROTOOPT", ((1, "EINVAL"), (b"", "EINVAL"))),  # SO_DETACH_REUSEPORT_BPF
+    # SO_ATTACH_REUSEPORT_CBPF, which wants a program that is there: its length, and where it is.
+    (SOL, 51): ("ENOPROTOOPT", NO_PROGRAM),
+    # SO_ATTACH_BPF and SO_ATTACH_REUSEPORT_EBPF, which want the number of one.
+    **{(SOL, name): ("ENOPROTOOPT", ((1, "EINVAL"), (-1, "EBADF"), (bytes(3), "EINVAL"))) for name in (50, 52)},
     (SOL, SO_BUF_LOCK): (0, ((0, 0), (1, 1), (2, 2), (3, 3), (4, "EINVAL"), (-1, "EINVAL"), (b"1", "EINVAL"))),
     (SOL, SO_RCVMARK): (0, SWITCH),
     (SOL, SO_RCVPRIORITY): (0, SWITCH),
@@ -58,6 +66,7 @@ def test_k131_what_seldom_options_tell_and_refuse(world: World, kind: str) -> No
         **EVERYWHERE,
         **(OF_IPV6 if kind.endswith("6") else {}),
         **({} if kind == "unix" else {(IP, 23): (0, SWITCH)}),
+        (SOL, 26): (0, ANY_PROGRAM if kind.startswith("tcp") else NO_PROGRAM),  # SO_ATTACH_FILTER
     }
     assert answers(world, kind, table) == table
 
@@ -285,3 +294,33 @@ def test_k131_a_socket_tells_what_its_buffers_hold_and_may_hold(world: World) ->
         )
         right.recv(9)
         assert told(left) == told(right)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@pytest.mark.parametrize(
+    ("message", "data", "answer"),
+    [
+        pytest.param(37, bytes(4), 1, id="SO_TIMESTAMPING-of-nothing"),
+        pytest.param(65, bytes(4), 1, id="SO_TIMESTAMPING_NEW-of-nothing"),
+        pytest.param(37, b"", "EINVAL", id="SO_TIMESTAMPING-empty"),
+        pytest.param(37, b"\x10\0\0\0", "EINVAL", id="SO_TIMESTAMPING-not-of-what-is-sent"),
+        pytest.param(61, bytes(8), "EINVAL", id="SCM_TXTIME-without-SO_TXTIME"),
+        pytest.param(81, bytes(4), "EINVAL", id="SCM_TS_OPT_ID-without-SO_TIMESTAMPING"),
+    ],
+)
+def test_k131_a_message_that_goes_with_an_option_is_refused_without(
+    world: World, kind: int, message: int, data: bytes, answer: object
+) -> None:
+    sock = world.pair()[0] if kind == socket.SOCK_STREAM else world.socket(kind=kind)
+    if kind == socket.SOCK_DGRAM:
+        sock.bind((world.ip, 0))
+        sock.connect(sock.getsockname())
+    world.gives(answer, sock.sendmsg, [b"x"], [(SOL, message, data)])
+
+
+def test_k131_a_clock_of_milliseconds_stamps_segments(world: World) -> None:
+    sock = world.socket()
+    before = sock.getsockopt(TCP, 24)  # TCP_TIMESTAMP
+    time.sleep(0.003)
+    assert 2 <= (sock.getsockopt(TCP, 24) - before) % 2**32 < 60_000
+    world.gives("EPERM", sock.setsockopt, TCP, 24, 1)
