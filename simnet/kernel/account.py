@@ -98,6 +98,15 @@ class Account(ReceivingAccount):
         few = not self.lowest or 2 * self.waiting < self.lowest
         return few and self.send_buffer - self.taken >= self.taken >> 1
 
+    @property
+    def waits_for_window(self) -> bool:
+        """Does something wait with nothing on its way, that is for more of a window and nothing else?"""
+        return bool(self.unsent) and not self.sent and not self.corked
+
+    @property
+    def window_left(self) -> int:
+        return max(self.snd_una + self.snd_wnd - self.snd_nxt, 0)
+
     # The calls.
 
     def write(self, n: int, more: bool = False, urgent: bool = False, closed: bool = False) -> int:

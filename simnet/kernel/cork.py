@@ -23,8 +23,9 @@ from simnet.kernel.options import (
     Key,
 )
 from simnet.kernel.segment import ACK, FILLS, WANT_ACK, Segment
+from simnet.kernel.states import CLOSED
 from simnet.kernel.tcp_info import OWN_SCALE, PEER_SCALE, note_scale
-from simnet.kernel.window import BY_HAND, DELAYED_NS, acknowledge_later, full_segment
+from simnet.kernel.window import BY_HAND, DELAYED_NS, HELD_NS, acknowledge_later, full_segment, hold_back
 
 if TYPE_CHECKING:
     from simnet.kernel.account import Account
@@ -249,3 +250,23 @@ def _timed_out(connection: Sender) -> None:
     assert connection.cork is not None
     connection.cork.timer = None
     connection.cork.push(connection)
+
+
+def go_on(sender: Sender, account: Account, gone: bool, again_ns: int) -> None:
+    """Its account, which is closed, has left something unsent: to go now, or in its time if its peer is *gone*.
+
+    What was lost goes once more after *again_ns*.
+    """
+    cork = sender.cork = sender.cork or Cork()
+    cork.more = account.more
+    if gone and account.peer.lost:
+        hold_back(sender, sender.unsent, again_ns)
+    elif gone and account.waits_for_window:
+        hold_back(sender, account.window_left, HELD_NS)
+    else:
+        sender.stack.clock.at(sender.stack.clock.now_ns, _go_on, sender)
+
+
+def _go_on(sender: Sender) -> None:
+    if sender.state != CLOSED:
+        sender.transmit()

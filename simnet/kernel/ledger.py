@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.account import HELD_BY_OTHERS, NEVER, SEGMENTS_HELD, Account
 from simnet.kernel.buffer import Buffer
 from simnet.kernel.control import FIN_DUE, ISN, OOB_INLINE, WHOLE
-from simnet.kernel.cork import ASKED_LIMIT, WINDOW_LIMIT, Cork, show_on
+from simnet.kernel.cork import ASKED_LIMIT, WINDOW_LIMIT, go_on, show_on
 from simnet.kernel.hindsight import look_back, when_all_is_heard
 from simnet.kernel.messages import MSG_DONTWAIT, MSG_EOR, MSG_MORE, MSG_NOSIGNAL, MSG_OOB
 from simnet.kernel.nagle import answer_on
@@ -365,9 +365,7 @@ class Ledger:
                     sender.rcv_wup = max(sender.rcv_wup, ISN + 1 + each.account.rcv_wup)
                     answer_on(sender)
                 if sender.unsent and sender.state != CLOSED:
-                    sender.cork = sender.cork or Cork()
-                    sender.cork.more = each.account.more
-                    sender.stack.clock.at(sender.stack.clock.now_ns, _go_on, sender)
+                    go_on(sender, each.account, gone=each.other.sender.state == CLOSED, again_ns=AGAIN_NS)
                 if sender.unread:
                     widen(sender)
                 sender.rcv_edge = sender.rcv_told = sender.copied_seq + sender.rcv_room
@@ -375,11 +373,6 @@ class Ledger:
                 peer.snd_edge = max(peer.snd_edge, sender.rcv_edge)
                 sender.look_around()
                 sender.hurry()
-
-
-def _go_on(sender: Sender) -> None:
-    if sender.state != CLOSED:
-        sender.transmit()
 
 
 def _due(ledger: Ledger) -> None:

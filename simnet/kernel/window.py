@@ -22,7 +22,7 @@ from simnet.kernel.control import (
 )
 from simnet.kernel.options import TICK_NS
 from simnet.kernel.segment import ACK, FILLS
-from simnet.kernel.states import CLOSE_WAIT, RECEIVING
+from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, LAST_ACK, RECEIVING
 
 if TYPE_CHECKING:
     from simnet.kernel.sending import Sender
@@ -44,6 +44,7 @@ DELAYED_NS: Final = 44_000_000  # TCP_DELACK_MIN and a tick: measured 40 to 48 m
 PROBED_NS: Final = (218_000_000, 1_522_000_000, 3_218_000_000, 6_620_000_000, 13_400_000_000)
 HELD_NS: Final = 204_000_000  # a retransmission's time, after which tcp_write_wakeup sends what the window takes
 PROBED_LATER_NS: Final = 13_600_000_000
+TALKING: Final = (ESTABLISHED, CLOSE_WAIT, LAST_ACK)
 FOR_EVER: Final = 1 << 62  # nanoseconds
 
 
@@ -231,6 +232,24 @@ def hold(sender: Sender) -> None:
     if window.held is None:
         clock = sender.stack.clock
         window.held = clock.at(clock.now_ns + HELD_NS, _let_go, sender)
+
+
+def hold_back(sender: Sender, room: int, delay_ns: int) -> None:
+    """What waits for a larger window than *room* gets none any more, for its peer has closed; or *room* bytes were lost.
+
+    They go when the sender asks for more, or sends again. Where there is no window nobody answers, for a minute.
+    """
+    sender.snd_edge = sender.snd_nxt
+    if room:
+        clock = sender.stack.clock
+        clock.at(clock.now_ns + delay_ns, _use, (sender, room))
+
+
+def _use(what: tuple[Sender, int]) -> None:
+    sender, room = what
+    if sender.state in TALKING and sender.snd_edge == sender.snd_nxt:
+        sender.snd_edge += room
+        sender.transmit()
 
 
 def _let_go(sender: Sender) -> None:

@@ -179,3 +179,36 @@ def test_k131_a_large_write_makes_the_segments_of_loopback_larger(world: World, 
         world.pause()
         told.append([end.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) for end in (client, server)])
     assert told == [[47616, 32768]] * 3  # half of the largest window that was told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("acts", "mask", "queued"),
+    [
+        # 16 kB of a window are less than the next segment, which waits for more of it.
+        pytest.param("write read write read write", "IN|RDHUP", 32_732, id="what-waits-for-a-window"),
+        # The second found no memory.
+        pytest.param("most little read", "IN|OUT|RDHUP", 5000, id="what-was-lost"),
+    ],
+)
+def test_k071_who_has_closed_answers_what_waits_when_it_is_sent_and_not_before(
+    world: World, acts: str, mask: str, queued: int
+) -> None:
+    client, server = world.pair("::1")
+    for end in (client, server):
+        for each in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            end.setsockopt(socket.SOL_SOCKET, each, 8192)  # of a connection whose window is larger already
+    does = {
+        "write": lambda: client.send(bytes(60_000)),
+        "most": lambda: client.send(bytes(30_000)),
+        "little": lambda: client.send(bytes(5000)),
+        "read": lambda: server.recv(100_000),
+    }
+    for act in acts.split():
+        does[act]()
+        world.pause()
+    server.close()
+    world.ready(client, mask)
+    assert world.ioctl(client, "SIOCOUTQ") == queued
+    time.sleep(0.3)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
