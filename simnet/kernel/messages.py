@@ -73,6 +73,8 @@ def check_for_any_socket(kind: int, data: Any, socket: Any) -> None:
     privileged = socket.stack.privileged
     if kind == SO_MARK and not privileged:
         raise socket_error(EPERM)
+    if kind in UNIX_ONLY:
+        return
     size = memoryview(data).nbytes
     options = socket.options or {}
     if kind in ASKS_WHEN_SENT:
@@ -86,7 +88,7 @@ def check_for_any_socket(kind: int, data: Any, socket: Any) -> None:
     counts = options.get((SOL_SOCKET, SO_TIMESTAMPING), 0) & OPT_ID and socket.type == SOCK_DGRAM
     if kind == SCM_TS_OPT_ID and size == 4 and counts:
         not_modelled(f"sendmsg with message {kind} of SOL_SOCKET")
-    if kind not in UNIX_ONLY and (kind not in NUMBERS or size != 4):
+    if kind not in NUMBERS or size != 4:
         raise socket_error(EINVAL)
     if kind == SO_PRIORITY and not privileged and not 0 <= struct.unpack("=i", data)[0] <= 6:
         raise socket_error(EPERM)
