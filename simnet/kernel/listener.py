@@ -296,21 +296,41 @@ def forget(child: TcpSocket) -> None:
             waiting.stop()
 
 
-def _repeated_ns(since_ns: int, now_ns: int) -> int:
-    """When data that came at *since_ns*, and was not acknowledged, comes again next."""
-    after_ns = REPEATED_NS
+def _look_again(what: tuple[TcpSocket, Segment]) -> None:
+    """The time for another SYN-ACK: reqsk_timer_handler drops what nobody listens for."""
+    child, segment = what
+    if child.state != SYN_RECV or child.parent is None:
+        return
+    if child.parent.state == LISTEN:
+        child.arrive(segment)
+    else:
+        child.vanish()
+
+
+def _repeated_ns(since_ns: int, now_ns: int, after_ns: int = REPEATED_NS) -> int:
+    """When data that came at *since_ns*, and was not acknowledged, comes again next; or a SYN-ACK, whose time is longer."""
     while since_ns + after_ns <= now_ns:
         after_ns *= 2
     return since_ns + after_ns
 
 
 def abandon(listener: Listener) -> None:
-    """The listener closed: whoever waited in its queue is reset (K-045)."""
+    """The listener closed: whoever waited in its queue is reset (K-045).
+
+    One that was only shut down has its handshakes until their timer finds that it does not listen again.
+    """
     half_open, listener.half_open = listener.half_open, None
     for child, waiting in (half_open or {}).items():
         waiting.stop()
+        speaks = any(segment.payload or segment.flags & FIN for segment in waiting.segments)
+        if waiting.segments and not (speaks or waiting.cookie) and child.parent is not None and child.parent.refs:
+            clock = child.stack.clock
+            clock.at(
+                _repeated_ns(child.since_ns, clock.now_ns, RTO_FIRST_NS), _look_again, (child, waiting.segments[0])
+            )
+            continue
         child.vanish()
-        if any(segment.payload or segment.flags & FIN for segment in waiting.segments):
+        if speaks:
             # As its next repetition is; who only waits hears nothing.
             clock = child.stack.clock
             clock.at(_repeated_ns(waiting.since_ns, clock.now_ns), child.stack.refuse, waiting.segments[-1])

@@ -302,6 +302,22 @@ def test_k048_or_has_the_default_timeout(world: World) -> None:
     assert server.gettimeout() == 7.5
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_k049_who_waits_to_speak_outlasts_a_shutdown_of_the_listener(world: World, again: bool) -> None:
+    listener = world.listener(options={(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT): 5})
+    client = world.client(listener)
+    listener.shutdown(socket.SHUT_RD)
+    if again:
+        listener.listen(5)
+    world.pause()
+    client.send(b"hello")
+    if again:
+        world.readable(listener)
+        world.gives(b"hello", world.accept(listener).recv, 9)
+    else:
+        world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+
+
 def test_k049_defer_accept_waits_for_data(world: World) -> None:
     listener = world.listener(options={(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT): 5})
     client = world.client(listener)
