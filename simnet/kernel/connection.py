@@ -28,7 +28,7 @@ from simnet.kernel.states import (
     TIME_WAIT,
 )
 from simnet.kernel.tampering import Tamperable
-from simnet.kernel.window import acknowledge_end_later, acknowledge_later, delay_of, expect_answer, narrow
+from simnet.kernel.window import acknowledge_end_later, acknowledge_later, expect_answer, narrow
 
 SYN_AGAIN_NS: Final = 8_000_000  # TCP_TIMEOUT_MIN, two ticks: an old connection answered our SYN, and was reset
 DELAYED_ACK_NS: Final = 200_000_000  # TCP_DELACK_MAX
@@ -176,7 +176,7 @@ class Connection(Tamperable):
             else:
                 self.state = state
                 if state == CLOSE_WAIT:
-                    self.answers_until_ns = self.stack.clock.now_ns + delay_of(self)
+                    self.ended_ns = self.stack.clock.now_ns
                 self.wake(ANY_NEWS)
 
     def _answered(self, segment: Segment) -> None:

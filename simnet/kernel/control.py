@@ -74,7 +74,7 @@ class ControlBlock(File):
 
     __slots__ = (
         "stack", "emit", "family", "state", "stage", "error", "soft_error", "shut", "done", "origin",
-        "local", "peer", "port", "locks", "autobound", "sharing", "since_ns", "trip_ns", "answers_until_ns",
+        "local", "peer", "port", "locks", "autobound", "sharing", "since_ns", "trip_ns", "ended_ns",
         "listener", "parent", "options",
         "snd_nxt", "snd_edge", "snd_room", "outbox", "fin", "mss", "peer_mss", "urg_out", "no_space", "owed",
         "rcv_nxt", "rcv_wup", "rcv_edge", "rcv_told", "rcv_room", "inbox", "low_water", "urg_data", "urg_seq", "later",
@@ -102,7 +102,7 @@ class ControlBlock(File):
         self.autobound = False
         self.sharing = 0
         self.since_ns = 0
-        self.answers_until_ns = -1  # after the peer's FIN: until when it waits for an answer, to acknowledge along with
+        self.ended_ns = -1  # when the peer's FIN came before ours, or what was said since (`expect_answer`)
         self.trip_ns = 0  # the round trip that the handshake took; 0 before it, or if it had to be repeated
         self.listener: Listener | None = None
         self.parent: TcpSocket | None = None

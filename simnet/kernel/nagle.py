@@ -21,7 +21,7 @@ from simnet.kernel.hindsight import look_back
 from simnet.kernel.options import IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK
 from simnet.kernel.receiving_account import QUICK, SMALL
 from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, RECEIVING, SYN_RECV
-from simnet.kernel.window import DELAYED_NS, FIRST_WINDOW, LATER_WINDOW, acknowledge_later, end_waits
+from simnet.kernel.window import DELAYED_NS, FIRST_WINDOW, LATER_WINDOW, acknowledge_later, end_waits, still_expects
 
 if TYPE_CHECKING:
     from simnet.kernel.buffer import Buffer
@@ -55,11 +55,10 @@ def expects_answer(connection: ControlBlock) -> bool:
     """Is it in pingpong mode? As TCP_QUICKACK tells, which knows more of it after the peer's FIN."""
     if connection.ledger is not None:
         return connection.ledger.account.pingpong
-    until_ns = connection.answers_until_ns
-    if until_ns < 0:
+    if connection.ended_ns == -1:
         return answers(connection)
-    sent = until_ns and connection.state == CLOSE_WAIT and connection.rcv_wup >= connection.rcv_nxt
-    return bool(sent) or connection.stack.clock.now_ns < until_ns
+    sent = connection.ended_ns >= 0 and connection.state == CLOSE_WAIT and connection.rcv_wup >= connection.rcv_nxt
+    return sent or still_expects(connection)
 
 
 def acknowledge_at_once(connection: Sender, number: int) -> None:

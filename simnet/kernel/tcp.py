@@ -302,7 +302,7 @@ class TcpSocket(Stream):
         self.since_ns = now_ns
         self.error = self.owed = 0
         self.done = False
-        self.answers_until_ns = -1
+        self.ended_ns = -1
         self.snd_nxt = ISN
         self.fin = FIN_NONE
         self.rcv_nxt = 0

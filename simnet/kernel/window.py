@@ -45,7 +45,7 @@ PROBED_NS: Final = (218_000_000, 1_522_000_000, 3_218_000_000, 6_620_000_000, 13
 HELD_NS: Final = 204_000_000  # a retransmission's time, after which tcp_write_wakeup sends what the window takes
 PROBED_LATER_NS: Final = 13_600_000_000
 TALKING: Final = (ESTABLISHED, CLOSE_WAIT, LAST_ACK)
-FOR_EVER: Final = 1 << 62  # nanoseconds
+NO_MORE, FOR_EVER = -2, 1 << 62  # of `ended_ns`: an answer is expected no more, or always
 
 
 class Window:
@@ -187,7 +187,7 @@ def acknowledge_later(receiver: Sender) -> None:
         window.owed = clock.at(clock.now_ns + delay_of(receiver), _tell, receiver)
 
 
-def delay_of(receiver: Sender) -> int:
+def delay_of(receiver: ControlBlock) -> int:
     """How long an acknowledgement waits: before there was data the kernel counts from nothing."""
     return DELAYED_NS if receiver.received else TICK_NS
 
@@ -307,11 +307,14 @@ def next_probe_ns(since_ns: int, now_ns: int) -> int:
 
 def expect_answer(receiver: Sender, expects: bool | None = None) -> None:
     """After the peer's FIN: from now on it *expects* to acknowledge along with an answer, or as it does now (None)."""
-    if receiver.answers_until_ns < 0:
-        return
-    if expects is None:
-        expects = receiver.stack.clock.now_ns < receiver.answers_until_ns
-    receiver.answers_until_ns = FOR_EVER if expects else 0
+    if receiver.ended_ns != -1:
+        receiver.ended_ns = FOR_EVER if (still_expects(receiver) if expects is None else expects) else NO_MORE
+
+
+def still_expects(receiver: ControlBlock) -> bool:
+    """Does the acknowledgement of the peer's FIN wait for an answer, or has it gone along with one?"""
+    ended_ns = receiver.ended_ns
+    return ended_ns >= 0 and receiver.stack.clock.now_ns < ended_ns + delay_of(receiver)
 
 
 def _tell(receiver: Sender) -> None:
