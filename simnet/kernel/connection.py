@@ -80,7 +80,8 @@ class Connection(Tamperable):
             self._answered(segment)
             return
         if flags & RST:
-            expect_answer(self)
+            if self.ended_ns != -1:
+                expect_answer(self)
             self.reset(segment.ack)
             return
         if state == SYN_RECV:
