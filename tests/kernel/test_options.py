@@ -100,9 +100,10 @@ def test_what_does_not_exist_and_what_is_not_modelled(stack: Stack, family: int,
         s.setsockopt(99, 1, 1)
     with fails(ENOPROTOOPT if family == AF_INET6 else EOPNOTSUPP):
         s.getsockopt(99, 1)
+    program = struct.pack("=H6xQ", 1, 0x1000)
     for call in (
-        lambda: s.setsockopt(1, 26, b"\0" * 16),
-        lambda: s.setsockopt(1, 50, 3),  # SO_ATTACH_BPF
+        lambda: s.setsockopt(1, 26, program),  # SO_ATTACH_FILTER
+        lambda: s.setsockopt(1, 51, program),  # SO_ATTACH_REUSEPORT_CBPF
     ):
         with pytest.raises(NotModelled):
             call()

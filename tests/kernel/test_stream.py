@@ -122,7 +122,7 @@ def test_the_other_ways_to_write(fabric: Fabric) -> None:
     "call",
     [
         lambda a: (a.setsockopt(1, 60, 1), a.send(b"x", 0x4000000)),  # SO_ZEROCOPY, MSG_ZEROCOPY
-        lambda a: a.sendmsg([b"x"], [(1, 37, b"")]),  # SO_TIMESTAMPING
+        lambda a: a.sendmsg([b"x"], [(1, 37, b"\2\0\0\0")]),  # SO_TIMESTAMPING
         lambda a: a.ioctl(1),
     ],
 )
