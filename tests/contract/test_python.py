@@ -855,7 +855,6 @@ def test_no_other_system_call_knows_a_simulated_descriptor() -> None:
         for call in (
             lambda: os.dup2(fd, 100),
             lambda: open(fd, closefd=False),  # noqa: SIM115  # it is not opened
-            lambda: os.copy_file_range(fd, fd, 1),
         ):
             assert outcome(call) == "EBADF"
 
