@@ -116,9 +116,12 @@ class GivesUpListening(Careful):
 class SendsAll(Careful):
     """``send`` takes what it is given."""
 
+    def hand_over(self, sock: socket.socket) -> None:
+        sock.send(self.unsent[sock])
+
     def write(self, sock: socket.socket) -> None:
         try:
-            sock.send(self.unsent[sock])
+            self.hand_over(sock)
         except BlockingIOError:
             return
         except OSError:
@@ -129,20 +132,11 @@ class SendsAll(Careful):
             self.close(sock)
 
 
-class SendsAllOrNothing(Careful):
+class SendsAllOrNothing(SendsAll):
     """``sendall`` of a socket that does not wait sends all or nothing."""
 
-    def write(self, sock: socket.socket) -> None:
-        try:
-            sock.sendall(self.unsent[sock])
-        except BlockingIOError:
-            return
-        except OSError:
-            self.close(sock)
-            return
-        self.unsent[sock] = b""
-        if sock in self.finished:
-            self.close(sock)
+    def hand_over(self, sock: socket.socket) -> None:
+        sock.sendall(self.unsent[sock])
 
 
 class OneReadIsOneLine(Careful):

@@ -85,7 +85,7 @@ def test_a_beginning_that_is_sent_twice_is_found() -> None:
     failure = only(result)
     assert failure.reason == "body-raised"
     assert str(failure.plan) == "partial-send test->server:7#1 end=server call=1 bytes=1"
-    assert "in write: sock.sendall(self.unsent[sock])" in next(iter(result.reports())).text()
+    assert "in hand_over: sock.sendall(self.unsent[sock])" in next(iter(result.reports())).text()
 
 
 def test_a_parser_that_takes_a_read_for_a_line_is_found() -> None:
