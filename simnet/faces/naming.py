@@ -218,6 +218,9 @@ def _why_pytest(function: Callable[..., Any], swept: bool, scenario: Scenario, h
         return f"takes {', '.join(wanted)}, which pytest provides"
     if used := [each for mark in marks_of(function, holders, "usefixtures") for each in mark.args]:
         return f"uses {', '.join(map(str, used))}, which pytest provides"
+    for word in ("skip", "skipif", "xfail"):
+        if any(True for _ in marks_of(function, holders, word)):
+            return f"is marked {word}, which pytest goes by"
     if before := set_up_by(function):
         return f"is set up by {before}, which pytest calls"
     if not swept and not _takes_a_network(function):

@@ -726,9 +726,21 @@ def test_a_test_with_a_set_up_is_left_to_pytest_too(simnet: Run) -> None:
 
 
 @pytest.mark.parametrize("place", ["function", "class", "module"])
-def test_a_test_that_is_marked_to_use_fixtures_is_left_to_pytest_too(simnet: Run, place: str) -> None:
+@pytest.mark.parametrize(
+    ("mark", "told"),
+    [
+        ("usefixtures('database', 'mailbox')", "uses database, mailbox, which pytest provides"),
+        ("skip('not today')", "is marked skip, which pytest goes by"),
+        ("skipif(True, reason='not here')", "is marked skipif, which pytest goes by"),
+        ("xfail", "is marked xfail, which pytest goes by"),
+    ],
+    ids=["usefixtures", "skip", "skipif", "xfail"],
+)
+def test_a_test_with_a_mark_that_pytest_goes_by_is_left_to_it_too(
+    simnet: Run, place: str, mark: str, told: str
+) -> None:
     marks = dict.fromkeys(("function", "class", "module"), "")
-    marks[place] = "pytest.mark.usefixtures('database', 'mailbox')"
+    marks[place] = f"pytest.mark.{mark}"
     Path("test_marked.py").write_text(
         f"import pytest, simnet\npytestmark = [{marks['module']}]\n\n"
         f"class TestIt:\n    pytestmark = [{marks['class']}]\n\n"
@@ -737,7 +749,7 @@ def test_a_test_that_is_marked_to_use_fixtures_is_left_to_pytest_too(simnet: Run
     for command in ("sweep", "fuzz", "show"):
         ran = simnet(command, "test_marked.py::TestIt::test_it")
         assert ran.code == 2
-        assert "test_marked.py::TestIt::test_it uses database, mailbox, which pytest provides. " in ran.err
+        assert f"test_marked.py::TestIt::test_it {told}. " in ran.err
     forget_modules("test_marked")
 
 
