@@ -101,7 +101,7 @@ class Account(ReceivingAccount):
     @property
     def waits_for_window(self) -> bool:
         """Does something wait with nothing on its way, that is for more of a window and nothing else?"""
-        return bool(self.unsent) and not self.sent and not self.corked
+        return bool(self.unsent) and not (self.sent or self.corked or self.more)
 
     @property
     def window_left(self) -> int:

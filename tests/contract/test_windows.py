@@ -212,3 +212,15 @@ def test_k071_who_has_closed_answers_what_waits_when_it_is_sent_and_not_before(
     assert world.ioctl(client, "SIOCOUTQ") == queued
     time.sleep(0.3)
     world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+
+
+def test_k071_what_more_holds_back_goes_with_the_next_write_though_the_peer_has_closed(world: World) -> None:
+    client, server = world.pair()
+    server.send(b"answer", socket.MSG_MORE)
+    server.shutdown(socket.SHUT_WR)
+    world.acknowledge(client)
+    client.send(b"held", socket.MSG_MORE)
+    world.gives(b"answer", client.recv, 100)
+    server.close()
+    client.send(b" back")
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
