@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from simnet.explore.options import SweepOptions
 from simnet.explore.outcomes import difference_of_outcomes
@@ -25,8 +25,6 @@ HANG = "Hang"  # of a verdict: it takes real seconds, and is the program's own
 ECHOES = "other failures may be echoes of it"
 OR_BY_ID = "or an order, such as that of a set of your own objects, went by id()"
 
-Played = TypeVar("Played")
-
 
 def look_for_what_stays(
     test: Callable[[Any], object], plan: FaultPlan, options: SweepOptions, result: SweepResult
@@ -34,9 +32,13 @@ def look_for_what_stays(
     """A run has failed, under *plan*: does the test without faults still end as it did? If not, later failures may be echoes of this one."""
     if any(warned.name == STATE_STAYS for warned in result.warnings):
         return
-    now, stays = _played_again(lambda: play(test, **options.playing))
+    with quiet():
+        now = play(test, **options.playing)
     before = result.baseline.outcome
     if now.outcome != before:
+        with quiet():
+            judged(test, plan, result.baseline, options)  # which leaves it behind once more
+        stays = _what_stays(lambda: play(test, **options.playing))
         difference = difference_of_outcomes(before, now.outcome).replace("without the fault", "before")
         text = (
             f"after this run the test without faults does something else: {difference}. Something stays from run to run"
@@ -52,15 +54,15 @@ def look_for_echoes(test: Callable[[Any], object], result: SweepResult) -> None:
         if failure.reason == HANG or any(warned.name == STATE_STAYS for warned in result.warnings):
             continue
         play_it = partial(judged, test, failure.plan, result.baseline, options)
-        (_, judgement), stays = _played_again(play_it)
+        with quiet():
+            _, judgement = play_it()
         if result.known(judgement) is not failure:
+            stays = _what_stays(play_it)
             text = "this plan fails no more when it is played again: an earlier run had left something behind"
             result.warnings.append(Warned(STATE_STAYS, f"{text} ({stays}), {OR_BY_ID}; {ECHOES}", 1, failure.plan))
 
 
-def _played_again(play_it: Callable[[], Played]) -> tuple[Played, str]:
-    """What *play_it* gives, and which of the user's globals it changes, in words."""
-    given: list[Played] = []
+def _what_stays(play_it: Callable[[], object]) -> str:
+    """Which of the user's globals *play_it* changes, in words. To look at all of them takes longer than many a run."""
     with quiet():
-        stays = what_stays(lambda: given.append(play_it()))
-    return given[0], "; ".join(stays) or "a file, a cache, a global"
+        return "; ".join(what_stays(play_it)) or "a file, a cache, a global"
