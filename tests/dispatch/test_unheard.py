@@ -38,6 +38,7 @@ def test_data_for_a_class_that_forgot_its_handler_is_told_once(base, handler, ca
     assert f"bytes are dropped, for Forgetful has no {handler}(data)" in record.message
 
 
+@pytest.mark.slow
 def test_a_class_that_forgot_its_handler_is_not_kept_for_that(caplog):
     def forgetful():
         kind = type("Forgetful", (dispatch.Stream,), {})

@@ -134,6 +134,7 @@ WAYS = [
 
 @pytest.mark.parametrize("stands", WAYS)
 @pytest.mark.parametrize("crashes", [False, True], ids=["with-its-network", "by-a-crash"])
+@pytest.mark.slow
 def test_a_task_that_waits_in_a_generator_is_ended_from_within(
     stands: Callable[[], Awaitable[Any]], crashes: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_task_that_waits_in_a_generator_is_ended_from_within(
 
 
 @pytest.mark.parametrize("crashes", [False, True], ids=["with-its-network", "by-a-crash"])
+@pytest.mark.slow
 def test_a_task_that_goes_on_whatever_happens_is_left_where_it_is(
     crashes: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,6 +159,7 @@ def test_a_task_that_goes_on_whatever_happens_is_left_where_it_is(
     end_in_silence(beat, capfd, crashes=crashes)
 
 
+@pytest.mark.slow
 def test_what_a_task_begins_when_it_is_ended_never_began(capfd: pytest.CaptureFixture[str]) -> None:
     begun: list[str] = []
 

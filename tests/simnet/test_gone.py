@@ -162,6 +162,7 @@ def test_who_connects_again_without_a_pause_is_found_when_all_are_hung_up_on() -
     assert "was hung up on each time before a byte had come: client->server:7#" in str(failure.error)
 
 
+@pytest.mark.slow
 def test_who_pauses_before_it_connects_again_may_be_hung_up_on_for_good() -> None:
     result = sweep(lambda: begins_anew(0.5))
     assert result.ok, [each.text() for each in result.reports()]
@@ -304,6 +305,7 @@ def test_a_server_on_a_unix_socket_never_falls_silent() -> None:
     assert tried == ["refuse server->server:/run/app.sock#*"]
 
 
+@pytest.mark.slow
 def test_no_pair_begins_with_a_server_that_has_gone() -> None:
     first, second = (sweep(once, runs=300, depth=depth) for depth in (1, 2))
     assert second.ok
@@ -338,6 +340,7 @@ def test_of_who_is_refused_for_good_no_more_is_asked_than_that_it_does_not_storm
     assert asked.reason == "always", "who asks for it hears it"
 
 
+@pytest.mark.slow
 def test_a_storm_is_found_beside_what_is_not_asked_of_who_is_refused_for_good() -> None:
     def test(net: Any) -> bytes:
         def connect() -> socket.socket:

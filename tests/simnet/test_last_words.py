@@ -69,6 +69,7 @@ def by_its_test(net: Any) -> None:
 
 
 @pytest.mark.parametrize("ends", [by_its_network, by_a_crash, by_its_program, by_a_signal, by_its_test])
+@pytest.mark.slow
 def test_who_is_ended_wherever_it_is_has_no_last_words(
     ends: Callable[[Any], None], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,6 +31,7 @@ def one_end_stays(net: Any) -> None:
 
 
 @pytest.mark.parametrize("conversation", [both_ends_close, one_end_stays])
+@pytest.mark.slow
 def test_the_ends_of_a_connection_do_not_keep_each_other_when_ctrl_c_ends_a_run(conversation: Any) -> None:
     def broken_off() -> None:
         with pytest.raises(KeyboardInterrupt), simnet.Network() as net:

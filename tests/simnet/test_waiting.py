@@ -893,6 +893,7 @@ def test_a_server_under_faults_may_wake_as_often_as_without(work: Callable[[floa
     assert result.equal == result.runs > 20
 
 
+@pytest.mark.slow
 def test_a_server_that_wakes_for_ever_and_does_not_answer_is_a_deadlock_that_says_how_often() -> None:
     run = play(at_work(sleeps, 1_000))
     assert "at 20.003001 s nothing is on a link, and who wakes has done nothing 2,000 times in a row:" in str(
