@@ -77,9 +77,8 @@ class MessageCalls(FullSends):
             look_over("recvmsg_into", **named)
         plain = type(ancbufsize) is type(flags) is int and max(abs(ancbufsize), abs(flags)) <= INT_MAX
         if more or not plain or buffers is MISSING or not iterable(buffers):
-            buffers = (
-                list(buffers) if buffers is not MISSING and iterable(buffers) else buffers
-            )  # it may be so only once
+            # It may be iterated over only once.
+            buffers = list(buffers) if buffers is not MISSING and iterable(buffers) else buffers
             _, ancbufsize, flags = taken("recvmsg_into", buffers, ancbufsize, flags, *more)
         views = [writable_view(buffer, "recvmsg_into") for buffer in buffers]
         _check_message(ancbufsize, flags)

@@ -291,9 +291,8 @@ class SystemCalls(_stdlib.socket):
         """The same on a socket for datagrams: a call fails, or the datagram that it finds is lost."""
         op, n, file, tag = tries.op, tries.n, tries.file, tries.tag
         injector = self._machine.fabric.injector
-        waits = tries.waits or (
-            self._timeout is None and self._net_family == AF_UNIX and op == "send"
-        )  # see _send_to_name
+        # A blocking send to a name waits, though each of its tries does not: see _send_to_name.
+        waits = tries.waits or (self._timeout is None and self._net_family == AF_UNIX and op == "send")
         fault = injector.for_call(tag, op, n, waits, tries.size, tries.timeout is not None)
         if fault is None or tries.flags & MSG_ERRQUEUE or not can_meet(fault, file, tries.arguments, tag.counts):
             return

@@ -28,9 +28,8 @@ def difference_of_outcomes(before: Outcome, after: Outcome) -> str:
 
 
 def _ended(raised: str | None) -> str:
-    return (
-        "ended well" if raised is None else f"raised {raised.partition(NEW_LINE)[0]}"
-    )  # pytest explains an assertion below
+    # pytest explains an assertion in the lines below the first.
+    return "ended well" if raised is None else f"raised {raised.partition(NEW_LINE)[0]}"
 
 
 def _told_apart(was: Any, now: Any) -> tuple[str, str]:

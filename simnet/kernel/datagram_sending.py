@@ -323,9 +323,8 @@ class DatagramSender(File):
                 data = b""  # it adds nothing
             whole = corked.payload + bytes(data)
             try:
-                check_length(
-                    self, len(whole), target, corked.marks, corked.rule
-                )  # no new buffer, where a state is looked at
+                # No new buffer, where a state is looked at.
+                check_length(self, len(whole), target, corked.marks, corked.rule)
             except OSError:
                 self.wake(SPACE_NEWS)  # what was collected has given its memory back
                 raise
