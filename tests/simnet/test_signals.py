@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -251,7 +252,11 @@ def patient(heard: list[str]) -> None:
 
 
 @pytest.mark.parametrize("number", [TERM, signal.SIGKILL, USR1, signal.SIGHUP])
-def test_who_has_no_handler_ends_by_a_signal_threads_and_all_and_its_peers_hear_of_it(number: int) -> None:
+def test_who_has_no_handler_ends_by_a_signal_threads_and_all_and_its_peers_hear_of_it(
+    number: int, request: pytest.FixtureRequest
+) -> None:
+    if number != signal.SIGKILL:  # a program begins with what its interpreter has: under nohup(1) that ignores SIGHUP
+        request.addfinalizer(partial(signal.signal, number, signal.signal(number, signal.SIG_DFL)))
     heard: list[str] = []
     with simnet.Network(target="server") as net:
         server = net.host("server").spawn(patient, heard)
