@@ -22,10 +22,10 @@ from simnet.kernel.rare_options import (
     SO_LOCK_FILTER,
     SO_MEMINFO,
     SO_TXTIME,
-    locks_of,
 )
 from simnet.kernel.routes import forget_route
 from simnet.kernel.states import ESTABLISHED
+from simnet.kernel.told_options import locks_of
 
 BUFFERS: Final = 3  # both of SO_BUF_LOCK
 LABEL_REQUEST_SIZE: Final = 32  # struct in6_flowlabel_req

@@ -64,11 +64,11 @@ from simnet.kernel.rare_options import (
     TCP_MD5SIG,
     TCP_MD5SIG_EXT,
     ULP,
-    told,
 )  # fmt: skip
 from simnet.kernel.routes import forget_route, knows_route
 from simnet.kernel.segment import Endpoint
 from simnet.kernel.states import ESTABLISHED
+from simnet.kernel.told_options import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

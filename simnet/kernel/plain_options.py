@@ -77,6 +77,9 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
     value = o.check_length(level, option, value)
     if o.read_only(level, name):
         raise socket_error(ENOPROTOOPT)
+    if (level, name) in STAMPS:
+        set_stamps(socket, (level, name), value)
+        return
     kept: Any
     if level == o.SOL_SOCKET and name == o.SO_LINGER:
         kept = o.linger(value)
@@ -84,39 +87,19 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
             kept = (0, ((socket.options or {}).get((level, name)) or (0, 0))[1])
     elif level == o.SOL_SOCKET and name in o.TIMES:
         name, kept = o.TIMES[name], o.timeval(value)
-    elif (level, name) in STAMPS:
-        set_stamps(socket, (level, name), value)
-        return
-    elif (level, name) == TELLS_REST and (
-        socket.type != SOCK_STREAM or (not isinstance(value, int) and len(value) > 4)
-    ):
-        raise socket_error(ENOPROTOOPT if socket.type != SOCK_STREAM else EINVAL)
-    elif level == o.SOL_SOCKET and _refused_by_family(socket, name, o.integer(value)):
-        raise socket_error(EOPNOTSUPP)
     else:
+        _refuse(socket, (level, name), value)
         if option is None:
             raise o.unknown(level, name, setting=True)
         number = o.integer(value)
-        forced = level == o.SOL_SOCKET and name in o.FORCED and socket.stack.privileged
-        if forced:
-            name = o.FORCED[name]
+        if level == o.SOL_SOCKET:
+            name, number = _of_socket_level(socket, name, number)
             option = table[(level, name)]
-        if level == o.SOL_SOCKET and name in (o.SO_SNDBUF, o.SO_RCVBUF):
-            number = o.sndbuf(number, forced) if name == o.SO_SNDBUF else o.rcvbuf(number, forced)
-            if socket.options is not None and BUFFER_LOCKS in socket.options:
-                socket.options[BUFFER_LOCKS] |= 1 if name == o.SO_SNDBUF else 2
         elif (level, name) == GROUPS_LINK and number and link_of(socket) not in (0, number):
             o.stored(socket, (level, name), option, number)  # is there such a link?
             raise socket_error(EINVAL)
-        elif level == o.SOL_SOCKET and name == o.SO_RCVLOWAT:
-            number = (o.INT_MAX if number < 0 else number) or 1
         kept = o.stored(socket, (level, name), option, number)
-        if level == o.SOL_SOCKET and name in _FLAGS:
-            socket.sharing = socket.sharing | _FLAGS[name] if kept else socket.sharing & ~_FLAGS[name]
-        elif level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
-            if socket.port:
-                raise socket_error(EINVAL)
-            socket.sharing = socket.sharing | V6_ONLY if kept else socket.sharing & ~V6_ONLY
+        _share(socket, (level, name), bool(kept))
     if socket.options is None:
         socket.options = {}
     note_option(socket, (level, name), kept)
@@ -124,6 +107,45 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
         o.note_priority(socket.options, kept)
     socket.options[(level, name)] = kept
     socket.options_changed(level, name)
+
+
+def _refuse(socket: PlainSocket, key: o.Key, value: Any) -> None:
+    """Raise what a socket of another kind says of an option."""
+    if key == TELLS_REST:
+        if socket.type != SOCK_STREAM:
+            raise socket_error(ENOPROTOOPT)
+        if not isinstance(value, int) and len(value) > 4:
+            raise socket_error(EINVAL)
+    elif key[0] == o.SOL_SOCKET and _refused_by_family(socket, key[1], o.integer(value)):
+        raise socket_error(EOPNOTSUPP)
+
+
+def _of_socket_level(socket: PlainSocket, name: int, number: int) -> tuple[int, int]:
+    """The option of SOL_SOCKET that is meant, and the number as it is kept."""
+    forced = name in o.FORCED and socket.stack.privileged
+    if forced:
+        name = o.FORCED[name]
+    if name in (o.SO_SNDBUF, o.SO_RCVBUF):
+        number = o.sndbuf(number, forced) if name == o.SO_SNDBUF else o.rcvbuf(number, forced)
+        if socket.options is not None and BUFFER_LOCKS in socket.options:
+            socket.options[BUFFER_LOCKS] |= 1 if name == o.SO_SNDBUF else 2
+    elif name == o.SO_RCVLOWAT:
+        number = (o.INT_MAX if number < 0 else number) or 1
+    return name, number
+
+
+def _share(socket: PlainSocket, key: o.Key, on: bool) -> None:
+    """Whether the socket shares its address is asked at each bind: it stands in its bits, too."""
+    level, name = key
+    if level == o.SOL_SOCKET and name in _FLAGS:
+        bit = _FLAGS[name]
+    elif level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
+        if socket.port:
+            raise socket_error(EINVAL)
+        bit = V6_ONLY
+    else:
+        return
+    socket.sharing = socket.sharing | bit if on else socket.sharing & ~bit
 
 
 def get_option(socket: PlainSocket, level: int, name: int, buflen: int) -> int | bytes:

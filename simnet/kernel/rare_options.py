@@ -1,4 +1,4 @@
-"""Rarely used options: what getsockopt returns for each while it is not set, and what setsockopt refuses.
+"""Rarely used options: their numbers, what getsockopt returns for each while it is not set, and what setsockopt refuses.
 
 All are as measured on Linux 6.18, without filters, control groups and security modules. A value whose effect is not
 modelled is NotModelled.
@@ -6,25 +6,15 @@ modelled is NotModelled.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping
 from errno import (
-    EADDRNOTAVAIL,
     EINVAL,
-    ENODATA,
     ENOENT,
     ENOPROTOOPT,
-    ENOTCONN,
     EOPNOTSUPP,
     EPERM,
-    ERANGE,
 )
-from ipaddress import ip_address
-from typing import Any, Final, cast
+from typing import Final
 
-from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.inet import shown
-from simnet.kernel.messages import AF_INET6, AF_UNIX, SOCK_STREAM
 from simnet.kernel.options import (
     INT_MAX,
     INT_MIN,
@@ -35,20 +25,16 @@ from simnet.kernel.options import (
     IPPROTO_UDP,
     IPV6_UNICAST_IF,
     PORT_RANGE,
-    SO_RCVBUF,
     SO_RCVBUFFORCE,
-    SO_SNDBUF,
     SO_SNDBUFFORCE,
     SO_TIMESTAMPING,
     SO_TIMESTAMPING_NEW,
     SOL_SOCKET,
     STAYS_OFF,
     SWITCH,
-    AnySocket,
     Key,
     Option,
 )
-from simnet.kernel.states import ESTABLISHED
 
 SO_DETACH_FILTER: Final = 27
 SO_PEERNAME: Final = 28
@@ -82,6 +68,7 @@ SO_DEVMEM_DONTNEED: Final = 80
 SO_RCVPRIORITY: Final = 82
 SO_INQ: Final = 84  # of Unix streams
 TELLS_REST: Final = (SOL_SOCKET, SO_INQ)
+BUFFER_LOCKS: Final = (SOL_SOCKET, SO_BUF_LOCK)
 
 IP_ROUTER_ALERT: Final = 5
 IP_PKTOPTIONS: Final = 9
@@ -249,131 +236,3 @@ RARE_UDP: Final[dict[Key, Option]] = {
     (IPPROTO_UDP, UDP_SEGMENT): Option(0, 0, 65535),
     (IPPROTO_UDP, UDP_GRO): SWITCH,
 }
-
-_NOT_TOLD: Final[dict[Key, int]] = {
-    **{
-        (SOL_SOCKET, name): ENOPROTOOPT
-        for name in (SO_DETACH_FILTER, SO_SNDBUFFORCE, SO_RCVBUFFORCE, 50, 51, 52, SO_CNX_ADVICE, SO_DETACH_REUSEPORT_BPF, SO_BUSY_POLL_BUDGET, SO_DEVMEM_DONTNEED, SO_INQ)
-    },
-    **{(IPPROTO_IP, name): ENOPROTOOPT for name in (16, 17, *MULTICAST_BY_SOURCE, *NETFILTER)},
-    **{(IPPROTO_IP, name): EINVAL for name in (41, 48)},  # IP_MSFILTER and MCAST_MSFILTER, of less than a filter
-    **{
-        (IPPROTO_TCP, name): ENOPROTOOPT
-        for name in (TCP_MD5SIG, TCP_REPAIR_OPTIONS, TCP_MD5SIG_EXT)
-    },
-    **{
-        (IPPROTO_TCP, name): EINVAL
-        for name in (TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, TCP_ZEROCOPY_RECEIVE)
-    },
-    **{(IPPROTO_IPV6, name): ENOPROTOOPT for name in (27, 28, 34, 35, *range(42, 48))},
-}  # fmt: skip
-
-# The tables of netfilter, and TCP_AO_REPAIR.
-_TOLD_WHO_IS_PRIVILEGED: Final = frozenset(
-    {
-        *((IPPROTO_IP, name) for name in (*IPTABLES, IP_VS_SO_GET)),
-        *((IPPROTO_IPV6, name) for name in (64, 65, 68, 69)),
-        (IPPROTO_TCP, 42),
-    }
-)
-_IN_BYTES: Final[dict[Key, bytes]] = {
-    (SOL_SOCKET, 26): b"",  # SO_GET_FILTER: there is none
-    (IPPROTO_TCP, TCP_CC_INFO): bytes(20),
-    (IPPROTO_TCP, TCP_ULP): b"",
-}
-
-_ASKED_FOR: Final = {(IPPROTO_IPV6, IPV6_FLOWLABEL_MGR): (32, ENOENT), (IPPROTO_IPV6, 48): (144, EADDRNOTAVAIL)}
-_CLOCK: Final = (IPPROTO_TCP, TCP_TIMESTAMP)
-BUFFER_LOCKS: Final = (SOL_SOCKET, SO_BUF_LOCK)
-_NETNS: Final = struct.pack("=Q", 1)  # SO_NETNS_COOKIE: of the first namespace of a machine
-
-
-def told(socket: AnySocket, key: Key, buflen: int) -> bytes | None:
-    """The bytes that getsockopt fills a buffer of *buflen* with; ``None`` for an option that is not of this kind."""
-    refusal = _NOT_TOLD.get(key, 0)
-    if refusal:
-        raise socket_error(refusal)
-    level, name = key
-    if key in _TOLD_WHO_IS_PRIVILEGED:
-        raise socket_error(EPERM)
-    if (
-        key == _CLOCK
-    ):  # in milliseconds, which begin with the host; a kernel adds what nobody can foresee to each connection's
-        return struct.pack("=I", socket.stack.clock.now_ns // 1_000_000 & 0xFFFFFFFF)
-    if key == (IPPROTO_IP, IP_PROTOCOL):  # what a raw socket has instead of its port
-        return struct.pack("=i", socket.port)[: 1 if 0 < buflen < 4 and socket.port < 256 else 4]
-    if key == (IPPROTO_TCP, TCP_REPAIR_WINDOW):
-        raise socket_error(EPERM if buflen == REPAIR_WINDOW_SIZE else EINVAL)  # nobody repairs here
-    if key in ORIGINAL_DST:
-        if socket.type != SOCK_STREAM:
-            raise socket_error(ENOPROTOOPT)
-        raise socket_error(EINVAL if buflen < ORIGINAL_DST[key] else ENOENT)  # he wanted to go here
-    if key == (IPPROTO_IPV6, IPV6_ADDRFORM):
-        if socket.state != ESTABLISHED:
-            raise socket_error(ENOTCONN)
-        return struct.pack("=i", socket.family)
-    if key in _ASKED_FOR:  # in the caller's buffer, where nothing stands
-        size, refusal = _ASKED_FOR[key]
-        raise socket_error(EINVAL if buflen < size else refusal)
-    if key in PACKET_OPTIONS:
-        if socket.type == SOCK_STREAM:
-            if any((socket.options or {}).get((level, each)) for each in PACKET_OPTIONS[key]):
-                not_modelled(f"getsockopt(level {level}, option {name}) of who asks for something of a packet")
-            return b""
-        raise socket_error(ENOPROTOOPT)
-    if key == FASTOPEN_KEY:
-        kept_key: bytes = (socket.options or {}).get(key, b"")
-        return kept_key
-    if level != SOL_SOCKET or name < SO_PEERNAME:
-        return _IN_BYTES.get(key)
-    if name == SO_PEERNAME:
-        return _peer_name(socket, buflen or 4)
-    if name in (SO_COOKIE, SO_NETNS_COOKIE) and (buflen < 8 or (buflen > 8 and name == SO_NETNS_COOKIE)):
-        raise socket_error(EINVAL)
-    if name == SO_COOKIE:
-        return struct.pack("=Q", socket.stack.cookie_of(socket))
-    if name == SO_NETNS_COOKIE:
-        return _NETNS
-    if name in (SO_PEERGROUPS, SO_PEERPIDFD) and (socket.family != AF_UNIX or not cast("Any", socket).credentials[0]):
-        raise socket_error(ENODATA)  # there is no peer with credentials
-    if name == SO_TXREHASH and (socket.type != SOCK_STREAM or socket.family == AF_UNIX):
-        raise socket_error(EOPNOTSUPP)
-    if name == SO_PEERGROUPS:
-        groups = socket.stack.groups
-        if (buflen or 4) < 4 * len(groups):
-            raise socket_error(ERANGE)
-        return struct.pack(f"={len(groups)}I", *groups)
-    if name == SO_PEERPIDFD:
-        not_modelled(f"getsockopt(level {level}, option {name})")
-    kept = socket.options or {}
-    if name in (SO_TIMESTAMPING, SO_TIMESTAMPING_NEW):
-        flags = kept.get((SOL_SOCKET, SO_TIMESTAMPING), 0)
-        return struct.pack("=i4x", flags if name == SO_TIMESTAMPING or kept.get(NEW_STAMPS) else 0)
-    if name == SO_BUF_LOCK:
-        return struct.pack("=i", locks_of(kept))
-    return _IN_BYTES.get(key)
-
-
-def locks_of(kept: Mapping[Key, Any]) -> int:
-    """SO_BUF_LOCK: which of the two buffers keep their size, 1 and 2; those that were set, or what was said since."""
-    locks: int = kept.get(BUFFER_LOCKS, ((SOL_SOCKET, SO_SNDBUF) in kept) + 2 * ((SOL_SOCKET, SO_RCVBUF) in kept))
-    return locks
-
-
-def _peer_name(socket: Any, length: int) -> bytes:
-    """The first *length* bytes of the peer's name as a struct sockaddr; EINVAL if it is shorter."""
-    name: Any
-    if socket.type == SOCK_STREAM and socket.family != AF_UNIX and socket.peer is not None:
-        name = shown(socket.family, socket.peer)  # also of one that is not connected yet, or no more
-    else:
-        name = socket.getpeername()
-    family = struct.pack("=H", socket.family)
-    if socket.family == AF_UNIX:
-        packed = family + (name if isinstance(name, bytes) else name.encode() + b"\0" if name else b"")
-    elif socket.family == AF_INET6:
-        packed = family + struct.pack("!HI16sI", name[1], 0, ip_address(name[0]).packed, 0)
-    else:
-        packed = family + struct.pack("!H4s8x", name[1], ip_address(name[0]).packed)
-    if length > len(packed):
-        raise socket_error(EINVAL)
-    return packed[:length]

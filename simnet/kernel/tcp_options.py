@@ -84,6 +84,8 @@ _QUICKACK: Final = (o.IPPROTO_TCP, o.TCP_QUICKACK)
 _INCOMING_CPU: Final = (o.SOL_SOCKET, SO_INCOMING_CPU)
 _WINDOW_CLAMP: Final = (o.IPPROTO_TCP, o.TCP_WINDOW_CLAMP)
 _WINDOW_CLAMP_MIN: Final = 1152  # half of SOCK_MIN_RCVBUF
+_V6_ONLY: Final = (o.IPPROTO_IPV6, o.IPV6_V6ONLY)
+_KEEPALIVE: Final = (o.SOL_SOCKET, o.SO_KEEPALIVE)
 _HOPS: Final = 64
 _HIDE_THE_PAST: Final = CHANGES | {(o.SOL_SOCKET, o.SO_RCVLOWAT)}
 _GROWN_RCVBUF: Final = (o.SOL_SOCKET, -o.SO_RCVBUF)
@@ -127,40 +129,54 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
     if option is None:
         raise o.unknown(level, name, setting=True)
     number = o.integer(value)
+    key = (level, name)
     if level == o.IPPROTO_TCP:
         number = _set_tcp_level(socket, name, number)
-    elif level == o.IPPROTO_IPV6 and name == o.IPV6_V6ONLY:
+        if key == _MAXSEG:
+            _set_segment_size(socket, option, number)
+            return
+        if key == _WINDOW_CLAMP and not number and socket.peer is None:
+            if socket.options is not None:
+                socket.options.pop(key, None)
+            return
+    elif key == _V6_ONLY:
         if socket.port:
             raise socket_error(EINVAL)
         socket.sharing = socket.sharing | V6_ONLY if number else socket.sharing & ~V6_ONLY
-    key = (level, name)
-    agreed = key == _MAXSEG and socket.state not in (CLOSED, LISTEN)  # a connection has agreed on its own
-    if not number and (key == _MAXSEG or (key == _WINDOW_CLAMP and socket.peer is None)):
-        if socket.options is not None and not agreed:
-            socket.options.pop(key, None)
-        if key == _MAXSEG and socket.peer is not None:
-            keep(socket, *o.LATER_MSS, 0)
-        return
     kept = o.stored(socket, key, option, number)
     note_option(socket, key, kept)
+    if socket.options is None:
+        socket.options = {}
     if key == o.TOS:
-        if socket.options is None:
-            socket.options = {}
         o.note_priority(socket.options, kept)
-    if key == _MAXSEG and socket.peer is not None and socket.state == CLOSED and not socket.option(*o.DEAD_MSS):
-        keep(socket, *o.DEAD_MSS, agreed_mss(socket, socket.option(*_MAXSEG)))
-    if not agreed:
-        keep(socket, level, name, kept)
-    if key == _MAXSEG and socket.peer is not None:
-        keep(socket, *o.LATER_MSS, kept)
-    if level == o.IPPROTO_IPV6:
-        note_request(socket, name, kept)
-    if key == o.PORT_RANGE:
-        socket.stack.tcp_ports.rare = True
+    socket.options[key] = kept
     if level == o.IPPROTO_TCP:
         _after_tcp_level(socket, name, number)
-    elif (level, name) == (o.SOL_SOCKET, o.SO_KEEPALIVE) and socket.guard is not None:
+    elif level == o.IPPROTO_IPV6:
+        note_request(socket, name, kept)
+    elif key == o.PORT_RANGE:
+        socket.stack.tcp_ports.rare = True
+    elif key == _KEEPALIVE and socket.guard is not None:
         socket.guard.keep_alive(socket)
+
+
+def _set_segment_size(socket: TcpSocket, option: o.Option, number: int) -> None:
+    """TCP_MAXSEG: of a connection to come, since one that stands has agreed on its own; of that, it is told afterwards."""
+    agreed = socket.state not in (CLOSED, LISTEN)
+    if not number:
+        if socket.options is not None and not agreed:
+            socket.options.pop(_MAXSEG, None)
+        if socket.peer is not None:
+            keep(socket, *o.LATER_MSS, 0)
+        return
+    kept = o.stored(socket, _MAXSEG, option, number)
+    if socket.peer is not None and socket.state == CLOSED and not socket.option(*o.DEAD_MSS):
+        keep(socket, *o.DEAD_MSS, agreed_mss(socket, socket.option(*_MAXSEG)))
+    if not agreed:
+        keep(socket, *_MAXSEG, kept)
+    if socket.peer is not None:
+        keep(socket, *o.LATER_MSS, kept)
+    _after_tcp_level(socket, o.TCP_MAXSEG, number)
 
 
 def keep(socket: TcpSocket, level: int, name: int, value: Any) -> None:
