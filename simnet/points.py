@@ -98,63 +98,93 @@ class Points:
     @classmethod
     def of(cls, trace: Trace, targets: Iterable[str]) -> Points:
         """The points of the run that left *trace*."""
-        points = cls()
-        points.pairs = pairs_of_tcp(trace)
-        under_test = frozenset(targets)
-        waited = _deadlines(trace, under_test)
-        streams: dict[tuple[str, str], _Stream] = {}  # by connection and direction
-        syns: dict[str, list[str]] = {}
-        answered: dict[str, bool] = {}
-        moments: dict[str, dict[int, None]] = {}
-        records: set[str] = set()  # asked for membership only
-        datagrams = DatagramCalls()
+        reading = _Reading(cls(), trace, frozenset(targets))
         for event in trace:
-            if event.kind in (CALL, SEGMENT) and event.host:
-                moments.setdefault(event.host, {})[event.time_ns] = None
             if event.kind == CALL:
-                if event.op == "poll":
-                    if event.n:
-                        datagrams.note_poll(event.result)
-                        kind = event.place.rpartition(" ")[2].rstrip("0123456789")
-                        points.polls.append(
-                            PollPoint(event.host, event.n, event.result, event.host, event.host in under_test, kind)
-                        )
-                    continue
-                if _has_name(event):
-                    if event.op in ("connect", "connect_ex") and event.arguments[1:] == (RECORDS,):
-                        records.add(event.place)
-                    point = _call_point(event, event.host in under_test, event.place in records)
-                    if is_of_datagrams(event):
-                        point = point._replace(datagrams=datagrams.look(event))
-                    elif event.op == "setsockopt":
-                        datagrams.note_option(event)
-                    points.calls.append(point)
-                    if not point.datagrams and _is_unix(event.place) and (not point.whole or event.op != "send"):
-                        _unix_points(event, streams, syns, answered)
+                reading.call(event)
             elif event.kind == SEGMENT:
-                if event.op == "SYN":
-                    syns.setdefault(event.place, [event.host])
-                elif event.op == "SYN ACK":
-                    answered[event.place] = True
-                elif event.op.partition(" ")[0] == "data":
-                    stream = streams.setdefault((event.place, event.end), _Stream())
-                    stream.come(event.n, len(event.arguments), event.result)
-                elif event.op.startswith("datagram") and event.n:
-                    to = event.place.partition("->")[2].rpartition(":")[0]
-                    touched = event.host in under_test or to in under_test
-                    points.datagrams.append(
-                        DatagramPoint(event.place, event.n, touched, waited.get((to, event.result), 0.0))
-                    )
-        for place, hosts in syns.items():
+                reading.segment(event)
+        return reading.end()
+
+
+class _Reading:
+    """A trace, read once from its beginning to its end; what is known only at the end waits here by its name."""
+
+    def __init__(self, points: Points, trace: Trace, targets: frozenset[str]) -> None:
+        self.points = points
+        self.targets = targets
+        self.waited = _deadlines(trace, targets)
+        self.streams: dict[tuple[str, str], _Stream] = {}  # by connection and direction
+        self.syns: dict[str, str] = {}  # who sends the first to each
+        self.answered: set[str] = set()  # asked for membership only, as the next
+        self.records: set[str] = set()
+        self.moments: dict[str, dict[int, None]] = {}
+        self.datagrams = DatagramCalls()
+        points.pairs = pairs_of_tcp(trace)
+
+    def call(self, event: Event) -> None:
+        if event.host:
+            self.moments.setdefault(event.host, {})[event.time_ns] = None
+        if event.op == "poll":
+            if event.n:
+                self._poll(event)
+            return
+        if not _has_name(event):
+            return
+        if event.op in ("connect", "connect_ex") and event.arguments[1:] == (RECORDS,):
+            self.records.add(event.place)
+        point = _call_point(event, event.host in self.targets, event.place in self.records)
+        if is_of_datagrams(event):
+            point = point._replace(datagrams=self.datagrams.look(event))
+        elif event.op == "setsockopt":
+            self.datagrams.note_option(event)
+        self.points.calls.append(point)
+        if not point.datagrams and _is_unix(event.place) and (not point.whole or event.op != "send"):
+            self._within_host(event)
+
+    def _poll(self, event: Event) -> None:
+        self.datagrams.note_poll(event.result)
+        host, kind = event.host, event.place.rpartition(" ")[2].rstrip("0123456789")
+        self.points.polls.append(PollPoint(host, event.n, event.result, host, host in self.targets, kind))
+
+    def _within_host(self, event: Event) -> None:
+        """No segment tells of what goes on within a host: connects are read from the calls, and bytes from the sends."""
+        if event.op in ("connect", "connect_ex"):
+            self.syns.setdefault(event.place, event.host)
+            if event.result is None:
+                self.answered.add(event.place)
+        elif event.op == "send" and event.end and isinstance(event.result, int) and event.result:
+            stream = self.streams.setdefault((event.place, OTHER[event.end]), _Stream())
+            stream.come(stream.edges[-1] if stream.edges else 0, event.result, event.time_ns)
+
+    def segment(self, event: Event) -> None:
+        if event.host:
+            self.moments.setdefault(event.host, {})[event.time_ns] = None
+        if event.op == "SYN":
+            self.syns.setdefault(event.place, event.host)
+        elif event.op == "SYN ACK":
+            self.answered.add(event.place)
+        elif event.op.partition(" ")[0] == "data":
+            stream = self.streams.setdefault((event.place, event.end), _Stream())
+            stream.come(event.n, len(event.arguments), event.result)
+        elif event.op.startswith("datagram") and event.n:
+            to = event.place.partition("->")[2].rpartition(":")[0]
+            touched = event.host in self.targets or to in self.targets
+            late = self.waited.get((to, event.result), 0.0)
+            self.points.datagrams.append(DatagramPoint(event.place, event.n, touched, late))
+
+    def end(self) -> Points:
+        points = self.points
+        for place, client in self.syns.items():
             server = place.partition("->")[2].rpartition(":")[0]
-            points.connects.append(ConnectPoint(place, hosts[0], server, answered.get(place, False)))
-        for (place, end), stream in streams.items():
-            touches = any(_receiver(place, each) in under_test for each in OTHER)
+            points.connects.append(ConnectPoint(place, client, server, place in self.answered))
+        for (place, end), stream in self.streams.items():
+            touches = any(_receiver(place, each) in self.targets for each in OTHER)
             edges = sorted({0, *stream.edges})
-            whose = _receiver(place, end)
-            late = [(first, waited[whose, at_ns]) for first, at_ns in stream.come_at if (whose, at_ns) in waited]
+            to = _receiver(place, end)
+            late = [(first, self.waited[to, at_ns]) for first, at_ns in stream.come_at if (to, at_ns) in self.waited]
             points.streams.append(StreamPoint(place, end, edges[-1], tuple(edges), touches, tuple(late)))
-        for host, instants in moments.items():
+        for host, instants in self.moments.items():
             points.moments += [Moment(host, each) for each in (*instants, max(instants) + 1)]
         return points
 
@@ -193,22 +223,6 @@ def _is_unix(place: str) -> bool:
     """Whether a socket that has a name is a Unix stream: by a path, an abstract name, or as one of a pair."""
     name = place.rpartition(":")[2].partition("#")[0]
     return ":" in place and not (name.isdecimal() or name == "*")
-
-
-def _unix_points(
-    event: Event,
-    streams: dict[tuple[str, str], _Stream],
-    attempts: dict[str, list[str]],
-    answered: dict[str, bool],
-) -> None:
-    """No segment tells of what goes on within a host: connects are read from the calls, and bytes from the sends."""
-    if event.op in ("connect", "connect_ex"):
-        attempts.setdefault(event.place, [event.host])
-        if event.result is None:
-            answered[event.place] = True
-    elif event.op == "send" and event.end and isinstance(event.result, int) and event.result:
-        stream = streams.setdefault((event.place, OTHER[event.end]), _Stream())
-        stream.come(stream.edges[-1] if stream.edges else 0, event.result, event.time_ns)
 
 
 def _has_name(event: Event) -> bool:

@@ -66,16 +66,13 @@ def ioctl(process: Process, fd: Any, request: Any, argument: Any = 0, mutate: An
 
 
 def _answer(process: Process, number: int, file: Any, request: int, argument: Any) -> bytes:
-    """What the kernel writes to where *argument* points."""
-    if request == FIONCLEX:
-        process.descriptors.inheritable.add(number)
-        return b""
-    if request == FIOCLEX:
-        process.descriptors.inheritable.discard(number)
+    """What the kernel writes to where *argument* points: first what it answers for any descriptor, then for a socket."""
+    if request in (FIONCLEX, FIOCLEX):
+        inheritable = process.descriptors.inheritable
+        (inheritable.add if request == FIONCLEX else inheritable.discard)(number)
         return b""
     if request == FIONBIO:
-        given = _integer(argument)
-        file.nonblocking = any(given)
+        file.nonblocking = any(_integer(argument))
         return b""
     if request == FIGETBSZ:
         return INT.pack(BLOCK_SIZE)
@@ -95,16 +92,10 @@ def _answer(process: Process, number: int, file: Any, request: int, argument: An
         raise socket_error(errno.ENOTTY)
     if request in GET_OWNER:
         return INT.pack(owner(file))
-    if (request in NOBODYS or request in PRIVILEGED or request in LINK_REQUESTS) and hasattr(argument, "__index__"):
-        raise socket_error(errno.EFAULT)
-    if request in NOBODYS or request in PRIVILEGED:
-        raise socket_error(errno.EPERM if request in PRIVILEGED else errno.ENOTTY)
-    if request == LINK_LIST:
+    if request in NOBODYS or request in PRIVILEGED or request in LINK_REQUESTS or request == LINK_LIST:
         if hasattr(argument, "__index__"):
             raise socket_error(errno.EFAULT)
-        return link_list(process.machine, bytes(_bytes(argument)))
-    if request in LINK_REQUESTS:
-        told = link_request(process.machine, file, request, bytes(_bytes(argument)))
+        told = _of_links(process, file, request, argument)
         if told is not None:
             return told
     if request in STAMPS:
@@ -112,6 +103,16 @@ def _answer(process: Process, number: int, file: Any, request: int, argument: An
     if request not in KNOWN:
         raise refused(process, f"ioctl(request {request:#x})")
     return INT.pack(ask(request))
+
+
+def _of_links(process: Process, file: Any, request: int, argument: Any) -> bytes | None:
+    """What is told of the host's links, if this is; what nobody answers here, or only who is privileged, is refused."""
+    if request in NOBODYS or request in PRIVILEGED:
+        raise socket_error(errno.EPERM if request in PRIVILEGED else errno.ENOTTY)
+    asked = bytes(_bytes(argument))
+    if request == LINK_LIST:
+        return link_list(process.machine, asked)
+    return link_request(process.machine, file, request, asked)
 
 
 def _stamp(file: Any, unit_ns: int, argument: Any) -> bytes:
