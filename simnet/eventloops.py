@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from simnet.unheard import unheard
 from simnet.verdicts import BLOCKS_THE_LOOP, VERDICTS, blocks_the_loop
 from simnet.whereabouts import caller_outside
 
@@ -26,7 +27,7 @@ __all__ = [
     "WAITS",
     "Left",
     "bury",
-    "ended_in_the_middle",
+    "end_wherever_it_is",
     "hush",
     "hush_verdicts",
     "in_a_loop",
@@ -34,7 +35,6 @@ __all__ = [
     "look_for_a_loop",
     "loop_given_back",
     "loop_set_aside",
-    "stop_reactors",
 ]
 
 # The types of what is awaited of a generator; the last one has another of them within, as `anext` with a default makes it.
@@ -62,8 +62,19 @@ def let_go(kept: Any) -> None:
             loop._closed = True
 
 
-def stop_reactors(process: Process) -> None:
-    """*process* is about to be ended: a reactor of twisted's would log whatever ends it, and go on."""
+def end_wherever_it_is(process: Process, why: str = "") -> None:
+    """End *process* as by SIGKILL: what it still says nobody hears, nor what its loop complains of."""
+    _stop_reactors(process)
+    with unheard():
+        if "loop" in process.state:
+            with _ended_in_the_middle(process):
+                process.scheduler.end(process, why)
+        else:
+            process.scheduler.end(process, why)
+
+
+def _stop_reactors(process: Process) -> None:
+    """A reactor of twisted's would log whatever ends it, and go on."""
     base = getattr(sys.modules.get("twisted.internet.base"), "ReactorBase", None)
     if base is not None:
         for kept in process.memory.values():
@@ -220,8 +231,8 @@ def hush_verdicts() -> None:
 
 
 @contextmanager
-def ended_in_the_middle(process: Process) -> Iterator[None]:
-    """Within, *process* is ended wherever it is, as by SIGKILL: its asyncio need not complain of what that leaves behind."""
+def _ended_in_the_middle(process: Process) -> Iterator[None]:
+    """Within, *process* is ended: its asyncio need not complain of what that leaves behind."""
     loop = process.state.get("loop")
     left = Left([], []) if loop is None else hush(loop)
     yield

@@ -10,13 +10,12 @@ from collections import deque
 from errno import ENETDOWN
 from typing import TYPE_CHECKING
 
-from simnet.eventloops import ended_in_the_middle
+from simnet.eventloops import end_wherever_it_is
 from simnet.kernel.datagram import UdpSocket
 from simnet.kernel.readiness import ERROR_NEWS
 from simnet.kernel.tcp import TcpSocket
 from simnet.machine import Machine
 from simnet.trace import PROCESS
-from simnet.unheard import unheard
 
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
@@ -53,8 +52,7 @@ def cut(scheduler: Scheduler, machine: Machine) -> None:
             socket.die(ENETDOWN)
     for process in scheduler.processes:
         if process.machine is machine and not process.done:
-            with unheard(), ended_in_the_middle(process):
-                scheduler.end(process, f"the host {machine.name} has lost its power")
+            end_wherever_it_is(process, f"the host {machine.name} has lost its power")
     for process in scheduler.processes:
         for file in process.descriptors.files():
             if isinstance(file, UdpSocket) and file.stack is gone:

@@ -18,7 +18,7 @@ from simnet.always import Holding
 from simnet.asked import Given, exceptions_of, name_of, observed_name, plan_of, rates_of, seconds_of, seed_of, target_of
 from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock
-from simnet.eventloops import ended_in_the_middle, hush_verdicts, let_go, stop_reactors
+from simnet.eventloops import end_wherever_it_is, hush_verdicts, let_go
 from simnet.faults.hosts import BODY
 from simnet.faults.inject import Injector
 from simnet.faults.plan import FaultPlan
@@ -40,7 +40,6 @@ from simnet.standins.chance import begin_alike
 from simnet.standins.sockets import called_by_class
 from simnet.state import ProcessState, checked_names
 from simnet.trace import OBSERVE, Trace
-from simnet.unheard import unheard
 from simnet.verdicts import HandlerError, Verdict
 from simnet.wait import Scheduler
 from simnet.whereabouts import in_short, leads_out
@@ -322,7 +321,7 @@ class Network(Holding):
                     scheduler.settle()
                     daemons = [each for each in body.crew if each.daemon]
                     for each in daemons:
-                        _end_one(each)
+                        end_wherever_it_is(each)
                 if not body.crew:  # else an interpreter would wait on
                     body.close_descriptors()
                 scheduler.settle()
@@ -380,7 +379,7 @@ class Network(Holding):
             scheduler.interrupted = None  # else every process would be told of it, and not that it is ended
             for process in scheduler.processes:
                 if process is not scheduler.body and not process.done:
-                    _end_one(process)
+                    end_wherever_it_is(process)
             scheduler.body.ending = scheduler.body.cannot_wait = True
             scheduler.body.close_descriptors()
             scheduler.body.done = True
@@ -481,16 +480,6 @@ class Network(Holding):
         if process.done and owner is None:
             refuse_arguments(process)
         return process
-
-
-def _end_one(process: Process) -> None:
-    stop_reactors(process)
-    with unheard():
-        if "loop" in process.state:
-            with ended_in_the_middle(process):
-                process.scheduler.end(process)
-        else:
-            process.scheduler.end(process)
 
 
 def _look_at(name: str) -> None:

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.arguments import UINT_MAX
 from simnet.calls.signals import KERNEL, SIGINT, blocked, ends_who_has_none, has_handler, hear, keep_back
-from simnet.eventloops import ended_in_the_middle
+from simnet.eventloops import end_wherever_it_is
 from simnet.poll_arguments import c_int
 from simnet.real import c_signal
 from simnet.trace import PROCESS
-from simnet.unheard import unheard
 from simnet.whereabouts import caller
 
 if TYPE_CHECKING:
@@ -153,8 +152,7 @@ def from_outside(program: Process, number: int) -> None:
         send(program, number)
         return
     for each in (*program.crew, program):
-        with unheard(), ended_in_the_middle(each):
-            scheduler.end(each, f"signal {number} has ended {program.name}")
+        end_wherever_it_is(each, f"signal {number} has ended {program.name}")
 
 
 def alarm_call(process: Process, call: str, original: Any, *arguments: Any) -> Any:
