@@ -25,6 +25,7 @@ __all__ = [
     "plan_of",
     "port_of",
     "rates_of",
+    "right_names",
     "seconds_of",
     "seed_of",
     "target_of",
@@ -33,6 +34,9 @@ __all__ = [
 NO_FAULTS = FaultPlan()
 # Such as 10.0.0.1 or [::1]: places have them, but nobody looks them up as a name.
 ADDRESS = re.compile(r"[0-9.]+|\[.*\]")
+right_names: set[str] = (
+    set()
+)  # of hosts, looked at before, as runs of one test name the same few; asked for membership only
 SECONDS_MAX = 4e9  # 127 years: beyond it a clock would think that no time-out ever comes
 
 _T = TypeVar("_T")
@@ -142,6 +146,8 @@ def name_of(host: Any) -> str:
         raise ValueError(f"host name {host!r}: letters, digits, '_', and '.' or '-' between them")
     if ADDRESS.fullmatch(host):
         raise ValueError(f"host name {host!r} is an address; a host is named, and is given its address: host.address")
+    if len(right_names) < 1024:
+        right_names.add(host)
     return host
 
 

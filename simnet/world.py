@@ -15,7 +15,18 @@ from simnet import invariants as checks
 from simnet import modules, slips, strokes, stuck, wait, watchdog
 from simnet.aftermath import explain, let_go_of_frames, raise_what_failed
 from simnet.always import Holding
-from simnet.asked import Given, exceptions_of, name_of, observed_name, plan_of, rates_of, seconds_of, seed_of, target_of
+from simnet.asked import (
+    Given,
+    exceptions_of,
+    name_of,
+    observed_name,
+    plan_of,
+    rates_of,
+    right_names,
+    seconds_of,
+    seed_of,
+    target_of,
+)
 from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock
 from simnet.eventloops import end_wherever_it_is, hush_verdicts, let_go
@@ -45,8 +56,6 @@ from simnet.wait import Scheduler
 from simnet.whereabouts import in_short, leads_out
 
 __all__ = ["Host", "Network"]
-
-_right_names: set[str] = set()  # names of hosts that have been looked at; asked for membership only
 
 
 class Network(Holding):
@@ -128,8 +137,8 @@ class Network(Holding):
             name_of(name)
         host = self._hosts.get(name)
         if host is None:
-            if name not in _right_names:
-                _look_at(name)
+            if name not in right_names:
+                name_of(name)
             host = self._hosts[name] = Host(self, self._fabric.machine(name, str(self._seed)))
             host.machine.target = self._target is not None and name in self._target
         elif self._doubtful:
@@ -480,10 +489,3 @@ class Network(Holding):
         if process.done and owner is None:
             refuse_arguments(process)
         return process
-
-
-def _look_at(name: str) -> None:
-    """Refuse a *name* that no host may have. Done once for each, since runs of one test name the same few."""
-    name_of(name)
-    if len(_right_names) < 1024:
-        _right_names.add(name)
