@@ -25,7 +25,7 @@ from simnet.wait import running
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["Known", "Pool", "Pools", "Work", "called", "live"]
+__all__ = ["Known", "Pool", "Pools", "Work", "called", "called_by", "has_a_hook", "live"]
 
 UNLIMITED = sys.maxsize
 
@@ -241,13 +241,23 @@ def live(thread: Any) -> None:
     except (ProcessEnded, KeyboardInterrupt, *VERDICTS):
         raise
     except BaseException as error:
-        hook: Any = threading.excepthook
-        if hook is not threading.__excepthook__ and not getattr(hook, "func", hook).__module__.startswith("_pytest"):
+        if has_a_hook():
             thread._invoke_excepthook(thread)
         elif not isinstance(error, SystemExit):
             raise  # so it ends the process, of which the run tells
     finally:
         thread._is_stopped = True  # until Python 3.12, for its repr
+
+
+def called_by(thread: threading.Thread) -> str:
+    """The name of what *thread* is to call; of the class of one that has a ``run`` of its own."""
+    return getattr(getattr(thread, "_target", None), "__name__", None) or type(thread).__name__
+
+
+def has_a_hook() -> bool:
+    """Whether the program, and not pytest, has set one for the exceptions of its threads."""
+    hook: Any = threading.excepthook
+    return hook is not threading.__excepthook__ and not getattr(hook, "func", hook).__module__.startswith("_pytest")
 
 
 def called(function: Any, arguments: Any) -> str:

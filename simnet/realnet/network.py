@@ -34,7 +34,7 @@ from simnet.realnet.left import nothing_left
 from simnet.realnet.machine import Machine
 from simnet.realnet.maps import Maps
 from simnet.realnet.netstat import snapshot
-from simnet.realnet.process import RealProcess, current_process, enter, leave
+from simnet.realnet.process import Lost, RealProcess, current_process, enter, leave
 from simnet.realnet.stage import Stage
 from simnet.realnet.unix import remove_files
 from simnet.state import checked_names
@@ -74,7 +74,6 @@ class RealNetwork(Holding):
         "_loop_outside",
         "notes",
         "_hosts",
-        "_names",
         "_held",
         "_links",
         "_stage",
@@ -126,7 +125,6 @@ class RealNetwork(Holding):
         self._loop_outside: Any = None
         self.notes: list[str] = []  # what of the test real sockets cannot follow
         self._hosts: dict[str, RealHost] = {}
-        self._names: dict[str, int] = {}
         self._held: list[Callable[[], object]] = []
         self._links: dict[tuple[str, str], Link] = {}
         self._stage = Stage(self._plan, self._seed, seconds)
@@ -210,7 +208,7 @@ class RealNetwork(Holding):
     def netstat(self) -> Netstat:
         """Every socket of every process, now."""
         self._running()
-        return snapshot(self.processes, self._consoles)
+        return snapshot(self._stage.processes, self._consoles)
 
     # --- what came of it -------------------------------------------------------------------------------------------
 
@@ -242,9 +240,9 @@ class RealNetwork(Holding):
         return self._stage.injector.unreached
 
     @property
-    def processes(self) -> list[RealProcess]:
-        """Every process spawned so far, the body (on host ``test``) first."""
-        return self._stage.processes
+    def processes(self) -> list[RealProcess | Lost]:
+        """Every process spawned so far, the body (on host ``test``) first; at the end each thread of theirs that an exception has ended."""
+        return [*self._stage.processes, *self._stage.lost]
 
     # --- a run -----------------------------------------------------------------------------------------------------
 
@@ -321,7 +319,7 @@ class RealNetwork(Holding):
             if self._quiet(limit):
                 return
             real.sleep(TICK)
-        busy = [process for process in self.processes[1:] if not process.done and not process.idle]
+        busy = [process for process in self._stage.processes[1:] if not process.done and not process.idle]
         for process in busy:
             self._stage.record(
                 Verdict("Hang", f"{process.name} neither waits nor ends: {process.describe_wait()}", process.host_name)
@@ -336,7 +334,7 @@ class RealNetwork(Holding):
     def _look(self) -> None:
         """Nothing moves: what is left?"""
         listening = []
-        alive = [process for process in self.processes[1:] if not process.done]
+        alive = [process for process in self._stage.processes[1:] if not process.done]
         for process in alive:
             if process.target:
                 listening += [
@@ -357,7 +355,7 @@ class RealNetwork(Holding):
 
     def _end(self) -> None:
         stage = self._stage
-        others = [*self.processes[1:], *self._consoles]
+        others = [*self._stage.processes[1:], *self._consoles]
         try:
             for process in others:
                 process.tell_to_end()
@@ -400,16 +398,12 @@ class RealNetwork(Holding):
         self._running()
         refuse_coroutines(fn, "spawn()", args)
         name = f"{machine.name}/{getattr(fn, '__name__', type(fn).__name__)}"
-        with self._stage.lock:
-            self._names[name] = count = self._names.get(name, 0) + 1
-        if count > 1:
-            name = f"{name}#{count}"
         if self._target is None and machine.name != BODY:
             machine.target = True
         self._maps.look()
         assert self._watcher is not None
         self._watcher.attach()
-        process = RealProcess(self._stage, machine, name, functools.partial(fn, *args, **kwargs))
+        process = RealProcess(self._stage, machine, self._stage.named(name), functools.partial(fn, *args, **kwargs))
         self._stage.processes.append(process)
         process.start()
         if process.done:

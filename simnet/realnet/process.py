@@ -22,6 +22,7 @@ from simnet.kernel.readiness import IN
 from simnet.misnamed import Misnamed
 from simnet.process import FACE
 from simnet.realnet.machine import Machine
+from simnet.threads import called_by, has_a_hook
 from simnet.trace import PROCESS, WAKE
 from simnet.verdicts import ProcessEnded, Spin, Verdict
 from simnet.wait import FRUITLESS_MAX, WAITS_WHEN_ENDED_MAX
@@ -30,7 +31,7 @@ from simnet.whereabouts import caller_outside
 if TYPE_CHECKING:
     from simnet.realnet.stage import Stage
 
-__all__ = ["SLICE_NS", "RealProcess", "Wait", "current_process", "enter", "leave", "throw"]
+__all__ = ["SLICE_NS", "Lost", "RealProcess", "Wait", "current_process", "enter", "leave", "throw"]
 
 SLICE_NS = 20_000_000  # how often a wait looks up: at what faults hold back, at the clock, at whether all is lost
 SETTLE_NS = 1_000_000_000  # how long spawn() waits for the threads of a process that waits itself
@@ -69,6 +70,18 @@ class Wait(NamedTuple):
         for fd, bits in self.descriptors:
             poller.register(fd, bits)
         return bool(self.descriptors) and bool(poller.poll(0))
+
+
+class Lost(NamedTuple):
+    """A thread of a program that an exception has ended; of the shape in which a run knows a process that has ended."""
+
+    name: str
+    host_name: str
+    target: bool
+    error: BaseException
+    result: None = None
+    done: bool = True
+    answered: bool = False
 
 
 class Open(NamedTuple):
@@ -184,6 +197,7 @@ class RealProcess(Misnamed):
         if getattr(thread, "simnets_own", False):
             return
         run = thread.run
+        name = self.stage.named(f"{self.host_name}/{called_by(thread)}")
 
         def adopted() -> None:
             enter(self)
@@ -192,9 +206,13 @@ class RealProcess(Misnamed):
                 run()
             except ProcessEnded:
                 pass
-            except (OSError, ValueError):
-                if not (self.ending or self.done):  # else what it was waiting on was closed as its process ended
+            except BaseException as error:
+                if isinstance(error, (OSError, ValueError)) and (self.ending or self.done):
+                    return  # what it was waiting on was closed as its process ended
+                if has_a_hook():
                     raise
+                if not isinstance(error, SystemExit):
+                    self._lost(name, error)
             finally:
                 leave()
 
@@ -202,6 +220,15 @@ class RealProcess(Misnamed):
         thread.daemon = True  # should it never end, the interpreter still can
         self._threads.append(thread)
         self._beginning.add(thread)
+
+    def _lost(self, name: str, error: BaseException) -> None:
+        """*error* has ended a thread of the program: a failure, as in a simulated one."""
+        stage = self.stage
+        stage.trace.entries.append(
+            (stage.clock.now_ns, PROCESS, self.host_name, name, "", "end", 0, type(error).__name__)
+        )
+        stage.lost.append(Lost(name, self.host_name, self.target, error))
+        stage.moved()
 
     def send_signal(self, number: int) -> NoReturn:
         """Refused: it is a thread, and a signal comes to the interpreter as a whole."""

@@ -19,7 +19,7 @@ from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.courier import Courier
 from simnet.realnet.ground import Ground
 from simnet.realnet.machine import Machine
-from simnet.realnet.process import RealProcess, current_process
+from simnet.realnet.process import Lost, RealProcess, current_process
 from simnet.stuck import READ_ON, remedy
 from simnet.trace import CALL, Failed, Trace
 from simnet.verdicts import Deadlock, Hang, Verdict
@@ -63,6 +63,8 @@ class Stage:
         self.courier = Courier()
         self.lock = threading.RLock()
         self.processes: list[RealProcess] = []
+        self.lost: list[Lost] = []
+        self._names: dict[str, int] = {}
         self.body: RealProcess | None = None
         self.network: Any = None  # from its entry to its end
         self.entered: Any = "by hand"  # at which line of which code, or by whom
@@ -89,6 +91,12 @@ class Stage:
             return process
         assert self.body is not None
         return self.body
+
+    def named(self, name: str) -> str:
+        """*name*, with a number from the second of that name on."""
+        with self.lock:
+            self._names[name] = count = self._names.get(name, 0) + 1
+        return name if count == 1 else f"{name}#{count}"
 
     def record(self, verdict: Verdict) -> None:
         """Keep a verdict, whatever becomes of the exception that carries it."""

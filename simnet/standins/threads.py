@@ -11,7 +11,7 @@ from typing import Any
 
 from simnet.standins import whose
 from simnet.standins.pairs import Origin, Pairs
-from simnet.threads import Known, live
+from simnet.threads import Known, called_by, live
 from simnet.wait import running
 
 __all__ = ["PAIRS"]
@@ -42,8 +42,7 @@ def _start(self: threading.Thread) -> None:
         raise RuntimeError("thread.__init__() not called")
     if kept._started.is_set():
         raise RuntimeError("threads can only be started once")
-    name = getattr(getattr(self, "_target", None), "__name__", None) or type(self).__name__
-    begin(name, _live, self, daemon=self.daemon)
+    begin(called_by(self), _live, self, daemon=self.daemon)
 
 
 def _live(thread: Any) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import os
 import socket
+import sys
+import threading
 import time
 from typing import Any
 
@@ -16,7 +18,7 @@ from simnet.blame import user_place
 from simnet.demo import corrected_server, tutorial_server
 from simnet.explore.verdict import judge
 from simnet.faults.plan import FaultPlan
-from simnet.realnet import CONFIRMED, INJECTED, RealRun, play_real
+from simnet.realnet import CONFIRMED, INJECTED, RealNetwork, RealRun, play_real
 from simnet.run import Run
 
 pytestmark = pytest.mark.slow  # each case takes threads or a pytest of its own
@@ -100,3 +102,58 @@ def test_what_a_loop_cannot_watch_any_more_fails_in_the_same_file() -> None:
     told = [run.handler_errors[0].error for run in (play(test), play_real(test))]
     assert [type(each).__name__ for each in told] == ["OSError", "OSError"]
     assert [os.path.basename(user_place(each).path) for each in told] == ["selector_events.py"] * 2
+
+
+def talk(conn: socket.socket) -> None:
+    with conn:
+        conn.sendall(conn.recv(4, socket.MSG_WAITALL).decode("ascii").upper().encode() * int(conn.recv(1)))
+
+
+def serve_in_threads(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        while True:
+            threading.Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
+
+
+def ask_twice(net: Any) -> list[bytes]:
+    net.host("server").spawn(serve_in_threads, 7)
+    answers = []
+    for _ in range(2):
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"ring2")
+            answers.append(sock.makefile("rb").read())
+    return answers
+
+
+def test_an_exception_that_ends_a_thread_of_a_target_is_a_failure_in_both_worlds() -> None:
+    plan = FaultPlan.parse("eof test->server:7#2 end=server byte=4")  # int(b"") in the second thread
+    worlds = [
+        judge(each(ask_twice, target="server"), each(ask_twice, plan, target="server")) for each in (play, play_real)
+    ]
+    assert [(each.status, each.key) for each in worlds] == [(worlds[0].status, worlds[0].key)] * 2
+    assert worlds[0].status == "failure"
+    run = play_real(ask_twice, plan, target="server")
+    assert [(each.process, each.host, type(each.error)) for each in run.failures] == [
+        ("server/talk#2", "server", ValueError)
+    ]
+    with pytest.raises(ValueError, match="invalid literal for int") as told, RealNetwork(plan) as net:
+        ask_twice(net)
+    assert f"it ended the process server/talk#2 under the plan: {plan}" in told.value.__notes__
+
+
+def test_a_program_that_has_a_hook_for_its_threads_is_told_of_what_ends_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: heard.append(arguments.exc_type))
+    for each in (play, play_real):
+        assert not each(ask_twice, "eof test->server:7#1 end=server byte=4", target="server").failures
+    assert heard == [ValueError, ValueError]
+
+
+def test_a_thread_that_leaves_by_exit_has_ended_as_it_would() -> None:
+    def leave(net: Any) -> None:
+        thread = threading.Thread(target=sys.exit, args=("enough",))
+        thread.start()
+        thread.join()
+
+    for each in (play, play_real):
+        assert not each(leave).failures
