@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from simnet.kernel.datagram_sending import DatagramSender
@@ -35,6 +35,7 @@ __all__ = [
     "at_quiet",
     "checked",
     "expects_somebody",
+    "held_at_quiet",
     "is_alone",
     "still_holds",
     "still_waiting",
@@ -110,22 +111,30 @@ def with_levels(verdicts: Iterable[Verdict], levels: Mapping[str, str]) -> list[
 
 def at_quiet(processes: Iterable[Process]) -> list[Verdict]:
     """What targets still hold although the other end is gone and nothing more will happen."""
-    verdicts: list[Verdict] = []
     processes = list(processes)
+    left = list(held_at_quiet(processes))
+    lent = _lent() if left else set()
+    return [
+        Verdict(
+            NOTHING_LEFT,
+            still_holds(
+                process.name, file.tag, _state(file), not lent.isdisjoint(_numbers(process, file)), _accepted(file)
+            )
+            + _locked_out(process, processes),
+            process.host_name,
+        )
+        for process, file in left
+    ]
+
+
+def held_at_quiet(processes: Iterable[Process]) -> Iterator[tuple[Process, Any]]:
+    """As `at_quiet`: who holds what. There is no text to be made, which takes a look at all that lives."""
     for process in processes:
         if not process.target or process.done or process.owner is not None:  # whose descriptors a thread has
             continue
-        verdicts += [
-            Verdict(
-                NOTHING_LEFT,
-                still_holds(process.name, file.tag, _state(file), _lent(process, file), _accepted(file))
-                + _locked_out(process, processes),
-                process.host_name,
-            )
-            for file in process.descriptors.files()
-            if (isinstance(file, TcpSocket) and _is_over(file)) or _is_left(file)
-        ]
-    return verdicts
+        for file in process.descriptors.files():
+            if (isinstance(file, TcpSocket) and _is_over(file)) or _is_left(file):
+                yield process, file
 
 
 def still_holds(process: str, what: object, state: str, lent: bool, accepted: str = "") -> str:
@@ -150,12 +159,13 @@ def _locked_out(process: Process, processes: Iterable[Process]) -> str:
     return "".join(f" {each}." for each in waits[:WAITS_SHOWN])
 
 
-def _lent(process: Process, file: object) -> bool:
-    """Has the program closed its socket of *file*, which stays open for a file that ``makefile`` has made of it?"""
-    numbers = [fd for fd, each in process.descriptors.open.items() if each is file]
-    return any(
-        issubclass(type(each), socket.socket) and each._closed and each.fileno() in numbers for each in gc.get_objects()
-    )
+def _lent() -> set[int]:
+    """The descriptors of sockets that programs have closed, and that stay open for a file that ``makefile`` has made of each."""
+    return {each.fileno() for each in gc.get_objects() if issubclass(type(each), socket.socket) and each._closed}
+
+
+def _numbers(process: Process, file: object) -> set[int]:
+    return {fd for fd, each in process.descriptors.open.items() if each is file}
 
 
 def still_waiting(process: Process, told: str) -> Verdict | None:

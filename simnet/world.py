@@ -373,13 +373,13 @@ class Network(Holding):
         self.listening = tuple(listening)
         lived = [each for each in scheduler.processes if not each.done or each in daemons]
         self.alive = tuple(process.name for process in lived if process.target)
-        left = checks.at_quiet(scheduler.processes)
-        if left:  # held, or waiting for the collector? All that this run made is in the youngest generation
+        if any(
+            checks.held_at_quiet(scheduler.processes)
+        ):  # held, or waiting for the collector? All that this run made is in the youngest generation
             let_go_of_frames(self.handler_errors, scheduler.processes)
             gc.collect(0)
             self._fabric.flush()
-            left = checks.at_quiet(scheduler.processes)
-        self.verdicts.extend(left)
+            self.verdicts.extend(checks.at_quiet(scheduler.processes))
 
     def _end(self, scheduler: Scheduler) -> None:
         self._at_users_code = False

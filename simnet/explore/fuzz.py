@@ -93,7 +93,7 @@ def _run_all(
             run, judgement = judged(test, None, result.baseline, options, rates=rates)
         result.runs += 1
         if result.runs % RUNS_A_COLLECTION == 0:
-            gc.collect(0)
+            gc.collect(1)
         plan = run.happened
         count(result, KindRow(""), run, judgement)
         if judgement.warnings:

@@ -55,7 +55,8 @@ __all__ = [
     "run_sweep",
 ]
 
-RUNS_A_COLLECTION = 64  # a run's garbage is that of the program under test: some hundred objects
+# A run's garbage is that of the program under test: some hundred objects. What was held when the run was looked at is of the second generation.
+RUNS_A_COLLECTION = 64
 # Runs that make their calls for nothing, or connect in vain, to the end; whoever does so at the same line is stopped sooner.
 HANGS_IN_FULL = 3
 FROZEN_BY_PYTHON = 2_000  # objects: 3.12 begins with some 400 of its own frozen, a program that was loaded has 30,000
@@ -236,7 +237,7 @@ def _run_all(
             judgement = storms_alone(plan, judgement)
         result.runs += 1
         if result.runs % RUNS_A_COLLECTION == 0:
-            gc.collect(0)
+            gc.collect(1)
         row = rows[plan[0].kind if len(plan) == 1 else PAIRS] if plan else KindRow("")
         row.runs += 1
         if result.planned == 1:

@@ -343,7 +343,7 @@ def test_a_mistake_of_simnets_own_in_the_last_look_is_raised(monkeypatch: pytest
     def broken(_: object) -> list[Any]:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("simnet.invariants.at_quiet", broken)
+    monkeypatch.setattr("simnet.invariants.held_at_quiet", broken)
     with pytest.raises(ZeroDivisionError), simnet.Network() as net:
         net.host("server").spawn(time.sleep, 1)
     with pytest.raises(ZeroDivisionError):

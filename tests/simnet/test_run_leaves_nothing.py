@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import gc
 import socket
+import threading
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 import simnet
+from simnet.explore.options import SweepOptions
+from simnet.explore.sweep import RUNS_A_COLLECTION, run_sweep
 from simnet.kernel.tcp import TcpSocket
+from simnet.process import Process
 
 
 def both_ends_close(net: Any) -> None:
@@ -49,4 +54,44 @@ def test_the_ends_of_a_connection_do_not_keep_each_other_when_ctrl_c_ends_a_run(
 
 
 def _connections() -> int:
-    return sum(type(each) is TcpSocket for each in gc.get_objects())
+    return _alive(TcpSocket)
+
+
+def _alive(kind: type) -> int:
+    return sum(type(each) is kind for each in gc.get_objects())
+
+
+@pytest.mark.slow
+def test_what_runs_leave_that_fail_does_not_pile_up_in_a_sweep() -> None:
+    """A future that nobody tells, a thread that ends beside it, a connection that stays: all of it in circles, and alive when the run looks."""
+    alive: list[int] = []
+
+    def ask() -> bytes:
+        future: Future[bytes] = Future()
+
+        def listen() -> None:
+            try:
+                future.set_result(sock.recv(100))
+            except OSError:
+                pass
+
+        sock = socket.create_connection(("server", 7))
+        threading.Thread(target=listen, daemon=True).start()
+        sock.sendall(b"hello" * 100)
+        answer = future.result()
+        sock.close()
+        return answer
+
+    def test(net: Any) -> Any:
+        alive.append(_alive(Process))
+        listener = net.host("server").listen(7)
+        client = net.host("client").spawn(ask)
+        with listener, listener.accept()[0] as conn:
+            conn.sendall(conn.recv(500, socket.MSG_WAITALL))
+        assert client.join()
+
+    result = run_sweep(
+        test, SweepOptions(target=("client",), kinds=("reset",), runs=4 * RUNS_A_COLLECTION, shrink=False)
+    )
+    assert result.failed > 100
+    assert max(alive[2 * RUNS_A_COLLECTION :]) < 2 * max(alive[:RUNS_A_COLLECTION])
