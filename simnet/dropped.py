@@ -1,22 +1,63 @@
-"""A socket that was not closed and that nothing refers to any more: closed as CPython closes it, with its warning."""
+"""What nothing refers to any more: a socket that was not closed, which is closed as CPython does it, with its warning; and what the collector finds."""
 
 from __future__ import annotations
 
+import gc
+import sys
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from types import CoroutineType, FrameType
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["dropped"]
+from simnet.whereabouts import caller_outside
+
+if TYPE_CHECKING:
+    from simnet.faults.inject import Injector
+
+__all__ = ["collect_the_youngest", "dropped"]
 
 
-def dropped(sock: Any, *, heard: bool) -> None:
+def dropped(sock: Any, injector: Callable[[], Injector], *, heard: bool) -> None:
     """The finalizer of *sock*, which is open: with ``-W error`` that is an error, and it is closed nevertheless.
 
-    Not *heard* is what its process no longer answers for, as it is being ended.
+    Not *heard* is what its process no longer answers for, as it is being ended. Of an error that nobody can catch, the faults of
+    *injector* that have acted say in which of a sweep's runs it was.
     """
     try:
         if heard:
             warnings.warn(f"unclosed {sock!r}", ResourceWarning, stacklevel=3, source=sock)
+    except ResourceWarning as error:
+        acted = "; ".join(map(str, injector().fired))
+        error.add_note(f"{_place(sys._getframe(1))}under the plan: {acted or 'no faults'}")
+        raise
     finally:
         with suppress(OSError):  # somebody else has closed the number
             sock._real_close()
+
+
+def _place(frame: FrameType) -> str:
+    """At which line the last reference went; nothing where it was the collector that found it."""
+    step: FrameType | None = frame
+    while step is not None and step.f_code is not collect_the_youngest.__code__:
+        step = step.f_back
+    return f"at {caller_outside(frame)}, " if step is None else ""
+
+
+def collect_the_youngest() -> None:
+    """All that a run made is of this generation: tasks, too, that nobody will wake, since asyncio holds none that waits for what only it knows.
+
+    asyncio logs each (`Task was destroyed but it is pending!`), and a sweep tells who waits for ever. What its `finally` code makes of
+    that, which waits or finds no loop, is Python's own word for no more, and a failure of the test where warnings are errors.
+    """
+    before = sys.unraisablehook
+
+    def hear(unraisable: Any) -> None:
+        if type(unraisable.object) is not CoroutineType:
+            before(unraisable)
+
+    sys.unraisablehook = hear
+    try:
+        gc.collect(0)
+    finally:
+        sys.unraisablehook = before

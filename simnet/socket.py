@@ -142,7 +142,7 @@ class Socket(UnixCalls):
 
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) != -1 and not (self._process.owner or self._process).done:
-            dropped(self, heard=not (self._process.ending or self._process.lent))
+            dropped(self, lambda: self._machine.fabric.injector, heard=not (self._process.ending or self._process.lent))
 
     # --- what the object knows without asking the kernel -----------------------------------------------------------
 

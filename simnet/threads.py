@@ -249,7 +249,7 @@ def live(thread: Any) -> None:
         thread._is_stopped = True  # until Python 3.12, for its repr
 
 
-def called_by(thread: threading.Thread) -> str:
+def called_by(thread: Any) -> str:
     """The name of what *thread* is to call; of the class of one that has a ``run`` of its own."""
     return getattr(getattr(thread, "_target", None), "__name__", None) or type(thread).__name__
 

@@ -29,6 +29,7 @@ from simnet.asked import (
 )
 from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock
+from simnet.dropped import collect_the_youngest
 from simnet.eventloops import end_wherever_it_is, hush_verdicts, let_go
 from simnet.faults.hosts import BODY
 from simnet.faults.inject import Injector
@@ -373,11 +374,9 @@ class Network(Holding):
         self.listening = tuple(listening)
         lived = [each for each in scheduler.processes if not each.done or each in daemons]
         self.alive = tuple(process.name for process in lived if process.target)
-        if any(
-            checks.held_at_quiet(scheduler.processes)
-        ):  # held, or waiting for the collector? All that this run made is in the youngest generation
+        if any(checks.held_at_quiet(scheduler.processes)):  # held, or waiting for the collector?
             let_go_of_frames(self.handler_errors, scheduler.processes)
-            gc.collect(0)
+            collect_the_youngest()
             self._fabric.flush()
             self.verdicts.extend(checks.at_quiet(scheduler.processes))
 

@@ -158,9 +158,21 @@ def _has_no_line(error: BaseException) -> bool:
 
 
 def _nowhere(item: pytest.Item, error: BaseException) -> _Drawn:
-    lines = [exception_text(error), *getattr(error, "__notes__", ())]
+    within = [
+        _said(each) for each in getattr(error, "exceptions", (error,))
+    ]  # of a group, each that is told differently
+    lines = [line for told in dict.fromkeys(within) for line in told]
+    if isinstance(error, BaseExceptionGroup):
+        lines = [exception_text(error), *(f"  {line}" for line in lines)]
     drawn = ReprTraceback([ReprEntryNative([f"E   {line}\n" for line in lines])], None, "native")
     return drawn, ReprFileLocation(str(item.path), (item.location[1] or 0) + 1, exception_text(error)), None
+
+
+def _said(error: BaseException) -> tuple[str, ...]:
+    """Its text and its notes; of pytest's word for what nobody could catch, those of that."""
+    if isinstance(error, pytest.PytestUnraisableExceptionWarning) and error.__cause__ is not None:
+        error = error.__cause__
+    return exception_text(error), *getattr(error, "__notes__", ())
 
 
 def _under(heading: str, drawn: _Drawn | None, report: str) -> _Drawn:

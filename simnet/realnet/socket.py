@@ -52,7 +52,7 @@ class RealSocket(Calls):
 
     def __del__(self) -> None:
         if C.fileno(self) != -1:
-            dropped(self, heard=not (self._process.ending or self._process.done))
+            dropped(self, lambda: self._stage.injector, heard=not (self._process.ending or self._process.done))
 
     # --- what the kernel is not asked ------------------------------------------------------------------------------
 

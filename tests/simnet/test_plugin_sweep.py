@@ -738,3 +738,44 @@ class TestThem(unittest.TestCase):
     result.assert_outcomes(skipped=3)
     result.stdout.fnmatch_lines_random(["SKIPPED * not here", "SKIPPED * nor here", "SKIPPED * nor there"])
     assert "network " not in result.stdout.str()
+
+
+LEAKS = """
+import socket
+import simnet
+
+def serve(port):
+    with socket.create_server(("", port)) as listener:
+        while True:
+            conn, _ = listener.accept()
+            try:
+                conn.sendall(conn.recv(100))
+                conn.close()
+            except OSError:
+                conn = None
+
+@simnet.sweep(target="server", kinds="reset", runs=3)
+def test_it(net):
+    net.host("server").spawn(serve, 7)
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"hello")
+        assert sock.recv(100)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("runs", "more"), [(3, "  "), (1, "")])
+def test_where_warnings_are_errors_a_socket_that_is_dropped_is_told_with_its_line_and_the_fault(
+    suite: pytest.Pytester, runs: int, more: str
+) -> None:
+    """Of several that nobody could catch pytest makes a group, and one is raised by itself."""
+    suite.makepyfile(test_leaks=LEAKS)
+    result = run(suite, "-W", "error", "test_leaks.py", f"--simnet-runs={runs}")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            f"E   {more}ResourceWarning: unclosed <socket.socket fd=*",
+            f"E   {more}at test_leaks.py:12 in serve, under the plan: reset test->server:7#1 end=server recv call=1",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Enable tracemalloc*")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import simnet
 from dispatch import Listener, Loop, Stream
 from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
@@ -213,3 +215,32 @@ def test_a_server_that_waits_for_its_next_client_does_so_too_where_the_last_one_
     result = run_sweep(body, SweepOptions.of(target="server", kinds=["refuse", "reset", "eof", "reset-before-accept"]))
     assert not result.failures, [each.finding for each in result.failures]
     assert not result.warnings
+
+
+async def forget_a_task_and_hold_a_connection() -> None:
+    async def waits_in_its_finally() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await asyncio.sleep(1)
+
+    asyncio.create_task(waits_in_its_finally())  # noqa: RUF006  # which is what is tried here: nobody else holds it
+    _, writer = await asyncio.open_connection("server", 7)
+    await asyncio.sleep(3600)
+    writer.close()
+
+
+def test_a_task_that_nobody_holds_and_that_refuses_its_end_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log of asyncio is enough: Python's own word would fail the test where warnings are errors, as those of `python -m pytest -W error`."""
+    heard: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: heard.append(unraisable.exc_value))
+    with simnet.Network(invariants={"nothing-left": "off"}) as net:
+        listener = net.host("server").listen(7)
+        net.host("client").spawn(asyncio.run, forget_a_task_and_hold_a_connection())
+        listener.accept()[0].close()
+    assert heard == []
+    assert [each.getMessage().partition("\n")[0] for each in caplog.records] == [
+        "Task was destroyed but it is pending!"
+    ]
