@@ -94,8 +94,11 @@ class SignalCall:
             self._before = signal.signal(number, self)
         except TypeError as error:
             raise TypeError(f"{number!r} is no signal; give its number, as in signal.SIGTERM") from error
-        except (ValueError, OSError) as error:
-            raise ValueError(f"signal {number} cannot be caught here ({error}); ask in the main thread") from error
+        except OSError as error:
+            raise ValueError(f"signal {number} cannot be caught: the system lets no program do that") from error
+        except ValueError as error:  # its number, or the thread
+            remedy = "ask in the main thread" if "thread" in str(error) else "give its number, as in signal.SIGTERM"
+            raise ValueError(f"signal {number} cannot be caught here ({error}); {remedy}") from error
         each: Any = self
         while isinstance(each, SignalCall):  # nobody is kept who is over, however many have come and gone
             each._before = heir = _heir(each._before)

@@ -61,8 +61,17 @@ def test_a_loop_refuses_what_is_no_network_poller_or_time(world):
 
 def test_a_signal_that_nobody_can_catch_is_refused():
     with dispatch.Loop() as loop:
-        refused(ValueError, f"signal {signal.SIGKILL:d} cannot be caught", loop.call_on_signal, signal.SIGKILL, nothing)
-        refused(ValueError, "signal 9999 cannot be caught", loop.call_on_signal, 9999, nothing)
+        refused(
+            ValueError,
+            f"signal {signal.SIGKILL:d} cannot be caught: the system lets no program do that",
+            loop.call_on_signal,
+            signal.SIGKILL,
+            nothing,
+        )
+        out_of_range = (
+            "signal 9999 cannot be caught here (signal number out of range); give its number, as in signal.SIGTERM"
+        )
+        refused(ValueError, out_of_range, loop.call_on_signal, 9999, nothing)
         refused(
             TypeError,
             "'TERM' is no signal; give its number, as in signal.SIGTERM",
