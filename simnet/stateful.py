@@ -42,7 +42,7 @@ from simnet.explore.verdict import Judgement
 from simnet.faults.hosts import BODY
 from simnet.faults.rates import FaultRates
 from simnet.invariants import with_levels
-from simnet.run import Run, run_of
+from simnet.run import CALLS_MAX_HURRIED, Run, run_of
 from simnet.trace import SEGMENT
 from simnet.verdicts import Verdict
 from simnet.world import Network
@@ -128,9 +128,11 @@ class NetworkMachine(RuleBasedStateMachine):
     """Whether a rule that a disruptive fault interrupts fails; else the example ends there."""
     per_process: ClassVar[Any] = ()
     """Globals, as ``"module:name"``, that each process of each example finds fresh."""
+    _hung_at: ClassVar[set[str]]  # lines at which an example has made all its calls for nothing
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        cls._hung_at = set()
         _check(cls)
         # Taken away, and not just never valid: what stands first in hypothesis's list is what it shrinks towards.
         for name in MOVES:
@@ -209,6 +211,10 @@ class NetworkMachine(RuleBasedStateMachine):
             f"by the state machine {type(self).__name__}, whose rules find it as self.net, and whose teardown leaves it"
         )
         self._network = net
+        if not current_build_context().is_final:  # which is shown: it makes them all
+            net._running().hung_at = self._hung_at
+            if self._hung_at:  # else hypothesis takes minutes to make such an example small
+                net._running().calls_max = CALLS_MAX_HURRIED
         host, port = self.address
         if self.latency is not None:
             net.link(BODY, host).latency = self.latency

@@ -114,10 +114,22 @@ def read_for_nothing(process: Process, now_ns: int, times: int) -> Spin:
     )
 
 
-def called_for_nothing(process: Process, now_ns: int, times: int, op: str, place: str) -> Hang:
-    """Calls without effect, *op* on *place* the last."""
+def called_for_nothing(scheduler: Scheduler, most: int, op: str, place: str) -> Hang | None:
+    """Calls without effect, *op* on *place* the last.
+
+    None if they are to go on, up to *most*: there were as many as are enough at lines at which a run before has made them all, of
+    which ``scheduler.hung_at`` is the set, and they are made at another one.
+    """
+    times, known = scheduler.calls_max, scheduler.hung_at
+    if known is not None:
+        where = caller_outside(sys._getframe(1))
+        if times < most and where not in known:
+            scheduler.calls_max = most
+            return None
+        known.add(where)
+    scheduler.calls = 0
     error = Hang(
-        f"{process.name} made {times:,} calls in a row, {_at(now_ns)}, that neither waited nor had any effect; the last: "
+        f"{scheduler.current.name} made {times:,} calls in a row, {_at(scheduler.clock.now_ns)}, that neither waited nor had any effect; the last: "
         f"{op} on {place}. A read that gives b'' is the end of the input: stop there; where one says EAGAIN, poll before the next."
     )
     error.__suppress_context__ = True  # what the last of the calls said is not why

@@ -85,7 +85,7 @@ class Scheduler:
 
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
-        "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "look_at", "before", "rounds",
+        "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "hung_at", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "look_at", "before", "rounds",
         "entries_at_ns", "entries_then", "in_vain", "interrupted", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
         "_arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
@@ -118,6 +118,7 @@ class Scheduler:
         self.entries_at_ns = self.entries_then = 0  # when somebody looked last, and from which line on it was then
         self.in_vain = self.look_at = 0  # looks in a row that found nothing but attempts; in a hurry, when the next is
         self.calls, self.calls_max = 0, CALLS_MAX  # calls without effect since the last wait, or the last with one
+        self.hung_at: set[str] | None = None  # at these lines, if it is fewer that may be: see `stuck`
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
         self.switches, self.longest_ns = 0, 2**63  # after that time a test that waits is said to wait for ever
         self.runnable: deque[Process] = deque()
@@ -278,10 +279,8 @@ class Scheduler:
             self.account()
         self.calls += 1
         self.activity += 1
-        if self.calls > self.calls_max:  # a loop that will not end by itself
-            self.calls = 0
-            error = stuck.called_for_nothing(self.current, self.clock.now_ns, self.calls_max, op, place)
-            self._blame(error, self.current)
+        if self.calls > self.calls_max and (error := stuck.called_for_nothing(self, CALLS_MAX, op, place)):
+            self._blame(error, self.current)  # a loop that will not end by itself
 
     def told_again(self, waits: bool) -> bool:
         """A poll tells the current process once more that something is ready, and it has done nothing since the last one

@@ -687,3 +687,60 @@ TestMachine = Machine.TestCase
     told = str(done.stdout).replace('print("a letter!")', "").replace('error("no, none")', "")
     assert told.count("a letter!") == 1  # of the example that shows it
     assert told.count("no, none") == 1
+
+
+class ReadsOn(NetworkMachine):
+    """A client that leaves hangs the server, which reads the end of its input again and again, at one line or at another."""
+
+    payloads: ClassVar[Any] = st.just(b"12")
+    moves = ("connect", "send", "close", "wait")
+    faults: ClassVar[Any] = None
+    told: ClassVar[list[str]]
+
+    def start(self) -> None:
+        self.net.host("server").spawn(self.serve)
+
+    @staticmethod
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            data = b""
+            while len(data) < 2:
+                data += conn.recv(2)
+            while len(data) < 4:
+                data += conn.recv(2)
+
+    def teardown(self) -> None:
+        net = self.net
+        try:
+            super().teardown()
+        finally:
+            self.told += [str(each.error) for each in net.verdicts]
+
+
+@pytest.mark.slow
+def test_an_example_that_hangs_where_one_has_before_is_stopped_soon_unless_it_is_shown() -> None:
+    """Else hypothesis would take minutes to make it small: each of its hundred attempts has 20,000 calls to make, to judge and to draw."""
+
+    class Hasty(ReadsOn):
+        told: ClassVar[list[str]] = []
+
+    with pytest.raises(SweepFailure, match="made 20,000 calls in a row"):
+        run(Hasty, settings(QUICKLY, phases=[Phase.generate, Phase.shrink], max_examples=50))
+    full = [text for text in Hasty.told if "made 20,000 calls" in text]
+    soon = [text for text in Hasty.told if "made 1,000 calls" in text]
+    assert (
+        len(Hasty._hung_at) < len(full) <= len(Hasty._hung_at) + 3
+    )  # the first at each line, and those that are shown
+    assert len(soon) > len(full)
+
+
+@pytest.mark.slow
+def test_one_that_hangs_where_none_has_before_makes_all_its_calls() -> None:
+    class Hasty(ReadsOn):
+        told: ClassVar[list[str]] = []
+
+    Hasty._hung_at.add("elsewhere.py:1 in serve")
+    with pytest.raises(SweepFailure, match="made 20,000 calls in a row"):
+        run(Hasty, settings(QUICKLY, max_examples=50, report_multiple_bugs=False))
+    assert "made 20,000 calls" in Hasty.told[0]
+    assert len(Hasty._hung_at) > 1
