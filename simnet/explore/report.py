@@ -31,6 +31,7 @@ from simnet.explore.when import when
 from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
 from simnet.invariants import OTHERS_ANSWERED, OTHERS_SURVIVE
+from simnet.kernel.messages import MSG_WAITALL
 from simnet.nodeid import project_root
 from simnet.trace import CALL, FAULT, WAKE
 from simnet.typed import named_from_here, pytest_command, quoted_from_here
@@ -365,8 +366,10 @@ def _one_read(trace: Trace, before: Trace) -> str:
     whole = next((each.result for each in before.of(CALL) if (each.host, each.op, each.place, each.n) == key), b"")
     if not isinstance(whole, bytes) or len(got) >= len(whole) or not whole.startswith(got):
         return ""
-    number = many(len(got), "byte")
-    return f"the test's last recv brought {number} of {len(whole):,}: it returns what has arrived. Read on until all is there"
+    told = f"the test's last recv brought {many(len(got), 'byte')} of {len(whole):,}: "
+    if any(flags & MSG_WAITALL for flags in reads[-1].arguments[1:]):
+        return told + "for MSG_WAITALL no socket with a time-out waits, on a kernel either. Read on until all is there"
+    return told + "it returns what has arrived. Read on until all is there"
 
 
 def _looked_early(trace: Trace, plan: FaultPlan) -> str:

@@ -147,6 +147,20 @@ def test_a_test_that_takes_one_read_for_all_is_told_what_a_read_brings() -> None
         assert found.why == why
 
 
+def test_a_test_that_trusts_in_waitall_on_a_socket_with_a_time_out_is_told_what_that_does() -> None:
+    """The kernel's socket is non-blocking then: it gives what is there (K-055)."""
+
+    def reads_all(net: Any) -> None:
+        net.host("server").spawn(echo)
+        with socket.create_connection(("server", 7), timeout=5) as sock:
+            sock.sendall(b"hello")
+            assert sock.recv(5, socket.MSG_WAITALL) == b"hello"
+
+    told = "for MSG_WAITALL no socket with a time-out waits, on a kernel either. Read on until all is there"
+    (found,) = run_sweep(reads_all, SweepOptions.of(target="server", kinds="split", first=True)).reports()
+    assert found.why == f"the test's last recv brought 1 byte of 5: {told}"
+
+
 def test_without_a_file_the_plan_itself_is_on_the_command_line() -> None:
     failure, result = accept_failure()
     (command,) = report(failure, result, test_id=ID).commands
