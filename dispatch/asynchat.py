@@ -6,6 +6,7 @@ a long push is not copied for each piece of it. Everything else is kept; see doc
 
 from __future__ import annotations
 
+from _thread import get_ident
 from _weakref import ref  # weakref itself would bring more than this
 from collections import deque as deque  # programs reach it, and asyncore, through this module
 from collections.abc import Iterable
@@ -37,6 +38,8 @@ class async_chat(asyncore.dispatcher):
     # These are named so that no subclass has another use for the names.
     _dispatch_fifo: Any = None  # made when something is put in; or what a program put in its place
     _dispatch_producing = False
+    _dispatch_sender: int | None = None  # the thread that is sending
+    _dispatch_turned_away = False  # another one wanted to, meanwhile
 
     def __init__(self, sock: Any = None, map: dict[Any, Any] | None = None) -> None:
         self.ac_in_buffer = b""
@@ -114,13 +117,17 @@ class async_chat(asyncore.dispatcher):
         if isinstance(data, str) and self.use_encoding:
             data = bytes(data, self.encoding)
         self.ac_in_buffer = self.ac_in_buffer + data
-        closes, apart = self._dispatch_closes, self._fileno is None
+        closes, apart = self._dispatch_closes, None
+        try:
+            apart = self._fileno is None
+        except AttributeError:
+            pass  # never constructed, as some programs test their handlers
         while self.ac_in_buffer:
             if not self._dispatch_cut():
                 return
             if self._dispatch_closes != closes:
                 self.ac_in_buffer = b""  # found_terminator closed: what else was in this read is not to be acted upon
-            elif (self._fileno is None) is not apart:
+            elif apart is not None and (self._fileno is None) is not apart:
                 return  # somebody else may go on with it
 
     def _dispatch_cut(self) -> bool:
@@ -212,39 +219,52 @@ class async_chat(asyncore.dispatcher):
         self.producer_fifo.append(None)
 
     def initiate_send(self) -> None:
-        """One send of what waits, if the kernel takes it; asks producers for more."""
+        """One send of what waits, if the kernel takes it; asks producers for more. In one thread at a time."""
+        # Nothing is called from here to the store, nor from the question who was turned away to the store at the end: that
+        # is what keeps other threads out.
+        me = get_ident()
+        sender = self._dispatch_sender
+        if sender is not None and sender != me:
+            self._dispatch_turned_away = True  # that thread goes on with what this one has put in
+            return
         if self._dispatch_producing:
             return  # a producer pushes: its bytes have their place, and go out when it has given its own
-        while self.connected:
-            fifo = self._dispatch_fifo
-            if not fifo:
-                return
-            first = fifo[0]
-            if not first:
-                # b"", an empty producer, or the end.
-                del fifo[0]
-                if first is None:
-                    self.handle_close()
+        self._dispatch_sender = me
+        try:
+            while self.connected:
+                fifo = self._dispatch_fifo
+                if not fifo:
                     return
-            try:
-                data = first[: self.ac_out_buffer_size]
-            except TypeError:
-                self._dispatch_produce(first)
-                continue
-            if isinstance(data, str) and self.use_encoding:
-                data = bytes(data, self.encoding)
-            elif type(data) is memoryview:
-                data = bytes(data)  # subclasses that send it otherwise expect what was pushed
-            try:
-                num_sent = self.send(data)
-            except OSError as error:
-                for observer in _observers:
-                    observer.raised(self, "initiate_send", error)
-                self.handle_error()
-            else:
-                if num_sent:
-                    self._dispatch_sent(first, data, num_sent)
-            return
+                first = fifo[0]
+                if not first:
+                    # b"", an empty producer, or the end.
+                    del fifo[0]
+                    if first is None:
+                        self.handle_close()
+                        return
+                try:
+                    data = first[: self.ac_out_buffer_size]
+                except TypeError:
+                    self._dispatch_produce(first)
+                    continue
+                if isinstance(data, str) and self.use_encoding:
+                    data = bytes(data, self.encoding)
+                elif type(data) is memoryview:
+                    data = bytes(data)  # subclasses that send it otherwise expect what was pushed
+                try:
+                    num_sent = self.send(data)
+                except OSError as error:
+                    for observer in _observers:
+                        observer.raised(self, "initiate_send", error)
+                    self.handle_error()
+                else:
+                    if num_sent:
+                        self._dispatch_sent(first, data, num_sent)
+                if not self._dispatch_turned_away:
+                    return
+                self._dispatch_turned_away = False
+        finally:
+            self._dispatch_sender = sender
 
     def _dispatch_produce(self, producer: Any) -> None:
         """Put what the producer gives before the producer, or take it off if it gives nothing. One that is false was taken off."""

@@ -117,6 +117,90 @@ def test_a_channel_may_be_closed_while_it_is_let_in(two, asked, use_poll):
     assert list(channels.values()) == [first]
 
 
+class Meanwhile(asynchat.async_chat):
+    """While its first piece is under way, another thread does something with it."""
+
+    def __init__(self, sock, act):
+        super().__init__(sock, {})
+        self.act = act
+
+    def send(self, data):
+        act, self.act = self.act, None
+        if act is not None:
+            other = threading.Thread(target=act, args=(self,))
+            other.start()
+            other.join()
+        return super().send(data)
+
+
+@pytest.fixture
+def meanwhile():
+    """Makes a channel, of which another thread does *act* while it sends, and says what its peer has got."""
+    channels = []
+    near, far = socket.socketpair()
+    far.setblocking(False)
+
+    def make(act):
+        channels.append(Meanwhile(near, act))
+        return channels[0], far
+
+    yield make
+    for each in (*channels, near, far):
+        each.close()
+
+
+@kernel_only
+def test_what_another_thread_pushes_while_a_piece_is_under_way_follows_it(meanwhile):
+    """Both threads sent the piece, and now and then it was the second to be sent that was thrown away."""
+    channel, far = meanwhile(lambda channel: channel.push(b"two"))
+    channel.push(b"one")
+    assert far.recv(100) == b"onetwo"
+    assert not channel.producer_fifo
+
+
+@kernel_only
+def test_a_loop_that_is_told_of_room_to_write_while_another_thread_sends_leaves_it_to_that(meanwhile):
+    channel, far = meanwhile(lambda channel: channel.handle_write_event())
+    channel.push(b"one")
+    assert far.recv(100) == b"one"
+    assert not channel.producer_fifo
+
+
+@kernel_only
+def test_a_thread_that_fails_to_send_leaves_the_sending_to_others(meanwhile):
+    def stopped(data):
+        del channel.send
+        raise KeyboardInterrupt
+
+    channel, far = meanwhile(None)
+    channel.send = stopped
+    with pytest.raises(KeyboardInterrupt):
+        channel.push(b"one")
+    other = threading.Thread(target=channel.push, args=(b"two",))
+    other.start()
+    other.join()
+    channel.handle_write()
+    assert far.recv(100) == b"onetwo"
+
+
+@kernel_only
+def test_what_another_thread_pushes_while_a_producer_is_asked_follows_it(meanwhile):
+    class Producer:
+        def more(self):
+            if len(pieces) == 2:
+                other = threading.Thread(target=channel.push, args=(b"three",))
+                other.start()
+                other.join()
+            return pieces.pop() if pieces else b""
+
+    pieces = [b"two", b"one"]
+    channel, far = meanwhile(None)
+    channel.push_with_producer(Producer())
+    while channel.producer_fifo:
+        channel.handle_write()
+    assert far.recv(100) == b"onetwothree"
+
+
 @pytest.mark.slow
 @kernel_only
 @pytest.mark.parametrize("count", [None, TURNS])

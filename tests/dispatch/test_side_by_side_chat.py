@@ -353,6 +353,29 @@ def test_a_chat_may_skip_its_own_constructor():
     alike(program, False)
 
 
+@pytest.mark.parametrize("terminator", [b"\n", 3, None])
+def test_a_chat_that_was_never_constructed_may_read(terminator):
+    """As a program's own tests do it, which give it what they are about and nothing else."""
+
+    def program(asynchat):
+        told = []
+
+        class Chat(asynchat.async_chat):
+            def collect_incoming_data(self, data):
+                told.append(data)
+
+            def found_terminator(self):
+                told.append(None)
+
+        chat = Chat.__new__(Chat)
+        chat.ac_in_buffer, chat.terminator = b"", terminator
+        chat.recv = lambda size: b"one\ntwo"
+        chat.handle_read()
+        return told, chat.ac_in_buffer
+
+    assert alike(program)
+
+
 def test_producers_of_the_module_give_the_same():
     for data in (b"", b"abc", b"x" * 1000, "text" * 200, bytearray(b"y" * 600)):
         for size in (1, 3, 512):
