@@ -14,6 +14,7 @@ from dispatch.interfaces import IN, OUT
 
 # EINVAL: another thread has closed the epoll just now, and its number is a socket's already. EPERM: the number is a regular file's.
 _GONE = (errno.ENOENT, errno.EBADF, errno.EINVAL, errno.EPERM)
+USUAL = 1023  # descriptors that Python's epoll tells of in one call, if it is not asked for more: FD_SETSIZE - 1
 CALM = 8  # crowded turns without a change, before poll(2) is told of all
 
 
@@ -22,13 +23,14 @@ class EpollPoller:
 
     name = "epoll"
     wakes_on_watch = True
-    __slots__ = ("_calm", "_crowd", "_epoll", "_files", "_many", "_ready", "poll")
+    __slots__ = ("_calm", "_crowd", "_epoll", "_files", "_many", "_ready", "_watched", "poll")
 
     poll: Callable[..., list[tuple[int, int]]]
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._files: dict[int, int] = {}  # regular files: epoll refuses them, poll(2) calls them ready at all times
+        self._watched = 0  # how many; those that were closed behind our back count until somebody forgets them
         # The verb itself is the C method: it takes seconds or None, rounds up, and retries after a signal (PEP 475).
         self.poll = self._epoll.poll
         self._calm = 0  # crowded turns since something changed
@@ -54,15 +56,26 @@ class EpollPoller:
         crowd = self._crowd
         ready = crowd.poll(0) if crowd is not None and 2 * self._ready >= self._many else None
         if not ready:
-            ready = self._epoll.poll(timeout)
+            ready = self._poll_many(timeout)
         self._ready = len(ready)
         return ready
+
+    def _poll_many(self, timeout: float | None = None) -> list[tuple[int, int]]:
+        """Of all that are ready, however many."""
+        return self._epoll.poll(timeout, max(self._watched, USUAL))
+
+    def _settle(self) -> None:
+        """Let the verb be what the least work does for what is watched now."""
+        if self._files:
+            self.poll = self._poll_with_files
+        else:
+            self.poll = self._poll_many if self._watched > USUAL else self._epoll.poll
 
     def _changed(self) -> None:
         self._calm = 0
         if self._crowd is not None:
             self._crowd = None
-            self.poll = self._epoll.poll
+            self._settle()
 
     def watch(self, fd: int, bits: int) -> None:
         if self._calm:
@@ -76,7 +89,11 @@ class EpollPoller:
             self._epoll.modify(fd, bits)
         except PermissionError:
             self._files[fd] = bits
-            self.poll = self._poll_with_files
+            self._settle()
+            return
+        self._watched += 1
+        if self._watched == USUAL + 1:
+            self._settle()
 
     def change(self, fd: int, bits: int) -> None:
         if self._calm:
@@ -96,13 +113,16 @@ class EpollPoller:
 
     def _poll_with_files(self, timeout: float | None = None) -> list[tuple[int, int]]:
         always = [(fd, bits & (IN | OUT)) for fd, bits in self._files.items() if bits & (IN | OUT)]
-        return always + self._epoll.poll(0 if always else timeout)
+        return always + self._poll_many(0 if always else timeout)
 
     def forget(self, fd: int) -> None:
         if self._calm:
             self._changed()
         if self._files and self._was_a_file(fd):
             return
+        self._watched -= 1
+        if self._watched == USUAL:
+            self._settle()
         try:
             self._epoll.unregister(fd)
         except ValueError:
@@ -115,8 +135,7 @@ class EpollPoller:
         """Whether it was watched as a regular file, which from now on it is not."""
         if self._files.pop(fd, None) is None:
             return False
-        if not self._files:
-            self.poll = self._epoll.poll
+        self._settle()
         return True
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, Poller
+from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.kernel import KERNEL
 from dispatch.pollers import kqueue
 from dispatch.pollers.epoll import EpollPoller
@@ -316,3 +316,32 @@ def test_an_epoll_that_another_thread_closes_meanwhile_forgets_all_the_same():
         os.dup2(far.fileno(), poller._epoll.fileno())
         poller.forget(near.fileno())
         poller.close()
+
+
+def test_one_turn_tells_of_all_that_are_ready_however_many(kernel_poller):
+    """Python's epoll tells of FD_SETSIZE - 1 at a time; who counts turns, as ``asyncore.poll`` does, wants all in one."""
+    resource = pytest.importorskip("resource")
+    many = 1200 if kernel_poller.name != "select" else 500  # descriptors
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < many + 200:
+        pytest.skip(f"only {hard} descriptors are allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, many + 200), hard))
+    near, far = socket.socketpair()
+    far.send(b"x")
+    ready = [os.dup(near.fileno()) for _ in range(many)]
+    try:
+        for fd in ready:
+            kernel_poller.watch(fd, READ)
+        assert dict(kernel_poller.poll(0)) == dict.fromkeys(ready, IN)
+        for fd in ready[5:]:
+            kernel_poller.forget(fd)
+        assert dict(kernel_poller.poll(0)) == dict.fromkeys(ready[:5], IN)
+        for fd in ready[5:]:
+            kernel_poller.watch(fd, READ)
+        assert dict(kernel_poller.poll(0)) == dict.fromkeys(ready, IN)
+    finally:
+        for fd in ready:
+            os.close(fd)
+        near.close()
+        far.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
