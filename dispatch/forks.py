@@ -1,12 +1,16 @@
-"""What a forked child changes in its loops: what they sleep on must not be shared with the parent's."""
+"""What a loop does when what it sleeps on is not its own any more.
+
+In a forked child it would be shared with the parent's; and a daemon that closes all descriptors but its own closes it.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 from _thread import RLock
 from _weakref import ref  # weakref itself would bring more than this
 
-from dispatch.annotations import TYPE_CHECKING
+from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP
 
 if TYPE_CHECKING:
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 making = RLock()
 
 _loops: set[ref[Loop]] = set()
+_strays: list[Any] = []  # pollers whose numbers are somebody else's by now: one that went would close it
 
 
 def remember(loop: Loop) -> None:
@@ -37,17 +42,41 @@ def _renew(loop: Loop) -> None:
         loop._aside.discard(waker._fileno)
         loop._background = len(loop._aside)
         waker.let_go()
-    for channel in loop.channels.values():
-        if not channel._bits & ASLEEP:
-            try:
-                loop.poller.watch(channel._fileno, channel._bits)
-            except OSError:
-                pass  # closed behind our back: the parent's has forgotten it, too
+    _watch_again(loop)  # not those closed behind our back: the parent's has forgotten them, too
     if waker is not None:
         try:
             loop._the_waker()  # now: a signal's handler could not let poll(2) and select(2) know of it while they sleep
         except OSError:
             pass  # no descriptor is left
+
+
+def _watch_again(loop: Loop) -> list[Any]:
+    """Let the new poller of *loop* watch what the old one did. Returns what cannot be watched."""
+    refused = []
+    for channel in list(loop.channels.values()):
+        if not channel._bits & ASLEEP:
+            try:
+                loop.poller.watch(channel._fileno, channel._bits)
+            except OSError:
+                refused.append(channel)
+    return refused
+
+
+def lost(loop: Any) -> bool:
+    """Whether what *loop*, of a map, sleeps on was closed behind its back. It has another by then."""
+    if loop._poller_name is None:
+        return False
+    try:
+        loop.poller.poll(0)
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EBADF, errno.EINVAL):  # closed; or the number is of something else
+            return False
+    _strays.append(loop.poller)
+    loop.poller = loop.network.poller(loop._poller_name)
+    for guest in _watch_again(loop):
+        loop.refused(guest)
+    return True
 
 
 def _after_fork() -> None:

@@ -20,6 +20,7 @@ from dispatch.annotations import Any
 from dispatch.channel import ASLEEP
 from dispatch.channelmap import ChannelMap, items, same
 from dispatch.events import closed_since, drop_urgent, is_closing, left_behind, tells_itself
+from dispatch.forks import lost
 from dispatch.guest import Guest, wished
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
@@ -125,7 +126,7 @@ class MapLoop(Loop):
                 for guest in list(self._asked.values()):
                     guest._ask()
             pause = self._until_due(timeout) if self._soon or self._timers.heap else timeout
-            if pause is None and kinds is not None and not self._wished():
+            if pause is None and kinds is not None and not self.grumblers and not wished(self._guests):
                 time.sleep(pause)  # type: ignore[arg-type]  # asyncore did: the TypeError is its answer
             try:
                 if self.grumblers and not self.endless and not observers and pause != 0:
@@ -138,8 +139,8 @@ class MapLoop(Loop):
                             events = self.poller.poll(pause)
                 else:
                     events = self.poller.poll(pause)
-            except ValueError:
-                if not self.closed:
+            except (ValueError, OSError):
+                if not self.closed and not lost(self):
                     raise
                 events = []  # another thread closed the last channel just now, and with it this loop was let go
             if not events and self._idled(timeout) and not self.closed:
@@ -182,10 +183,6 @@ class MapLoop(Loop):
                 self._left.clear()
         if (not self.map or self._restless) and interrupted is None and isinstance(self.map, ChannelMap):
             self.map._let_go(restless=self._restless and not self._soon and not self._timers.heap)
-
-    def _wished(self) -> bool:
-        """Whether anybody waits for anything, were it only to grumble."""
-        return bool(self.grumblers) or wished(self._guests)
 
     @property
     def turning(self) -> bool:
@@ -376,11 +373,13 @@ class MapLoop(Loop):
         """What a poller cannot watch: closed before its first turn, or behind the map's back. As poll(2) says, NVAL."""
         if guest._bits & ASLEEP:  # never watched
             self._strike(guest)
-        self.call_soon(self._invalid, guest)
+        self.call_soon(self._invalid, guest, self.poller)
 
-    def _invalid(self, guest: Guest) -> None:
+    def _invalid(self, guest: Guest, poller: Poller) -> None:
         obj = guest.obj
-        if obj is not None and self.map.get(guest.key) is obj and not left_behind(self.map, guest.key, obj):
+        if lost(self) or poller is not self.poller:
+            self.touched[guest.key] = guest.number  # it was not for what it is
+        elif obj is not None and self.map.get(guest.key) is obj and not left_behind(self.map, guest.key, obj):
             self._serve_whole(obj, NVAL)
 
     def put(self, key: Any) -> None:
@@ -472,7 +471,7 @@ class MapLoop(Loop):
             if guest.moved() and not left_behind(self.map, guest.key, obj):
                 self.touched[guest.key] = guest.number
             elif guest.stale():
-                self._invalid(guest)
+                self._invalid(guest, self.poller)
             else:
                 bits, told = guest._bits, guest.reads is not None
                 guest.ask_again()
