@@ -12,11 +12,12 @@ from collections import deque as deque  # programs reach it, and asyncore, throu
 from collections.abc import Iterable
 
 from dispatch import asyncore as asyncore
-from dispatch import events, maps
 from dispatch.annotations import Any
-from dispatch.beginnings import DELETED, GIVEN_UP, beginning
+from dispatch.maps import events
+from dispatch.maps import serving as maps
+from dispatch.maps.beginnings import DELETED, GIVEN_UP, beginning
+from dispatch.maps.predicates import known_predicates
 from dispatch.observers import observers as _observers
-from dispatch.predicates import known_predicates
 
 #: What ``from asynchat import *`` gives, as it did; programs have names of their own.
 __all__ = ["async_chat", "asyncore", "deque", "fifo", "find_prefix_at_end", "simple_producer"]

@@ -28,20 +28,20 @@ from errno import ESHUTDOWN as ESHUTDOWN
 from errno import EWOULDBLOCK as EWOULDBLOCK
 from errno import errorcode as errorcode
 
-from dispatch import accepting as _accepting
-from dispatch import beginnings as _beginnings
-from dispatch import events as _events
-from dispatch import maps as _maps
-from dispatch import predicates as _predicates
 from dispatch.annotations import Any as _Any
 from dispatch.annotations import ClassVar as _ClassVar
-from dispatch.channelmap import ChannelMap as _ChannelMap
 from dispatch.errors import OUT_OF_RESOURCES as _OUT_OF_RESOURCES
+from dispatch.maps import beginnings as _beginnings
+from dispatch.maps import events as _events
+from dispatch.maps import predicates as _predicates
+from dispatch.maps import serving as _maps
+from dispatch.maps.channelmap import ChannelMap as _ChannelMap
 from dispatch.observers import observers as _observers
 from dispatch.pollers.replaced import replaced as _replaced
+from dispatch.sockets import accepting as _accepting
 
 if os.name == "posix":
-    from dispatch.filewrapper import file_wrapper
+    from dispatch.maps.filewrapper import file_wrapper
 
 ExitNow = _events.ExitNow
 read, write, readwrite, _exception = _events.read, _events.write, _events.readwrite, _events.exception

@@ -10,12 +10,12 @@ from __future__ import annotations
 import errno
 import socket as _socket
 
-from dispatch.addresses import for_a_socket, interleave, literal_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, CLOSED, CONNECTING, Channel
 from dispatch.errors import TRY_AGAIN, UNDER_WAY, Timeout, socket_error
 from dispatch.interfaces import OUT, Address
-from dispatch.nodelay import no_delay
+from dispatch.sockets.addresses import for_a_socket, interleave, literal_family
+from dispatch.sockets.nodelay import no_delay
 
 if TYPE_CHECKING:
     from dispatch.stream import Stream

@@ -7,14 +7,14 @@ import os
 import socket as _socket
 from collections import deque
 
-from dispatch.addresses import for_a_socket, guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import CLOSED, CLOSING, CONNECTED, Channel
 from dispatch.checks import check_address
 from dispatch.errors import BREATH, OUT_OF_RESOURCES, STALE, TRY_AGAIN
 from dispatch.interfaces import IN, OUT, TROUBLE, Address
 from dispatch.limits import guard_limits
-from dispatch.socketfile import SocketFile, make_room
+from dispatch.sockets.addresses import for_a_socket, guess_family
+from dispatch.sockets.socketfile import SocketFile, make_room
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import socket as _socket
 
-from dispatch.accepting import died_in_queue, has_connections
-from dispatch.addresses import for_a_socket
 from dispatch.annotations import Any
 from dispatch.channel import ACCEPTING, ASLEEP, CLOSED, CONNECTED, CONNECTING, RESTING, Channel
 from dispatch.checks import check_address, no_socket
 from dispatch.errors import BREATH, OUT_OF_RESOURCES, PEER_GONE, TRY_AGAIN, UNDER_WAY, socket_error
 from dispatch.interfaces import IN, OUT, PRI, READ, TROUBLE, Address
+from dispatch.sockets.accepting import died_in_queue, has_connections
+from dispatch.sockets.addresses import for_a_socket
 
 
 class NotReady(BlockingIOError):

@@ -12,16 +12,16 @@ import socket as _socket
 import sys
 from collections.abc import Callable
 
-from dispatch.accepting import has_connections, plainly
-from dispatch.addresses import guess_family
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
 from dispatch.checks import check_address, check_count, check_made, no_socket, refuse_tls, refuse_waiting
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import IN, Address
-from dispatch.nodelay import no_delay
 from dispatch.observers import observers
-from dispatch.socketfile import SocketFile, make_room
+from dispatch.sockets.accepting import has_connections, plainly
+from dispatch.sockets.addresses import guess_family
+from dispatch.sockets.nodelay import no_delay
+from dispatch.sockets.socketfile import SocketFile, make_room
 from dispatch.stream import Stream
 
 if TYPE_CHECKING:

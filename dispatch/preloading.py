@@ -14,10 +14,8 @@ def preload() -> None:
 
     For a program that changes its root (``os.chroot``), gives up the right to read Python's files, or may have no descriptor left.
     """
-    packages = [importlib.import_module(name) for name in ("dispatch", "dispatch.pollers")]
-    ours = [
-        each.name for package in packages for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
-    ]
+    dispatch = importlib.import_module("dispatch")
+    ours = [each.name for each in pkgutil.walk_packages(dispatch.__path__, "dispatch.")]
     for name in (*ours, *USED):
         try:
             importlib.import_module(name)

@@ -10,7 +10,6 @@ import os
 import socket as _socket
 import sys
 
-from dispatch.accepting import kind
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import (
     BEHIND,
@@ -48,6 +47,7 @@ from dispatch.input import FIRST_SIZE, Receiver
 from dispatch.interfaces import IN, OUT, READ, Address
 from dispatch.limits import guard_limits
 from dispatch.output import JOIN_BELOW
+from dispatch.sockets.accepting import kind
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop

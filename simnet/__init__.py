@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from simnet import faults, stateful, strategies
     from simnet.explore.baseline import NotRepeatable
     from simnet.explore.check import check, fuzz, sweep
-    from simnet.faces.pytest_fixture import fixture
+    from simnet.faces.under_pytest.fixture import fixture
     from simnet.faults import DISRUPTIVE, TRANSPARENT, FaultPlan, FaultRates
     from simnet.host import Host
     from simnet.link import Link
@@ -54,7 +54,7 @@ _HOMES = {
     "Trace": "simnet.trace",
     "check": "simnet.explore.check",
     "faults": "",
-    "fixture": "simnet.faces.pytest_fixture",
+    "fixture": "simnet.faces.under_pytest.fixture",
     "fuzz": "simnet.explore.check",
     "play": "simnet.run",
     "stateful": "",

@@ -11,9 +11,9 @@ from socket import MSG_PEEK, gaierror
 from typing import Protocol
 
 from simnet.blame import exception_text, is_defect, user_place, without_simnet
-from simnet.eventloops import in_a_loop
 from simnet.faults.disruptive import Refuse
-from simnet.madebefore import made_before
+from simnet.files.madebefore import made_before
+from simnet.owned.eventloops import in_a_loop
 from simnet.trace import CALL, PROCESS, SEGMENT, Event, Failed, Trace
 from simnet.verdicts import HandlerError, Hang, Verdict, let_out
 

@@ -16,8 +16,9 @@ from random import Random
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
-from simnet import real, tls
-from simnet.arguments import UINT_MAX, checked_timeout, descriptor_number, whole
+from simnet import real
+from simnet.arguments.polls import descriptor_of
+from simnet.arguments.sockets import UINT_MAX, checked_timeout, descriptor_number, whole
 from simnet.calls import descriptor_flags, descriptors, socket_files
 from simnet.calls.alarms import alarm_call, from_outside, send
 from simnet.calls.by_number import BY_NUMBER, by_number
@@ -31,20 +32,20 @@ from simnet.calls.splice import copy_file_range, file_into_pipe, socket_into_pip
 from simnet.calls.unopened import unopened
 from simnet.clock import deadline_after
 from simnet.epoll import Epoll
-from simnet.eventloops import SLEEPS, WAITS, look_for_a_loop
+from simnet.files.pipes import NO_MORE, OF_PIPES, Pipes
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX
-from simnet.mutex import wait_on
-from simnet.pipes import NO_MORE, OF_PIPES, Pipes
+from simnet.owned.eventloops import SLEEPS, WAITS, look_for_a_loop
+from simnet.owned.mutex import wait_on
+from simnet.owned.threads import Pool, Pools, Work
 from simnet.poll import Poll, select
-from simnet.poll_arguments import descriptor_of
 from simnet.process import FIRST_DESCRIPTOR, OPEN_FILES_MAX, Process
 from simnet.resolver import names
 from simnet.resolver.lookups import LATE
 from simnet.resolver.numeric import INTERFACES
+from simnet.scheduling.stuck import OTHERWISE, reached_out
 from simnet.socket import Socket
-from simnet.stuck import OTHERWISE, reached_out
-from simnet.threads import Pool, Pools, Work
+from simnet.tls import sockets as tls
 from simnet.verdicts import Verdict
 from simnet.wait import Scheduler, running
 from simnet.whereabouts import caller

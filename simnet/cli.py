@@ -56,7 +56,7 @@ def demo(folder: Path | None) -> int:
     The example's files go to FOLDER: if none is given, to the current folder if that is empty, else to simnet-demo/.
     A file that is there already is left as it is and worked on, so change them and come again.
     """
-    from simnet.faces.story import tell
+    from simnet.faces.commands.story import tell
 
     return tell(folder)
 
@@ -91,7 +91,7 @@ def sweep(test: str, as_json: bool, depth: str | None, **options: Any) -> int:
     PATH alone stands for all tests in that file that are decorated with @simnet.sweep; those with fixtures or
     parameters are left to pytest, and named.
     """
-    from simnet.faces.sweeping import sweep_tests
+    from simnet.faces.commands.sweeping import sweep_tests
 
     options["depth"] = int(depth) if depth is not None and depth.isdigit() else depth
     return sweep_tests(test, as_json=as_json, **options)
@@ -120,7 +120,7 @@ def fuzz(test: str, seeds: int, start: int | None, as_json: bool, **options: Any
     Each seed draws some of the kinds, and a rate for each. What fails is made small and saved as a sweep's failures are. A
     later run goes on with the seeds that were not tried.
     """
-    from simnet.faces.fuzzing import fuzz_tests
+    from simnet.faces.commands.fuzzing import fuzz_tests
 
     return fuzz_tests(test, seeds=seeds, start=start, as_json=as_json, **options)
 
@@ -142,7 +142,7 @@ def replay(file: Path, real: bool, seconds: float | None, trace: bool, as_json: 
     The word is "exact" (the very same run), "same failure on another path", or "fixed". The exit code is 0 if it went as
     the file expects, 1 if not, and 2 if the run says nothing, since the fault was never reached.
     """
-    from simnet.faces.replaying import replay_file
+    from simnet.faces.commands.replaying import replay_file
 
     return replay_file(file, real=real, seconds=seconds, trace=trace, as_json=as_json)
 
@@ -160,7 +160,7 @@ def replay(file: Path, real: bool, seconds: float | None, trace: bool, as_json: 
 )
 def keep(file: Path, to: Path | None, title: str | None, reason: str | None) -> int:
     """Move a found failure from .simnet/failures into scenarios/, where pytest plays it from now on."""
-    from simnet.faces.keeping import keep_file
+    from simnet.faces.commands.keeping import keep_file
 
     return keep_file(file, to=to, title=title, reason=reason)
 
@@ -173,7 +173,7 @@ def shrink(file: Path) -> int:
     Faults are dropped, parameters weakened, anchors moved early, as a sweep does with what it finds: for a plan that was written by
     hand, or edited since.
     """
-    from simnet.faces.shrinking import shrink_file
+    from simnet.faces.commands.shrinking import shrink_file
 
     return shrink_file(file)
 
@@ -183,7 +183,7 @@ def shrink(file: Path) -> int:
 @_json
 def show(what: str, as_json: bool) -> int:
     """Show a scenario in words, or a test's fault-free run and where faults could act in it."""
-    from simnet.faces.showing import show_file, show_test
+    from simnet.faces.commands.showing import show_file, show_test
 
     if what.endswith(".toml"):
         return show_file(Path(what), as_json=as_json)
@@ -196,7 +196,7 @@ def doctor() -> int:
 
     Versions, pollers, loopback addresses, the folder that failures go to, a run in several processes, one on real sockets.
     """
-    from simnet.faces.examining import examine
+    from simnet.faces.commands.examining import examine
 
     return examine()
 
@@ -209,7 +209,7 @@ def explain(word: str | None) -> int:
     WORD is a word that reports show in brackets, such as listener-survives, the name of an exception of simnet's, or a
     kind of fault; without one, all of them are listed.
     """
-    from simnet.faces.explaining import explain
+    from simnet.faces.commands.explaining import explain
 
     return explain(word)
 
@@ -241,7 +241,7 @@ def conform(programs: int, seed: int, first: int, coverage: bool, as_json: bool)
     Each program runs on loopback sockets and on simnet; every result, errno, readiness bit and byte is compared. A
     divergence is shrunk to the calls that matter and printed as a script for both.
     """
-    from simnet.faces.conforming import conform_programs
+    from simnet.faces.commands.conforming import conform_programs
 
     return conform_programs(programs, seed, first, coverage=coverage, as_json=as_json)
 

@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from simnet import real
-from simnet.arguments import MISSING, name_as_the_real_one
-from simnet.ended import OVER, outlived
+from simnet.arguments.polls import MS, PLAIN_SECONDS, c_int, descriptor_of, epoll_bits, epoll_limit_ns, look_over_epoll
+from simnet.arguments.sockets import MISSING, name_as_the_real_one
 from simnet.faults.inject import Tag
+from simnet.files.ended import OVER, outlived
+from simnet.files.pipes import Pipe
+from simnet.files.realfiles import refuse_disk_file
 from simnet.kernel.epoll import Epoll as KernelEpoll
 from simnet.kernel.epoll import EpollName, events_of
 from simnet.kernel.errors import socket_error
-from simnet.kernel.options import INT_MAX
+from simnet.kernel.options.values import INT_MAX
 from simnet.kernel.readiness import IN
-from simnet.pipes import Pipe
 from simnet.poll import FD_SETSIZE, POLL_DEFAULT, Poller, label
-from simnet.poll_arguments import MS, PLAIN_SECONDS, c_int, descriptor_of, epoll_bits, epoll_limit_ns, look_over_epoll
-from simnet.realfiles import refuse_disk_file
 from simnet.trace import CALL
 
 __all__ = ["Epoll", "select_of_selector"]

@@ -6,19 +6,19 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from simnet.asked import is_unix, port_of, seconds_of
+from simnet.both.asked import is_unix, port_of, seconds_of
+from simnet.both.hostverbs import connected, listening, result_of
 from simnet.clock import deadline_after
 from simnet.faults.hosts import ClockJump, Pause
-from simnet.hostverbs import connected, listening, result_of
 from simnet.kernel.messages import AF_UNIX
 from simnet.kernel.states import LISTEN
 from simnet.link import NotALink
 from simnet.machine import Machine
 from simnet.netstat import snapshot
-from simnet.power import cut, power_on, refuse_without_power
+from simnet.outages.power import cut, power_on, refuse_without_power
+from simnet.outages.standstill import set_clock, stand_still
 from simnet.process import Process
 from simnet.socket import Socket
-from simnet.standstill import set_clock, stand_still
 
 if TYPE_CHECKING:
     from simnet.world import Network

@@ -11,11 +11,11 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from simnet.kernel.datagram_sending import DatagramSender
+from simnet.kernel.datagrams.sending import DatagramSender
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, CLOSING, LAST_ACK, LISTEN, TIME_WAIT
-from simnet.kernel.tcp import TcpSocket
-from simnet.kernel.unix import UnixSocket
-from simnet.kernel.unix_tampering import TamperableUnix
+from simnet.kernel.tcp.sockets import TcpSocket
+from simnet.kernel.unix.sockets import UnixSocket
+from simnet.kernel.unix.tampering import TamperableUnix
 from simnet.verdicts import BLOCKS_THE_LOOP, BOUNDED_BUFFERS, Verdict
 from simnet.whereabouts import told_of
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
-from simnet.kernel.packed_options import ETHERNET_MTU
+from simnet.kernel.options.packed import ETHERNET_MTU
 from simnet.misnamed import no_attribute
 
 __all__ = ["DEFAULT_LATENCY", "PROFILES", "Direction", "Link", "NotALink", "Profile"]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import lookback, real
 from simnet.clock import EPOCH_NS, Timer
-from simnet.folders import in_the_way, without_links
+from simnet.files.folders import in_the_way, without_links
 from simnet.kernel.identity import Identity
 from simnet.kernel.segment import ACK, FIN, SYN, TCP, Endpoint, Notice, Segment
 from simnet.kernel.stack import Stack
-from simnet.kernel.tcp import TcpSocket
+from simnet.kernel.tcp.sockets import TcpSocket
 
 if TYPE_CHECKING:
     from simnet.link import Direction

@@ -19,7 +19,7 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import simnet.real  # noqa: F401  # it has to bind the true functions before anything stands in for them
-from simnet import standins, tellers, tls
+from simnet import standins, tellers
 from simnet.standins import (
     Backend,
     Provider,
@@ -39,6 +39,7 @@ from simnet.standins import (
     turns,
     uv,
 )
+from simnet.tls import sockets as tls
 
 __all__ = ["Backend", "Provider", "active", "in_place", "install", "place_at_loops", "remove", "restore"]
 

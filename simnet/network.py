@@ -9,21 +9,21 @@ from heapq import heappush
 from typing import Any
 
 from simnet.clock import Clock
-from simnet.datagramplaces import joined
-from simnet.ended import OVER
 from simnet.faults.disruptive import ConnectTimeout, Unreachable
 from simnet.faults.fault import Fault
 from simnet.faults.hosts import Drop
 from simnet.faults.inject import Injector, Tag
 from simnet.faults.place import Place
-from simnet.flows import Flows, flow, unix_flow
-from simnet.kernel.groups import copy_for_others
+from simnet.files.ended import OVER
+from simnet.kernel.datagrams.groups import copy_for_others
 from simnet.kernel.inet import BROADCAST, is_group, is_loopback, is_many
 from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM
 from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, UDP, URG, Icmp, Notice, Segment
-from simnet.kernel.tcp import TcpSocket
+from simnet.kernel.tcp.sockets import TcpSocket
 from simnet.link import DEFAULT_LATENCY, HEADERS, Direction, Link
 from simnet.machine import Machine
+from simnet.places.datagrams import joined
+from simnet.places.flows import Flows, flow, unix_flow
 from simnet.trace import SEGMENT, Trace
 
 __all__ = ["Fabric"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from simnet import tellers
-from simnet.eventloops import IN_HANDLER
+from simnet.owned.eventloops import IN_HANDLER
 from simnet.trace import HANDLER
 from simnet.unsent import MARK, Counted
 from simnet.verdicts import BOUNDED_BUFFERS, HandlerError, ProcessEnded, Verdict

@@ -8,21 +8,21 @@ from functools import lru_cache
 from typing import Any
 
 from simnet import real
-from simnet.arguments import MISSING, name_as_the_real_one
-from simnet.faults.inject import Tag, named
-from simnet.faults.place import Place
-from simnet.kernel.errors import socket_error
-from simnet.kernel.readiness import ERR, HUP, IN, NVAL, OUT, PRI, describe
-from simnet.madebefore import unknown
-from simnet.poll_arguments import (
+from simnet.arguments.polls import (
     descriptor_of,
     look_over_poll,
     poll_bits,
     poll_limit_ns,
     select_limit_ns,
 )
+from simnet.arguments.sockets import MISSING, name_as_the_real_one
+from simnet.faults.inject import Tag, named
+from simnet.faults.place import Place
+from simnet.files.madebefore import unknown
+from simnet.files.realfiles import real_file
+from simnet.kernel.errors import socket_error
+from simnet.kernel.readiness import ERR, HUP, IN, NVAL, OUT, PRI, describe
 from simnet.process import DESCRIPTORS_A_PROCESS, FIRST_DESCRIPTOR
-from simnet.realfiles import real_file
 from simnet.trace import CALL
 from simnet.wait import running
 

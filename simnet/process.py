@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 from greenlet import getcurrent, greenlet
 
 from simnet.clock import deadline_after
-from simnet.ended import OVER
+from simnet.files.ended import OVER
 from simnet.kernel.descriptors import Descriptors, File
 from simnet.misnamed import Misnamed
+from simnet.owned.unheard import unheard
 from simnet.trace import PROCESS
-from simnet.unheard import unheard
 from simnet.verdicts import VERDICTS, ProcessEnded, in_full
 from simnet.whereabouts import cancelled_places, in_short, stands_at, task_places
 

@@ -76,14 +76,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     loaded = None
     if _sessions:
-        from simnet.faces.pytest_nested import Loaded
+        from simnet.faces.under_pytest.nested import Loaded
 
         loaded = Loaded()
     _sessions.append((config, loaded))
     config.addinivalue_line("markers", "simnet(**options): options of a simulated run, for a test, a class or a module")
     if any(config.getoption(f"simnet_{name}") is not None for name in OPTIONS):
         with _if_all_is_installed(pytest.UsageError):
-            from simnet.faces.pytest_options import Asked
+            from simnet.faces.under_pytest.options import Asked
 
         Asked.of(config)  # a wrong option speaks up before anything runs
 
@@ -110,7 +110,7 @@ def pytest_keyboard_interrupt() -> None:
 def _end_forgotten() -> None:
     modules = sys.modules.get("simnet.modules")
     if modules is not None and modules.active() is not None:
-        from simnet.faces.pytest_network import end_forgotten
+        from simnet.faces.under_pytest.network import end_forgotten
 
         end_forgotten()
 
@@ -135,12 +135,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     above = root.parts if parent.config.inipath is None else ()  # pytest was started in such a folder, or below one
     if not named and SCENARIOS not in (*above, *place.parts[:-1]):
         return None
-    from simnet.faces.pytest_files import is_scenario
+    from simnet.faces.under_pytest.files import is_scenario
 
     if not named and not is_scenario(file_path):
         return None
     with _if_all_is_installed(pytest.Collector.CollectError):
-        from simnet.faces.pytest_scenario import ScenarioFile
+        from simnet.faces.under_pytest.scenario import ScenarioFile
     file: pytest.Collector = ScenarioFile.from_parent(parent, path=file_path)
     return file
 
@@ -153,7 +153,7 @@ def simnet_network(request: pytest.FixtureRequest) -> Generator[Network, None, N
     ``--simnet-replay`` and ``--simnet-real`` change it for once.
     """
     with _if_all_is_installed(pytest.UsageError):
-        from simnet.faces.pytest_network import Held
+        from simnet.faces.under_pytest.network import Held
 
     held = Held.enter(request.node)
     yield held.network
@@ -163,7 +163,7 @@ def simnet_network(request: pytest.FixtureRequest) -> Generator[Network, None, N
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if hasattr(metafunc.function, "simnet_test"):
-        from simnet.faces.pytest_options import refuse_parametrized_network
+        from simnet.faces.under_pytest.options import refuse_parametrized_network
 
         refuse_parametrized_network(metafunc.function, metafunc.definition.iter_markers("parametrize"))
 
@@ -183,7 +183,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if test is None or (FIXTURE not in getattr(item, "fixturenames", ()) and not hasattr(test, "simnet_options")):
         return
     with _if_all_is_installed(pytest.UsageError):
-        from simnet.faces.pytest_options import refuse_what_cannot_be
+        from simnet.faces.under_pytest.options import refuse_what_cannot_be
 
     refuse_what_cannot_be(item, test)
 
@@ -193,7 +193,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     __tracebackhide__ = True
     sweeping: AbstractContextManager[None] = nullcontext()
     if "simnet.explore.check" in sys.modules:  # somebody has decorated a test
-        from simnet.faces.pytest_sweep import sweeping_for
+        from simnet.faces.under_pytest.sweep import sweeping_for
 
         sweeping = sweeping_for(item)
     with sweeping:
@@ -206,11 +206,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
                 raise
             except Exception as error:
                 if isinstance(error, TypeError) and "simnet.faults" in sys.modules:
-                    from simnet.faces.pytest_keywords import tell_what_was_meant
+                    from simnet.faces.under_pytest.keywords import tell_what_was_meant
 
                     tell_what_was_meant(error)
                 if isinstance(error, OSError) and type(error).__name__ == "gaierror" and before is None:
-                    from simnet.faces.pytest_network import tell_that_none_runs
+                    from simnet.faces.under_pytest.network import tell_that_none_runs
 
                     tell_that_none_runs(item, error)
                 if "simnet.process" in sys.modules:
@@ -219,7 +219,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
                 raise
             _look_for_forgotten(item, before, None)
             return result
-        from simnet.faces.pytest_network import leave
+        from simnet.faces.under_pytest.network import leave
 
         try:
             result = yield
@@ -235,7 +235,7 @@ def _running() -> object:
     modules = sys.modules.get("simnet.modules")
     if modules is None or modules.active() is None:
         return None
-    from simnet.faces.pytest_network import running_here
+    from simnet.faces.under_pytest.network import running_here
 
     running = running_here()
     return None if running is None else running[0]
@@ -244,7 +244,7 @@ def _running() -> object:
 def _look_for_forgotten(item: pytest.Item, before: object, error: BaseException | None) -> None:
     __tracebackhide__ = True
     if _running() is not None:
-        from simnet.faces.pytest_network import refuse_forgotten
+        from simnet.faces.under_pytest.network import refuse_forgotten
 
         refuse_forgotten(item, before, error)
 
@@ -265,11 +265,11 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    told = sys.modules.get("simnet.faces.pytest_report")
+    told = sys.modules.get("simnet.faces.under_pytest.report")
     if told is not None:
         told.add_to(report, item, call)
     if call.excinfo is not None and call.excinfo.typename == "FixtureLookupError" and "simnet" in sys.modules:
-        from simnet.faces.pytest_network import tell_what_gives_one
+        from simnet.faces.under_pytest.network import tell_what_gives_one
 
         tell_what_gives_one(report, item, call.excinfo.value)
     if (
@@ -277,7 +277,7 @@ def pytest_runtest_makereport(
         and call.excinfo.typename == "FailedHealthCheck"
         and FIXTURE in getattr(item, "fixturenames", ())
     ):
-        from simnet.faces.pytest_network import ONE_FOR_EACH
+        from simnet.faces.under_pytest.network import ONE_FOR_EACH
 
         report.sections.append(("simnet", ONE_FOR_EACH))
     return report
@@ -295,7 +295,7 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if any(_properties(report) for reports in terminalreporter.stats.values() for report in reports):
-        from simnet.faces.pytest_report import summarise
+        from simnet.faces.under_pytest.report import summarise
 
         summarise(terminalreporter)
 

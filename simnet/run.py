@@ -12,9 +12,9 @@ from simnet.faults.fault import Fault
 from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
-from simnet.points import Points
+from simnet.points.reading import Points
 from simnet.process import Process, refuse_coroutines
-from simnet.storms import hurry
+from simnet.scheduling.storms import hurry
 from simnet.trace import Trace
 from simnet.verdicts import VERDICTS, HandlerError, ProcessEnded, Verdict, in_full
 from simnet.world import Network

@@ -16,15 +16,15 @@ from typing import Any, Final
 
 import msgspec
 
-from simnet.asked import plan_of
+from simnet.both.asked import plan_of
 from simnet.expect import Expect, Found, ScenarioError, check_keys, wrong
 from simnet.faults.fault import Fault
 from simnet.faults.fields import FaultError
 from simnet.faults.forms import fault_to_table
 from simnet.faults.plan import FaultPlan, PlanError
-from simnet.nodeid import NodeId, project_root
-from simnet.typed import from_here
-from simnet.wholefile import write_whole
+from simnet.project.nodeid import NodeId, project_root
+from simnet.project.typed import from_here
+from simnet.project.wholefile import write_whole
 
 __all__ = ["SCENARIOS", "Expect", "Found", "Scenario", "ScenarioError", "load_test"]
 

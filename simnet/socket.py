@@ -14,7 +14,8 @@ import sys
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from simnet.arguments import (
+from simnet.arguments.polls import c_ints
+from simnet.arguments.sockets import (
     MISSING,
     SIZE_MAX,
     checked_bytes,
@@ -31,16 +32,15 @@ from simnet.calls.sendfile import send_file
 from simnet.calls.straight import StraightCalls
 from simnet.calls.tries import READABLE, WRITABLE
 from simnet.calls.unix import UnixCalls
-from simnet.datagramplaces import new
-from simnet.dropped import dropped
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import ResetBeforeAccept
 from simnet.faults.place import Place
+from simnet.files.dropped import dropped
+from simnet.files.realfiles import real_file
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_INET, AF_UNIX, MSG_TRUNC, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM
-from simnet.kernel.options import INT_MAX, SO_ERROR, SOL_SOCKET
-from simnet.poll_arguments import c_ints
-from simnet.realfiles import real_file
+from simnet.kernel.options.values import INT_MAX, SO_ERROR, SOL_SOCKET
+from simnet.places.datagrams import new
 from simnet.resolver.addresses import kernel_address
 from simnet.trace import CALL, Failed
 from simnet.verdicts import NotModelled

@@ -33,12 +33,12 @@ from hypothesis.stateful import (
 )
 
 from simnet import strategies
-from simnet.asked import seconds_of
-from simnet.clients import Client
+from simnet.both.asked import seconds_of
+from simnet.both.clients import Client
 from simnet.explore.alone import Beginning, failure_alone, judged_alone
+from simnet.explore.judging.table import INTERRUPTED
+from simnet.explore.judging.verdict import Judgement
 from simnet.explore.quiet import quiet
-from simnet.explore.table import INTERRUPTED
-from simnet.explore.verdict import Judgement
 from simnet.faults.hosts import BODY
 from simnet.faults.rates import FaultRates
 from simnet.invariants import with_levels

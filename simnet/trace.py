@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from simnet.sealed import sealed
+from simnet.tls.sealed import sealed
 
 __all__ = ["Beginning", "Event", "Failed", "Trace", "as_given", "size_of"]
 

@@ -67,7 +67,7 @@ def over_send(teller: Any) -> Any:
 
 def _unnamed(function: Any) -> Any:
     """*function*, which stays in its place, and is left out where dispatch puts a traceback into one line."""
-    events: Any = sys.modules.get("dispatch.events")
+    events: Any = sys.modules.get("dispatch.maps.events")
     if events is not None:
         events.UNNAMED.add(function.__code__)
     return function

@@ -29,16 +29,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from greenlet import getcurrent, greenlet
 
-from simnet import stuck
-from simnet.beginnings import ITS_TURN, begin
 from simnet.clock import Clock
-from simnet.storms import ENTRIES_A_LOOK, getting_nowhere
+from simnet.scheduling import stuck
+from simnet.scheduling.beginnings import ITS_TURN, begin
+from simnet.scheduling.storms import ENTRIES_A_LOOK, getting_nowhere
+from simnet.scheduling.workers import idle_worker
 from simnet.trace import WAKE, Trace
 from simnet.verdicts import Hang, ProcessEnded, Spin, Verdict
-from simnet.workers import idle_worker
 
 if TYPE_CHECKING:
-    from simnet.pipes import Pipes
+    from simnet.files.pipes import Pipes
     from simnet.process import Process
 
 __all__ = ["Scheduler", "current_scheduler", "enter", "leave", "running"]

@@ -12,10 +12,12 @@ from typing import Any
 from greenlet import getcurrent
 
 from simnet import invariants as checks
-from simnet import modules, slips, strokes, stuck, wait, watchdog
+from simnet import modules, wait, watchdog
 from simnet.aftermath import explain, let_go_of_frames, raise_what_failed
-from simnet.always import Holding
-from simnet.asked import (
+from simnet.backend import SimulatedBackend, provider
+from simnet.both import slips
+from simnet.both.always import Holding
+from simnet.both.asked import (
     Given,
     exceptions_of,
     name_of,
@@ -27,14 +29,12 @@ from simnet.asked import (
     seed_of,
     target_of,
 )
-from simnet.backend import SimulatedBackend, provider
 from simnet.clock import Clock
-from simnet.dropped import collect_the_youngest
-from simnet.eventloops import end_wherever_it_is, hush_verdicts, let_go
 from simnet.faults.hosts import BODY
 from simnet.faults.inject import Injector
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
+from simnet.files.dropped import collect_the_youngest
 from simnet.host import Host
 from simnet.kernel.states import LISTEN
 from simnet.link import Link
@@ -42,15 +42,18 @@ from simnet.machine import Machine
 from simnet.netstat import Netstat, snapshot
 from simnet.network import Fabric
 from simnet.observe import Watcher
-from simnet.power import refuse_without_power
+from simnet.outages import strokes
+from simnet.outages.power import refuse_without_power
+from simnet.owned.eventloops import end_wherever_it_is, hush_verdicts, let_go
+from simnet.owned.state import ProcessState, checked_names
 from simnet.process import Process, refuse_arguments, refuse_coroutines
 from simnet.resolver.lookups import look_up
-from simnet.schedule import chooser
+from simnet.scheduling import stuck
+from simnet.scheduling.schedule import chooser
 from simnet.socket import Socket
 from simnet.standins import interrupts
 from simnet.standins.chance import begin_alike
 from simnet.standins.sockets import called_by_class
-from simnet.state import ProcessState, checked_names
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import HandlerError, Verdict
 from simnet.wait import Scheduler

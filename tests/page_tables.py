@@ -20,9 +20,9 @@ import tomlkit
 
 from simnet import invariants, scenario
 from simnet.expect import Expect, Found
-from simnet.explore.meanings import BEYOND, HAPPENS, INVARIANTS
+from simnet.explore.judging.table import TABLE
 from simnet.explore.options import SweepOptions
-from simnet.explore.table import TABLE
+from simnet.explore.report.meanings import BEYOND, HAPPENS, INVARIANTS
 from simnet.faults import place
 from simnet.faults.fault import Fault, defaults_of
 from simnet.faults.forms import fault_to_table, parse_fault

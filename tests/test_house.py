@@ -20,67 +20,23 @@ from tests.house import ROOT, Import, Room, rooms
 STEPS = {
     "simnet": [
         ["simnet.kernel", "simnet.real", "simnet.extra", "simnet.blame", "simnet.whereabouts"],
-        ["simnet.clock", "simnet.ended", "simnet.verdicts", "simnet.folders", "simnet.unheard"],
-        [
-            "simnet.misnamed",
-            "simnet.link",
-            "simnet.decrypted",
-            "simnet.sealed",
-            "simnet.trace",
-            "simnet.netstat",
-            "simnet.ownpairs",
-            "simnet.points",
-            "simnet.datagrampoints",
-        ],
+        ["simnet.clock", "simnet.verdicts", "simnet.files", "simnet.tls"],
+        ["simnet.misnamed", "simnet.link", "simnet.trace", "simnet.netstat", "simnet.points"],
         ["simnet.faults"],
-        [
-            "simnet.datagramplaces",
-            "simnet.flows",
-            "simnet.lookback",
-            "simnet.machine",
-            "simnet.network",
-            "simnet.unixplaces",
-            "simnet.always",
-            "simnet.asked",
-            "simnet.hostverbs",
-            "simnet.dropped",
-            "simnet.slips",
-            "simnet.clients",
-            "simnet.fresh",
-        ],
-        ["simnet.arguments", "simnet.poll_arguments"],
-        [
-            "simnet.schedule",
-            "simnet.stuck",
-            "simnet.rounds",
-            "simnet.storms",
-            "simnet.workers",
-            "simnet.beginnings",
-            "simnet.wait",
-        ],
-        ["simnet.mutex"],
+        ["simnet.places", "simnet.lookback", "simnet.machine", "simnet.network", "simnet.both"],
+        ["simnet.arguments"],
+        ["simnet.scheduling", "simnet.wait"],
         ["simnet.watchdog"],
-        ["simnet.process", "simnet.eventloops", "simnet.state", "simnet.resolver"],
-        [
-            "simnet.calls",
-            "simnet.threads",
-            "simnet.socket",
-            "simnet.tls",
-            "simnet.pipes",
-            "simnet.madebefore",
-            "simnet.realfiles",
-            "simnet.poll",
-            "simnet.epoll",
-        ],
+        ["simnet.process", "simnet.owned", "simnet.resolver"],
+        ["simnet.calls", "simnet.socket", "simnet.poll", "simnet.epoll"],
         ["simnet.standins", "simnet.unsent", "simnet.tellers"],
         ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe", "simnet.aftermath"],
-        ["simnet.power", "simnet.standstill", "simnet.strokes"],
+        ["simnet.outages"],
         ["simnet.host"],
         ["simnet.world"],
         ["simnet.run"],
         ["simnet.realnet", "simnet.conform"],
-        ["simnet.settings"],
-        ["simnet.nodeid", "simnet.expect", "simnet.wholefile", "simnet.typed"],
+        ["simnet.project", "simnet.expect"],
         ["simnet.scenario"],
         ["simnet.explore"],
         ["simnet.strategies", "simnet.stateful"],
@@ -92,19 +48,13 @@ STEPS = {
     "dispatch": [
         ["dispatch.annotations", "dispatch.errors", "dispatch.statistics"],
         [
-            "dispatch.accepting",
-            "dispatch.addresses",
-            "dispatch.beginnings",
             "dispatch.checks",
             "dispatch.current",
             "dispatch.interfaces",
-            "dispatch.log",
-            "dispatch.nodelay",
-            "dispatch.socketfile",
             "dispatch.limits",
+            "dispatch.log",
             "dispatch.observers",
-            "dispatch.filewrapper",
-            "dispatch.resting",
+            "dispatch.sockets",
         ],
         ["dispatch.pollers", "dispatch.timers"],
         ["dispatch.kernel"],
@@ -119,10 +69,6 @@ STEPS = {
         ["dispatch.stream"],
         ["dispatch.files", "dispatch.datagram"],
         ["dispatch.chat", "dispatch.listener"],
-        ["dispatch.events"],
-        ["dispatch.channelmap", "dispatch.predicates"],
-        ["dispatch.guest"],
-        ["dispatch.maploop", "dispatch.oneturn"],
         ["dispatch.maps"],
         ["dispatch.asyncore", "dispatch.asynchat"],
         ["dispatch.installing", "dispatch.preloading"],
@@ -163,18 +109,24 @@ AT_HOME_IN_THE_REAL_WORLD = {
     "simnet.realnet": "its processes are threads on real sockets",
     "simnet.conform": "it runs the same calls on the kernel, to compare",
     "simnet.cli": "commands take time and tell it",
-    "simnet.faces.examining": "it asks the machine what it allows",
+    "simnet.faces.commands.examining": "it asks the machine what it allows",
 }
 # Single uses elsewhere: (room, module) -> why.
 REAL_BUT_MEANT = {
     ("simnet.socket", "socket"): "the face of a socket is a subclass of socket.socket",
     ("simnet.calls.systemcall", "socket"): "the face of a socket is a subclass of socket.socket",
     ("simnet.socket", "_socket"): "its instances are made past the stand-in that stands at socket.socket.__new__",
-    ("simnet.arguments", "_socket"): "CPython's own method looks at arguments, on a socket that has no descriptor",
+    (
+        "simnet.arguments.sockets",
+        "_socket",
+    ): "CPython's own method looks at arguments, on a socket that has no descriptor",
     ("simnet.calls.sendfile", "socket"): "it gives up by the standard library's own exception",
     ("simnet.backend", "socket"): "it tells which class of sockets a program asked for",
     ("simnet.invariants", "socket"): "it looks for a program's closed sockets, whatever class of them it made",
-    ("simnet.faces.pytest_scenario", "subprocess"): "a test with fixtures is played by a pytest that provides them",
+    (
+        "simnet.faces.under_pytest.scenario",
+        "subprocess",
+    ): "a test with fixtures is played by a pytest that provides them",
 }
 
 SIZE_MAX = 500  # lines; most rooms do with 80 to 250, a state machine may take 450
@@ -478,7 +430,8 @@ def test_classes_leave_their_attributes_to_the_interpreter() -> None:
             f"{room.place} has a class with one"
             for room in HOUSE
             if asks.search(room.text)
-            and room.name not in ("simnet.ended", "simnet.tls", "simnet.standins.pollers", "simnet.standins.own_locals")
+            and room.name
+            not in ("simnet.files.ended", "simnet.tls.sockets", "simnet.standins.pollers", "simnet.standins.own_locals")
         ),
     )
 

@@ -12,10 +12,10 @@ from contextlib import suppress
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from simnet.arguments import UINT_MAX
+from simnet.arguments.polls import c_int
+from simnet.arguments.sockets import UINT_MAX
 from simnet.calls.signals import KERNEL, SIGINT, blocked, ends_who_has_none, has_handler, hear, keep_back
-from simnet.eventloops import end_wherever_it_is
-from simnet.poll_arguments import c_int
+from simnet.owned.eventloops import end_wherever_it_is
 from simnet.real import c_signal
 from simnet.trace import PROCESS
 from simnet.whereabouts import caller

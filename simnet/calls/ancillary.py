@@ -15,8 +15,8 @@ from typing import Any
 from simnet import real
 from simnet.kernel.descriptors import Descriptors, File
 from simnet.kernel.messages import MSG_CMSG_CLOEXEC, MSG_CTRUNC
-from simnet.kernel.options import SOL_SOCKET
-from simnet.kernel.unix_messages import SCM_CREDENTIALS, SCM_RIGHTS
+from simnet.kernel.options.values import SOL_SOCKET
+from simnet.kernel.unix.messages import SCM_CREDENTIALS, SCM_RIGHTS
 from simnet.wait import running
 
 __all__ = ["from_kernel", "shown_pid", "to_kernel"]

@@ -13,7 +13,7 @@ from simnet import real
 from simnet.calls.alarms import send
 from simnet.calls.signals import SIGURG
 from simnet.kernel.errors import socket_error
-from simnet.kernel.options import INT_MAX
+from simnet.kernel.options.values import INT_MAX
 from simnet.verdicts import NotModelled, Verdict
 
 if TYPE_CHECKING:

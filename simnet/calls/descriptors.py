@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.calls.descriptor_flags import kept, refused
 from simnet.calls.socket_files import described, new_inode
-from simnet.kernel.datagram_memory import PAGE
+from simnet.kernel.datagrams.memory import PAGE
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import MSG_DONTWAIT, UIO_MAXIOV
-from simnet.kernel.tcp import TcpSocket
+from simnet.kernel.tcp.sockets import TcpSocket
 from simnet.socket import Socket
 
 if TYPE_CHECKING:

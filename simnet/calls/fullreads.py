@@ -19,7 +19,7 @@ from simnet.kernel.messages import (
     MSG_WAITALL,
     SOCK_STREAM,
 )
-from simnet.kernel.unix_reading import least_of
+from simnet.kernel.unix.reading import least_of
 
 __all__ = ["FullReads"]
 

@@ -8,12 +8,12 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
+from simnet.arguments.polls import descriptor_of
 from simnet.calls.descriptor_flags import NOBODY, O_ASYNC, kept, owner, refused, set_owner, set_status, status
 from simnet.calls.link_requests import LINK_LIST, LINK_REQUESTS, link_list, link_request
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, SIOCATMARK, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SOCK_STREAM
-from simnet.kernel.timestamps import KINDS, time_on
-from simnet.poll_arguments import descriptor_of
+from simnet.kernel.options.timestamps import KINDS, time_on
 
 if TYPE_CHECKING:
     from simnet.process import Process

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_INET
-from simnet.kernel.packed_options import ETHERNET_MTU, IFNAMSIZ
+from simnet.kernel.options.packed import ETHERNET_MTU, IFNAMSIZ
 from simnet.resolver.numeric import INTERFACES
 
 if TYPE_CHECKING:

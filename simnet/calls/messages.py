@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 from typing import Any
 
-from simnet.arguments import MISSING, checked_bytes, iterable, look_over, taken, writable_view
+from simnet.arguments.sockets import MISSING, checked_bytes, iterable, look_over, taken, writable_view
 from simnet.calls.ancillary import from_kernel, to_kernel
 from simnet.calls.fullsends import FullSends
 from simnet.calls.tries import READABLE, WRITABLE
-from simnet.datagramplaces import named_by_target
 from simnet.kernel import inet
 from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
@@ -24,7 +23,8 @@ from simnet.kernel.messages import (
     UIO_MAXIOV,
     check_room,
 )
-from simnet.kernel.options import INT_MAX
+from simnet.kernel.options.values import INT_MAX
+from simnet.places.datagrams import named_by_target
 from simnet.resolver.addresses import kernel_address
 
 __all__ = ["MessageCalls"]

@@ -7,7 +7,7 @@ import sys
 from operator import index
 from typing import Any
 
-from simnet.arguments import (
+from simnet.arguments.sockets import (
     MISSING,
     checked_blocking,
     checked_timeout,
@@ -20,14 +20,14 @@ from simnet.arguments import (
 )
 from simnet.calls.ancillary import PID, shown_pid
 from simnet.calls.straight import StraightCalls
-from simnet.datagramplaces import bound
 from simnet.faults.inject import Tag
 from simnet.faults.paths import spelt
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM
-from simnet.kernel.options import INT_MAX, SO_PEERCRED, SOL_SOCKET, NoBuffer
+from simnet.kernel.options.values import INT_MAX, SO_PEERCRED, SOL_SOCKET, NoBuffer
+from simnet.places.datagrams import bound
+from simnet.places.unix import listener_tag
 from simnet.resolver.addresses import kernel_address
-from simnet.unixplaces import listener_tag
 
 __all__ = ["QuickCalls"]
 

@@ -12,7 +12,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
-from simnet.kernel.datagram_memory import PAGE
+from simnet.kernel.datagrams.memory import PAGE
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.kernel.readiness import ERR, HUP, OUT

@@ -12,8 +12,8 @@ from contextlib import suppress
 from operator import index
 from typing import Any, Protocol
 
+from simnet.arguments.polls import c_int
 from simnet.kernel.errors import socket_error
-from simnet.poll_arguments import c_int
 from simnet.real import c_signal
 
 __all__ = [

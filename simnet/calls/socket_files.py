@@ -9,8 +9,8 @@ from posixpath import dirname
 from typing import TYPE_CHECKING, Any
 
 from simnet.clock import EPOCH_NS
-from simnet.kernel.datagram_memory import PAGE
-from simnet.kernel.unix_names import file_key, obstacle_to_bind
+from simnet.kernel.datagrams.memory import PAGE
+from simnet.kernel.unix.names import file_key, obstacle_to_bind
 
 if TYPE_CHECKING:
     from simnet.machine import Machine

@@ -8,8 +8,8 @@ from errno import EINVAL
 from simnet.faults.inject import Tag
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOCK_TYPE_MASK
+from simnet.places.unix import paired
 from simnet.socket import Socket, socket_of
-from simnet.unixplaces import paired
 from simnet.wait import running
 from simnet.whereabouts import asked_by_a_library
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet import real
 from simnet.calls.descriptors import socket_of
-from simnet.kernel.datagram_memory import PAGE
+from simnet.kernel.datagrams.memory import PAGE
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_MORE, SOCK_STREAM
@@ -27,7 +27,7 @@ from simnet.kernel.readiness import ERR, OUT
 from simnet.socket import Socket
 
 if TYPE_CHECKING:
-    from simnet.pipes import Pipe
+    from simnet.files.pipes import Pipe
     from simnet.wait import Scheduler
 
 __all__ = ["copy_file_range", "file_into_pipe", "socket_into_pipe", "splice"]

@@ -14,18 +14,18 @@ from errno import EBADF, EPIPE
 from heapq import heappush
 from typing import Any
 
-from simnet.arguments import MISSING, SIZE_MAX
+from simnet.arguments.sockets import MISSING, SIZE_MAX
 from simnet.calls.systemcall import SystemCalls
 from simnet.calls.tries import READABLE, WRITABLE
 from simnet.clock import deadline_after
-from simnet.eventloops import WAITS, look_for_a_loop
-from simnet.kernel.account import LARGEST
-from simnet.kernel.control import ISN
+from simnet.kernel.counted.account import LARGEST
 from simnet.kernel.errors import socket_error
-from simnet.kernel.nagle import FIRST, must_wait
 from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.segment import ACK, Segment
-from simnet.kernel.tcp import TcpSocket
+from simnet.kernel.tcp.control import ISN
+from simnet.kernel.tcp.nagle import FIRST, must_wait
+from simnet.kernel.tcp.sockets import TcpSocket
+from simnet.owned.eventloops import WAITS, look_for_a_loop
 from simnet.trace import CALL, SEGMENT, TIMED
 
 __all__ = ["StraightCalls"]

@@ -13,16 +13,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
-from simnet.arguments import look_over
+from simnet.arguments.sockets import look_over
 from simnet.calls.tries import BY_SOCKET, READABLE, Tries
 from simnet.clock import deadline_after
-from simnet.datagramplaces import can_meet
-from simnet.eventloops import WAITS, look_for_a_loop
 from simnet.faults.inject import Tag
 from simnet.faults.kinds import Drop, Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
-from simnet.kernel.datagram_tampering import fail, spoil_next
+from simnet.kernel.datagrams.tampering import fail, spoil_next
 from simnet.kernel.errors import socket_error
-from simnet.kernel.full import fill
 from simnet.kernel.messages import (
     AF_UNIX,
     MSG_ERRQUEUE,
@@ -31,8 +28,11 @@ from simnet.kernel.messages import (
     SOCK_DGRAM,
     SOCK_STREAM,
 )
-from simnet.kernel.options import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
+from simnet.kernel.options.values import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from simnet.kernel.states import SHUT_SEND
+from simnet.kernel.tcp.full import fill
+from simnet.owned.eventloops import WAITS, look_for_a_loop
+from simnet.places.datagrams import can_meet
 from simnet.trace import CALL, TIMED, Failed, as_given
 from simnet.verdicts import NotModelled, Verdict
 

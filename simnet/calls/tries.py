@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.errors import socket_error
-from simnet.kernel.idle_options import ASKS_FOR_COOKIE, TCP_FASTOPEN_NO_COOKIE
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, SOCK_DGRAM, SOCK_STREAM
-from simnet.kernel.options import IPPROTO_TCP
+from simnet.kernel.options.idle import ASKS_FOR_COOKIE, TCP_FASTOPEN_NO_COOKIE
+from simnet.kernel.options.values import IPPROTO_TCP
 from simnet.kernel.readiness import ERR, HUP, IN, OUT, PRI, RDHUP
 from simnet.kernel.states import LISTEN, SHUT_RECEIVE
 from simnet.verdicts import NotModelled

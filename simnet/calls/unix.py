@@ -5,14 +5,14 @@ from __future__ import annotations
 from errno import ECONNREFUSED
 from typing import TYPE_CHECKING, Any
 
-from simnet import unixplaces
 from simnet.calls.messages import MessageCalls
-from simnet.datagramplaces import joined_unix
 from simnet.faults.kinds import Fault, ResetBeforeAccept
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM, SOCK_STREAM
 from simnet.kernel.states import CLOSED
-from simnet.points import RECORDS
+from simnet.places import unix as unixplaces
+from simnet.places.datagrams import joined_unix
+from simnet.points.reading import RECORDS
 
 if TYPE_CHECKING:
     from simnet.machine import Machine

@@ -19,9 +19,9 @@ from typing import Any
 from simnet import real
 from simnet.conform.program import ASKED, FAMILIES, IOCTLS, OPTIONS, TIGHT, Place, Step, mask_names
 from simnet.conform.words import Setting, Words, outcome
-from simnet.kernel.nagle import answers
 from simnet.kernel.readiness import ERR, HUP, IN, OUT, PRI
-from simnet.kernel.window import owes_acknowledgement
+from simnet.kernel.tcp.nagle import answers
+from simnet.kernel.tcp.window import owes_acknowledgement
 from simnet.poll import FD_SETSIZE
 from simnet.process import FIRST_DESCRIPTOR
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from simnet.conform.bench import Bench
 from simnet.conform.program import TIGHT, Step
-from simnet.kernel.control import NARROW_ROOM
 from simnet.kernel.epoll import EPOLLET
 from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM, SOCK_STREAM
 from simnet.kernel.readiness import ERR, PRI, READABLE
+from simnet.kernel.tcp.control import NARROW_ROOM
 
 __all__ = ["Loose", "state_of"]
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from simnet.explore.judging.verdict import Judgement, judge
 from simnet.explore.raising import SweepFailure, as_exception
-from simnet.explore.report import FailureReport, report_run
-from simnet.explore.verdict import Judgement, judge
+from simnet.explore.report.failure import FailureReport, report_run
 from simnet.faults.kinds import Reset
 
 if TYPE_CHECKING:

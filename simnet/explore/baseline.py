@@ -12,17 +12,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simnet.blame import exception_line
-from simnet.explore.ladder import ladder
+from simnet.explore.judging.outcomes import difference_of_outcomes
+from simnet.explore.judging.stays import what_stays
+from simnet.explore.judging.verdict import judge
 from simnet.explore.options import SweepOptions
-from simnet.explore.outcomes import difference_of_outcomes
-from simnet.explore.phrases import call_phrase, segment_phrase
 from simnet.explore.progress import Stopwatch
+from simnet.explore.report.ladder import ladder
+from simnet.explore.report.phrases import call_phrase, segment_phrase
 from simnet.explore.result import Failure, SweepResult, Warned
-from simnet.explore.stays import what_stays
-from simnet.explore.verdict import judge
 from simnet.faults.plan import FaultPlan
+from simnet.owned.state import absent
 from simnet.run import play
-from simnet.state import absent
 from simnet.trace import CALL, SEGMENT
 
 if TYPE_CHECKING:

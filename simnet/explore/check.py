@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Unpack, overload
 
-from simnet.asked import plan_of
+from simnet.both.asked import plan_of
 from simnet.explore.fuzz import run_fuzz
 from simnet.explore.options import Asked, AskedOfAny, SweepOptions, seeds_of
 from simnet.explore.parameters import network_parameter, refuse, where
@@ -254,7 +254,7 @@ def _owner(test: _Function) -> type | None:
 
 
 def _file_and_root(test: _Function) -> tuple[Path, Path] | None:
-    from simnet.nodeid import project_root
+    from simnet.project.nodeid import project_root
 
     code = getattr(inspect.unwrap(test), "__code__", None)
     if code is None:

@@ -13,9 +13,9 @@ from typing import Any
 from simnet import watchdog
 from simnet.explore.baseline import begun
 from simnet.explore.options import SweepOptions
-from simnet.explore.parting import find_lines
 from simnet.explore.points import families
 from simnet.explore.progress import Progress, Stopwatch
+from simnet.explore.report.parting import find_lines
 from simnet.explore.result import CTRL_C, FIRST_FAILURE, KindRow, SweepResult
 from simnet.explore.shrink import judged
 from simnet.explore.sweep import (

@@ -11,15 +11,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from simnet.explore.judging.table import BOUNDS, FAILURE, INTERRUPTED
 from simnet.explore.points import CALLS, Family, families
-from simnet.explore.table import BOUNDS, FAILURE, INTERRUPTED
 from simnet.faults import kinds as k
 from simnet.faults.place import Place
 
 if TYPE_CHECKING:
-    from simnet.explore.verdict import Judgement
+    from simnet.explore.judging.verdict import Judgement
     from simnet.faults.plan import FaultPlan
-    from simnet.points import Points
+    from simnet.points.reading import Points
 
 __all__ = ["STORM_NS", "for_good", "gone", "only_storms", "storms_alone", "unasked"]
 

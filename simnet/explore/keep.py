@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from simnet.explore.report import headline, what_broke
-from simnet.explore.table import INTERRUPTED, TABLE
-from simnet.explore.verdict import Finding
+from simnet.explore.judging.table import INTERRUPTED, TABLE
+from simnet.explore.judging.verdict import Finding
+from simnet.explore.report.failure import headline, what_broke
 from simnet.faults.hosts import BODY
 from simnet.faults.paths import fits, starred
 from simnet.faults.place import Place
@@ -20,7 +20,7 @@ from simnet.scenario import Expect, Found, Scenario
 
 if TYPE_CHECKING:
     from simnet.explore.result import Failure, SweepResult
-    from simnet.points import Points
+    from simnet.points.reading import Points
 
 __all__ = ["failure_text", "movable", "save"]
 

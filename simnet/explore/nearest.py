@@ -15,7 +15,7 @@ from simnet.faults.place import Anchor, Place
 from simnet.faults.transparent import WouldBlock
 
 if TYPE_CHECKING:
-    from simnet.points import CallPoint, Points
+    from simnet.points.reading import CallPoint, Points
 
 __all__ = ["nearest", "unreached_texts"]
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict
 
-from simnet.asked import in_order, seed_of
+from simnet.both.asked import in_order, seed_of
 from simnet.faults.fields import meant
 from simnet.faults.kinds import KINDS, TRANSPARENT, Fault, named_kinds
 from simnet.invariants import WAITS_FOR_EVER, checked
-from simnet.state import checked_names
+from simnet.owned.state import checked_names
 
 __all__ = ["RECOVERY", "RUNS_DEFAULT", "Asked", "AskedOfAny", "SweepOptions", "seeds_of"]
 

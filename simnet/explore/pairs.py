@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.explore.options import RECOVERY, SweepOptions
 from simnet.explore.points import EDGES, families
 from simnet.faults.plan import FaultPlan
-from simnet.points import Points
+from simnet.points.reading import Points
 from simnet.run import play
 from simnet.trace import FAULT, Trace
 

@@ -18,8 +18,8 @@ from simnet.faults.paths import PAIR
 from simnet.faults.place import Place
 
 if TYPE_CHECKING:
-    from simnet.datagrampoints import DatagramCall
-    from simnet.points import CallPoint, DatagramPoint, Moment, Points, PollPoint, StreamPoint
+    from simnet.points.datagrams import DatagramCall
+    from simnet.points.reading import CallPoint, DatagramPoint, Moment, Points, PollPoint, StreamPoint
 
 __all__ = ["Family", "Selection", "families", "select"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from simnet.blame import trimmed
-from simnet.explore.report import FailureReport, report
+from simnet.explore.report.failure import FailureReport, report
 from simnet.verdicts import VERDICTS, ProcessEnded
 
 if TYPE_CHECKING:

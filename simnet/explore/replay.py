@@ -15,18 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simnet.both.slips import NO_SUCH_HOST
+from simnet.explore.judging.verdict import FAILURE, Finding, Judgement
 from simnet.explore.keep import failure_text
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
-from simnet.explore.parting import look_where_it_parts
 from simnet.explore.raising import SweepFailure, as_exception
-from simnet.explore.report import FailureReport, report_run
+from simnet.explore.report.failure import FailureReport, report_run
+from simnet.explore.report.parting import look_where_it_parts
 from simnet.explore.shrink import judged
-from simnet.explore.verdict import FAILURE, Finding, Judgement
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
 from simnet.scenario import Expect, Found
-from simnet.slips import NO_SUCH_HOST
 
 if TYPE_CHECKING:
     from simnet.run import Run

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from simnet.explore.keep import failure_text
 from simnet.explore.options import SweepOptions
 from simnet.explore.replay import NOTHING, OTHER_FAILURE, OTHER_PATH, OnRecord, Replayed, weigh
-from simnet.explore.report import what_broke
+from simnet.explore.report.failure import what_broke
 from simnet.explore.shrink import with_verdict
 from simnet.faults.plan import FaultPlan
 
 if TYPE_CHECKING:
-    from simnet.explore.verdict import Judgement
+    from simnet.explore.judging.verdict import Judgement
     from simnet.realnet import RealRun
 
 __all__ = ["CUT_SHORT", "replay_real"]

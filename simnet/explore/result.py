@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simnet.explore import keep, raising
-from simnet.explore.looks import many
+from simnet.explore.judging.verdict import Finding, Judgement
 from simnet.explore.options import SweepOptions
-from simnet.explore.report import FailureReport, report
-from simnet.explore.verdict import Finding, Judgement
+from simnet.explore.report.failure import FailureReport, report
+from simnet.explore.report.looks import many
 from simnet.faults.kinds import KINDS
 from simnet.faults.plan import FaultPlan
 

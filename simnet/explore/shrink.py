@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from simnet.explore.judging.verdict import Judgement, judge
 from simnet.explore.options import SweepOptions
-from simnet.explore.verdict import Judgement, judge
 from simnet.faults.plan import FaultPlan
 from simnet.faults.simpler import simpler_plans
 from simnet.run import play

@@ -13,24 +13,24 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from simnet import watchdog
+from simnet.both.slips import NO_SUCH_HOST
 from simnet.explore.baseline import NotRepeatable, begun
-from simnet.explore.echoes import look_for_echoes, look_for_what_stays
 from simnet.explore.gone import STORM_NS, for_good, only_storms, storms_alone, unasked
+from simnet.explore.judging.echoes import look_for_echoes, look_for_what_stays
+from simnet.explore.judging.outcomes import difference_of_outcomes
+from simnet.explore.judging.verdict import Judgement
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
-from simnet.explore.outcomes import difference_of_outcomes
 from simnet.explore.pairs import PAIRS, pairs_after
-from simnet.explore.parting import find_lines, look_where_it_parts
 from simnet.explore.points import families, select
 from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.quiet import quiet
+from simnet.explore.report.parting import find_lines, look_where_it_parts
 from simnet.explore.result import CTRL_C, FIRST_FAILURE, KindRow, SweepResult, Warned
 from simnet.explore.shrink import Shrunk, judged, shrink
-from simnet.explore.verdict import Judgement
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
 from simnet.run import LONGER_NS
-from simnet.slips import NO_SUCH_HOST
 from simnet.standins import interrupts
 from simnet.trace import CALL
 from simnet.verdicts import BLOCKS_THE_LOOP

@@ -18,9 +18,9 @@ from simnet.faces.refusals import Refused
 from simnet.faces.rewriting import rewriting
 from simnet.faces.setups import set_up_by, set_up_by_conftest
 from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, WHOLE, drawn, kind_classes
-from simnet.nodeid import NeedsConftest, NodeId, beside, project_root
+from simnet.project.nodeid import NeedsConftest, NodeId, beside, project_root
+from simnet.project.typed import pytest_command
 from simnet.scenario import Scenario, ScenarioError, load_test
-from simnet.typed import pytest_command
 
 __all__ = ["Named", "NeedsPytest", "hosts_of", "kinds_of", "named_test", "named_tests", "test_of"]
 

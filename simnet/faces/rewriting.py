@@ -16,7 +16,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from simnet.settings import told_pytest
+from simnet.project.settings import told_pytest
 
 __all__ = ["rewriting"]
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simnet import real
-from simnet.explore.looks import many, width_of
+from simnet.explore.report.looks import many, width_of
 
 __all__ = ["Screen"]
 

@@ -6,7 +6,14 @@ from errno import EINVAL, ENOBUFS, EPERM
 from typing import Any, Final
 
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.options import SO_MARK, SO_PRIORITY, SO_TIMESTAMPING, SO_TIMESTAMPING_NEW, SO_ZEROCOPY, SOL_SOCKET
+from simnet.kernel.options.values import (
+    SO_MARK,
+    SO_PRIORITY,
+    SO_TIMESTAMPING,
+    SO_TIMESTAMPING_NEW,
+    SO_ZEROCOPY,
+    SOL_SOCKET,
+)
 
 MSG_OOB: Final = 0x1
 MSG_PEEK: Final = 0x2

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_INET
-from simnet.kernel.options import PORT_RANGE
+from simnet.kernel.options.values import PORT_RANGE
 from simnet.kernel.segment import Endpoint
 from simnet.kernel.states import CLOSED, LISTEN, TIME_WAIT
 

@@ -18,15 +18,14 @@ from errno import (
 from typing import Any, Final, NoReturn, Protocol
 
 from simnet.kernel import inet
-from simnet.kernel.control import ControlBlock
-from simnet.kernel.datagram import UdpSocket
+from simnet.kernel.datagrams.groups import EVERYBODY, ToGroup, hears_group
+from simnet.kernel.datagrams.ports import UdpPorts, hears_all
+from simnet.kernel.datagrams.udp import UdpSocket
+from simnet.kernel.datagrams.udplite import IPPROTO_UDPLITE, UdpLiteSocket
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.families import OTHER_FAMILIES, refuse_other
-from simnet.kernel.groups import EVERYBODY, ToGroup, hears_group
-from simnet.kernel.guard import send_again_for_nobody
 from simnet.kernel.identity import Identified, Identity
-from simnet.kernel.listener import abandon, arrive_syn
 from simnet.kernel.messages import (
     AF_INET,
     AF_INET6,
@@ -40,22 +39,23 @@ from simnet.kernel.messages import (
     SOCK_STREAM,
     SOCK_TYPE_MASK,
 )
-from simnet.kernel.packed_options import link_of
+from simnet.kernel.options.packed import link_of
 from simnet.kernel.ports import V6_ONLY, of_several
 from simnet.kernel.readiness import ANY_NEWS
 from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, UDP, Datagram, Endpoint, Icmp, Notice, Packet, Segment
-from simnet.kernel.tcp import TcpSocket
-from simnet.kernel.tcp_ports import TcpPorts
-from simnet.kernel.timewait import TimeWait
-from simnet.kernel.udp_ports import UdpPorts, hears_all
-from simnet.kernel.udplite import IPPROTO_UDPLITE, UdpLiteSocket
-from simnet.kernel.unix import UnixSocket
-from simnet.kernel.unix_carried import CarriedDatagram
-from simnet.kernel.unix_datagram import UnixDatagram
-from simnet.kernel.unix_garbage import Travels
-from simnet.kernel.unix_names import Key, file_key
-from simnet.kernel.unix_records import UnixRecords
-from simnet.kernel.unix_stream import UnixStream
+from simnet.kernel.tcp.control import ControlBlock
+from simnet.kernel.tcp.guard import send_again_for_nobody
+from simnet.kernel.tcp.listener import abandon, arrive_syn
+from simnet.kernel.tcp.ports import TcpPorts
+from simnet.kernel.tcp.sockets import TcpSocket
+from simnet.kernel.tcp.timewait import TimeWait
+from simnet.kernel.unix.carried import CarriedDatagram
+from simnet.kernel.unix.datagrams import UnixDatagram
+from simnet.kernel.unix.garbage import Travels
+from simnet.kernel.unix.names import Key, file_key
+from simnet.kernel.unix.records import UnixRecords
+from simnet.kernel.unix.sockets import UnixSocket
+from simnet.kernel.unix.streams import UnixStream
 
 AF_MAX: Final = 46  # Linux 6.18
 SOCK_MAX: Final = 11

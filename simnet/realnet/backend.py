@@ -16,8 +16,8 @@ from random import Random
 from typing import Any
 from weakref import WeakValueDictionary
 
-from simnet import real, tls
-from simnet.arguments import checked_timeout
+from simnet import real
+from simnet.arguments.sockets import checked_timeout
 from simnet.calls import signals
 from simnet.kernel.errors import socket_error
 from simnet.realnet.pollers import RealEpoll, RealPoll, select
@@ -26,6 +26,7 @@ from simnet.realnet.socket import RealSocket, forget
 from simnet.realnet.unix import socketpair
 from simnet.resolver import names
 from simnet.standins.sockets import called_by_class
+from simnet.tls import sockets as tls
 from simnet.verdicts import Escape, Verdict
 from simnet.whereabouts import caller_outside
 

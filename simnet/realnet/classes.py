@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NoReturn
 
-from simnet.asked import SECONDS_MAX
+from simnet.both.asked import SECONDS_MAX
 from simnet.faults.fault import Fault
 from simnet.faults.plan import FaultPlan
 

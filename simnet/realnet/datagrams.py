@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from simnet.faults.inject import DatagramTag
 from simnet.faults.kinds import BY_ICMP, Drop, Error
 from simnet.faults.place import Place
-from simnet.flows import flow
-from simnet.kernel.idle_options import ERROR_QUEUES
 from simnet.kernel.messages import AF_INET, AF_INET6, SOCK_DGRAM
+from simnet.kernel.options.idle import ERROR_QUEUES
 from simnet.kernel.ports import FIRST_EPHEMERAL
+from simnet.places.flows import flow
 
 if TYPE_CHECKING:
     from socket import socket

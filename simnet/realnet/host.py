@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 from simnet import real
-from simnet.asked import is_unix, port_of, seconds_of
-from simnet.hostverbs import connected, listening, result_of
+from simnet.both.asked import is_unix, port_of, seconds_of
+from simnet.both.hostverbs import connected, listening, result_of
 from simnet.kernel.messages import AF_UNIX
 from simnet.link import NotALink
 from simnet.realnet.classes import refuse

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from simnet.fresh import maker_of
+from simnet.owned.fresh import maker_of
+from simnet.owned.state import PER_PROCESS, as_made, place_of, put_fresh, same_place
 from simnet.realnet.process import current_process
-from simnet.state import PER_PROCESS, as_made, place_of, put_fresh, same_place
 
 __all__ = ["Maps"]
 

@@ -14,17 +14,19 @@ from types import CodeType, TracebackType
 from typing import Any, NoReturn
 
 from simnet import invariants as checks
-from simnet import modules, real, slips
+from simnet import modules, real
 from simnet.aftermath import explain, raise_what_failed
-from simnet.always import Holding
-from simnet.asked import Given, exceptions_of, name_of, observed_name, plan_of, seconds_of, seed_of, target_of
 from simnet.blame import users_own
-from simnet.eventloops import loop_given_back, loop_set_aside
+from simnet.both import slips
+from simnet.both.always import Holding
+from simnet.both.asked import Given, exceptions_of, name_of, observed_name, plan_of, seconds_of, seed_of, target_of
 from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
 from simnet.link import Link
 from simnet.netstat import Netstat
 from simnet.observe import Watcher
+from simnet.owned.eventloops import loop_given_back, loop_set_aside
+from simnet.owned.state import checked_names
 from simnet.process import refuse_arguments, refuse_coroutines
 from simnet.realnet import classes
 from simnet.realnet.backend import provider
@@ -37,8 +39,7 @@ from simnet.realnet.netstat import snapshot
 from simnet.realnet.process import Lost, RealProcess, current_process, enter, leave
 from simnet.realnet.stage import Stage
 from simnet.realnet.unix import remove_files
-from simnet.state import checked_names
-from simnet.stuck import entered_already
+from simnet.scheduling.stuck import entered_already
 from simnet.trace import OBSERVE, Trace
 from simnet.verdicts import HandlerError, Verdict
 

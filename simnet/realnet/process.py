@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from simnet import real
-from simnet.eventloops import Left, bury, hush
 from simnet.kernel.readiness import IN
 from simnet.misnamed import Misnamed
+from simnet.owned.eventloops import Left, bury, hush
+from simnet.owned.threads import called_by, has_a_hook
 from simnet.process import FACE
 from simnet.realnet.machine import Machine
-from simnet.threads import called_by, has_a_hook
 from simnet.trace import PROCESS, WAKE
 from simnet.verdicts import ProcessEnded, Spin, Verdict
 from simnet.wait import FRUITLESS_MAX, WAITS_WHEN_ENDED_MAX

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from simnet.dropped import dropped
 from simnet.faults.inject import Tag
 from simnet.faults.place import Place
+from simnet.files.dropped import dropped
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_WAITALL, SOCK_NONBLOCK
 from simnet.realnet import datagrams, tamper, unix

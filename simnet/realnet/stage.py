@@ -10,7 +10,6 @@ import threading
 from typing import Any, NoReturn
 
 from simnet import real
-from simnet.decrypted import unread
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Injector
 from simnet.faults.place import Place
@@ -20,7 +19,8 @@ from simnet.realnet.courier import Courier
 from simnet.realnet.ground import Ground
 from simnet.realnet.machine import Machine
 from simnet.realnet.process import Lost, RealProcess, current_process
-from simnet.stuck import READ_ON, remedy
+from simnet.scheduling.stuck import READ_ON, remedy
+from simnet.tls.decrypted import unread
 from simnet.trace import CALL, Failed, Trace
 from simnet.verdicts import Deadlock, Hang, Verdict
 

@@ -18,10 +18,10 @@ from simnet.faults.kinds import Reset, ResetBeforeAccept
 from simnet.faults.paths import PAIR, spelt
 from simnet.faults.place import Place
 from simnet.kernel.messages import AF_UNIX
+from simnet.places.unix import CUTS
 from simnet.realnet import tamper
 from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.process import RealProcess
-from simnet.unixplaces import CUTS
 from simnet.whereabouts import asked_by_a_library
 
 if TYPE_CHECKING:

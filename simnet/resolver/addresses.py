@@ -5,10 +5,10 @@ from __future__ import annotations
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from simnet.arguments import c_name, checked_bytes
+from simnet.arguments.sockets import c_name, checked_bytes
 from simnet.kernel.inet import BROADCAST
 from simnet.kernel.messages import AF_INET, AF_INET6, AF_UNIX
-from simnet.kernel.options import INT_MAX
+from simnet.kernel.options.values import INT_MAX
 from simnet.resolver.names import resolve
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from simnet.arguments import c_name, whole
+from simnet.arguments.sockets import c_name, whole
 from simnet.kernel.inet import ANY4, ANY6, BROADCAST, MAPPED, is_many
 from simnet.kernel.messages import AF_INET, AF_INET6
 from simnet.resolver.numeric import Numeric, numeric_host, scope_text

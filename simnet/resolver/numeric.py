@@ -6,10 +6,10 @@ import functools
 import ipaddress
 from typing import Final, NamedTuple
 
-from simnet.arguments import UINT_MAX
+from simnet.arguments.sockets import UINT_MAX
 from simnet.kernel.inet import MAPPED
 from simnet.kernel.messages import AF_INET, AF_INET6
-from simnet.kernel.packed_options import LINKS
+from simnet.kernel.options.packed import LINKS
 
 __all__ = ["INTERFACES", "Numeric", "numeric_host", "scope_text"]
 

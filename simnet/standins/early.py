@@ -13,7 +13,7 @@ from threading import Condition
 from types import BuiltinMethodType, MemberDescriptorType, ModuleType
 from typing import Any
 
-from simnet.mutex import Early, EarlyQueue, EarlyReentrant
+from simnet.owned.mutex import Early, EarlyQueue, EarlyReentrant
 from simnet.standins.own_locals import EarlyLocal, true_local
 
 __all__ = ["place", "unplace"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from simnet import stuck
+from simnet.scheduling import stuck
 from simnet.verdicts import Verdict
 from simnet.wait import CALLS_MAX, current_scheduler
 

@@ -1,4 +1,4 @@
-"""What programs hand functions to that threads are to call: in a run, threads of the simulated program (see `simnet.threads`).
+"""What programs hand functions to that threads are to call: in a run, threads of the simulated program (see `simnet.owned.threads`).
 
 What does not wait is done by the next turn of its loop; what waits, in virtual time, goes on beside it. The pools are asyncio's, those of
 ``concurrent.futures``, twisted's, and anyio's, in which Starlette and FastAPI run what is not a coroutine. None of the packages is imported
@@ -14,9 +14,9 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from simnet.owned.threads import Pool, Work
 from simnet.standins import whose
 from simnet.standins.threads import PROCESSORS
-from simnet.threads import Pool, Work
 from simnet.wait import running
 
 __all__ = ["place", "unplace"]

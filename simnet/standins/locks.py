@@ -11,10 +11,10 @@ import threading
 from types import GenericAlias
 from typing import Any
 
-from simnet.mutex import Lock, Reentrant
+from simnet.owned.mutex import Lock, Reentrant
+from simnet.owned.state import PER_THREAD
 from simnet.standins import own_locals, whose
 from simnet.standins.pairs import Origin, Pairs
-from simnet.state import PER_THREAD
 from simnet.wait import running
 
 __all__ = ["PAIRS"]

@@ -2,7 +2,7 @@
 
 trio itself asks for sockets whose type is `socket.socket` and no other, goes through tasks in an order that differs from run to run, keeps
 threads for a later run, and gives them names by ``pthread_setname_np``, which ends the interpreter where a thread is none of the system's.
-What it has for each thread, a row of `simnet.state` names. trio is not imported for this; it is looked for when the stand-ins are put in
+What it has for each thread, a row of `simnet.owned.state` names. trio is not imported for this; it is looked for when the stand-ins are put in
 place, and whenever something was imported.
 """
 
@@ -21,9 +21,9 @@ from types import FrameType, SimpleNamespace
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
-from simnet.eventloops import Left, bury
+from simnet.owned.eventloops import Left, bury
+from simnet.owned.threads import Pool, Work
 from simnet.standins import whose
-from simnet.threads import Pool, Work
 from simnet.trace import WAKE
 from simnet.wait import running
 

@@ -1,4 +1,4 @@
-"""``threading.Thread`` and what a program asks of threads: in a run each is one of the simulated program's (see `simnet.threads`)."""
+"""``threading.Thread`` and what a program asks of threads: in a run each is one of the simulated program's (see `simnet.owned.threads`)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import threading
 import time
 from typing import Any
 
+from simnet.owned.threads import Known, called_by, live
 from simnet.standins import whose
 from simnet.standins.pairs import Origin, Pairs
-from simnet.threads import Known, called_by, live
 from simnet.wait import running
 
 __all__ = ["PAIRS"]

@@ -18,7 +18,7 @@ from simnet.conform.script import as_script
 from simnet.conform.shrink import shrink
 from simnet.conform.words import outcome
 from simnet.kernel.errors import socket_error
-from simnet.kernel.tcp import TcpSocket
+from simnet.kernel.tcp.sockets import TcpSocket
 
 SHARE = 1_000  # programs of every run of the tests; `simnet conform --programs 100000` is the long one
 PAIR = Program(

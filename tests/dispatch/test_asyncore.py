@@ -15,10 +15,12 @@ import time
 
 import pytest
 
-from dispatch import asynchat, asyncore, channelmap, maps, predicates
+from dispatch import asynchat, asyncore
 from dispatch.interfaces import current_network
-from dispatch.maploop import MapLoop
-from dispatch.maps import serve_map
+from dispatch.maps import channelmap, predicates
+from dispatch.maps import serving as maps
+from dispatch.maps.maploop import MapLoop
+from dispatch.maps.serving import serve_map
 from tests.conftest import RESET
 from tests.dispatch.conftest import PATIENCE, Fickle, kernel_only
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import dispatch
-from dispatch.addresses import interleave
 from dispatch.interfaces import IN
 from dispatch.kernel import KernelNetwork
+from dispatch.sockets.addresses import interleave
 from tests.dispatch.conftest import Recorder, StoppedClock
 
 

@@ -11,8 +11,9 @@ import socket
 
 import pytest
 
-from dispatch import asyncore, maps
+from dispatch import asyncore
 from dispatch.interfaces import NVAL
+from dispatch.maps import serving as maps
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="epoll is Linux' own")
 

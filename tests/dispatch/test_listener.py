@@ -12,8 +12,8 @@ import pytest
 
 import dispatch
 from dispatch import asyncore
-from dispatch.accepting import plainly
 from dispatch.pollers.select import FD_SETSIZE
+from dispatch.sockets.accepting import plainly
 from tests.conftest import RESET
 from tests.dispatch.conftest import Fickle, Recorder, StoppedClock
 

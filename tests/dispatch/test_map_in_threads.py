@@ -11,9 +11,10 @@ import threading
 
 import pytest
 
-from dispatch import asynchat, asyncore, channelmap
-from dispatch.guest import wished
-from dispatch.maploop import MapLoop
+from dispatch import asynchat, asyncore
+from dispatch.maps import channelmap
+from dispatch.maps.guest import wished
+from dispatch.maps.maploop import MapLoop
 from tests.dispatch.conftest import PATIENCE, kernel_only
 
 pytestmark = pytest.mark.usefixtures("anywhere")

@@ -622,7 +622,7 @@ def test_the_modules_map_may_be_replaced_and_survives_a_reload(monkeypatch):
 def test_a_copy_of_the_modules_map_is_nobodys():
     import copy
 
-    channels = dispatch.channelmap.ChannelMap({1: "channel"})
+    channels = dispatch.maps.channelmap.ChannelMap({1: "channel"})
     for twin in (copy.copy(channels), copy.deepcopy(channels), channels.copy(), channels | {}):
         assert type(twin) is dict
         assert twin == channels

@@ -157,7 +157,7 @@ def test_a_hang_up_alone_is_told_to_who_writes_to_a_socket():
     with near, far:
         kinds = dispatch.asyncore.read, dispatch.asyncore.write, dispatch.asyncore._exception
         for _ in range(2):
-            dispatch.maps.turn(channels, 0, dispatch.asyncore.readwrite, kinds, HungUp())
+            dispatch.maps.serving.turn(channels, 0, dispatch.asyncore.readwrite, kinds, HungUp())
         channel.close()
     assert told == ["write"] * 2
 

@@ -21,7 +21,8 @@ import pytest
 
 import dispatch.asynchat
 import dispatch.asyncore
-from dispatch import channelmap, maps
+from dispatch.maps import channelmap
+from dispatch.maps import serving as maps
 from tests.dispatch import test_side_by_side_wild as wild
 from tests.dispatch.mended_asyncore import mended
 

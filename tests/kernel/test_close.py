@@ -12,7 +12,7 @@ from simnet.kernel import Segment, TcpSocket
 from simnet.kernel.descriptors import Descriptors
 from simnet.kernel.messages import SIOCOUTQ
 from simnet.kernel.stack import TIME_WAITS_MAX
-from simnet.kernel.timewait import TimeWait
+from simnet.kernel.tcp.timewait import TimeWait
 from tests.kernel.conftest import Fabric, Note, fails, mask
 from tests.kernel.matrix import LINGER_ZERO
 from tests.kernel.test_stream import fill, small_pair

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from simnet.kernel import Notice, Packet, Segment, TcpSocket
-from simnet.kernel.guard import GIVE_UP_NS
+from simnet.kernel.tcp.guard import GIVE_UP_NS
 from tests.kernel.conftest import Fabric, fails, mask, stack_of
 
 SO_ERROR = (1, 4)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from simnet.kernel import NotModelled, Segment, TcpSocket
-from simnet.kernel.control import ISN
 from simnet.kernel.messages import (
     AF_INET,
     MSG_ERRQUEUE,
@@ -22,6 +21,7 @@ from simnet.kernel.messages import (
     SIOCOUTQNSD,
     SOCK_STREAM,
 )
+from simnet.kernel.tcp.control import ISN
 from tests.kernel.conftest import Fabric, Note, fails, mask
 
 SNDBUF, RCVBUF, RCVLOWAT = (1, 7), (1, 8), (1, 18)

@@ -23,7 +23,7 @@ import simnet
 from dispatch import Listener, Loop, Stream, asyncore
 from simnet.blame import users_own
 from simnet.explore.options import SweepOptions
-from simnet.explore.report import report
+from simnet.explore.report.failure import report
 from simnet.explore.sweep import run_sweep
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import simnet
 from simnet import faults
-from simnet.asked import port_of
+from simnet.both.asked import port_of
 from simnet.faults import FaultPlan
 
 both = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 import simnet
-from simnet.explore.phrases import call_phrase
+from simnet.explore.report.phrases import call_phrase
 from simnet.trace import KEPT, Event, size_of
 
 SIZE = 4 << 20

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from simnet.cli import main
-from simnet.faces import examining
+from simnet.faces.commands import examining
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from simnet.cli import main
-from simnet.wholefile import write_whole
+from simnet.project.wholefile import write_whole
 from tests.simnet.faces_samples import forget_modules, lay_out
 
 HASTY = "test_servers.py::test_hasty"
@@ -130,9 +130,7 @@ def test_two_processes_may_write_one_file(tmp_path: Path, monkeypatch: pytest.Mo
     file, replace = tmp_path / "file", Path.replace
 
     def late(self: Path, target: Path) -> Path:
-        code = (
-            f"import pathlib; from simnet.wholefile import write_whole; write_whole(pathlib.Path({str(file)!r}), 'its')"
-        )
+        code = f"import pathlib; from simnet.project.wholefile import write_whole; write_whole(pathlib.Path({str(file)!r}), 'its')"
         subprocess.run([sys.executable, "-c", code], check=True)
         assert file.read_text() == "its"
         return replace(self, target)

@@ -15,10 +15,10 @@ import pytest
 
 import simnet
 from simnet import faults
-from simnet.explore.ladder import ladder
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
 from simnet.explore.points import families
+from simnet.explore.report.ladder import ladder
 from simnet.explore.sweep import run_sweep
 from simnet.faults.fields import FaultError
 from simnet.faults.rates import FaultRates

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import simnet
-from simnet.explore.bystanders import bystander
+from simnet.explore.judging.bystanders import bystander
 from simnet.faults.rates import FaultRates
 from simnet.run import play
 

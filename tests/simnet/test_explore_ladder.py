@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from simnet.explore.ladder import ladder
-from simnet.explore.phrases import answer, call_phrase, segment_phrase
+from simnet.explore.report.ladder import ladder
+from simnet.explore.report.phrases import answer, call_phrase, segment_phrase
 from simnet.trace import Event, Failed, Trace
 
 PLACE = "test->server:7#1"

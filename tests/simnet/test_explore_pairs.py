@@ -13,8 +13,8 @@ from simnet.explore import sweep
 from simnet.explore.options import SweepOptions
 from simnet.explore.pairs import PAIRS
 from simnet.explore.sweep import run_sweep
+from simnet.faces.commands.sweeping import kinds_table
 from simnet.faces.screen import Screen
-from simnet.faces.sweeping import kinds_table
 from tests.simnet.servers import echo
 
 

@@ -19,7 +19,7 @@ import dispatch
 from simnet import FaultPlan, Network, check, faults, play
 from simnet.explore.gone import gone
 from simnet.explore.points import BYTES_ALL_MAX, EDGES, families, select
-from simnet.points import CallPoint, ConnectPoint, Points, PollPoint, StreamPoint
+from simnet.points.reading import CallPoint, ConnectPoint, Points, PollPoint, StreamPoint
 
 PLACE = "test->server:7#1"
 TARGETS = ("server",)

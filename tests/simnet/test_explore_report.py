@@ -22,13 +22,13 @@ import pytest
 import dispatch
 from simnet import faults
 from simnet.blame import first_of, stopping_place, trimmed, user_place, users_own
+from simnet.explore.judging.verdict import judge
 from simnet.explore.options import SweepOptions
 from simnet.explore.raising import SweepFailure, as_exception, raise_failures
-from simnet.explore.report import report, report_run
+from simnet.explore.report.failure import report, report_run
+from simnet.explore.report.when import when
 from simnet.explore.result import Failure, SweepResult
 from simnet.explore.sweep import run_sweep
-from simnet.explore.verdict import judge
-from simnet.explore.when import when
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
 from simnet.verdicts import Deadlock, Hang, Verdict

@@ -24,7 +24,7 @@ from simnet.explore.check import check
 from simnet.explore.fuzz import run_fuzz
 from simnet.explore.options import SweepOptions
 from simnet.explore.replay import replay
-from simnet.explore.report import report
+from simnet.explore.report.failure import report
 from simnet.explore.sweep import NothingToTest, run_sweep
 from simnet.faults.plan import FaultPlan
 from simnet.realnet import play_real

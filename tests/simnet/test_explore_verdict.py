@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from simnet import faults
-from simnet.explore.verdict import TABLE, judge
+from simnet.explore.judging.verdict import TABLE, judge
 from simnet.verdicts import Deadlock, Hang, Spin, Verdict
 from tests.simnet.explore_runs import (
     raised,

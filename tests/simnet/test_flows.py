@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 
 import simnet
-from simnet.explore.ladder import ladder
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
+from simnet.explore.report.ladder import ladder
 from simnet.explore.sweep import run_sweep
 from simnet.faults.rates import FaultRates
 

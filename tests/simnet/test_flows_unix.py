@@ -15,8 +15,8 @@ import pytest
 
 import simnet
 from simnet.explore.keep import movable
-from simnet.explore.ladder import ladder
 from simnet.explore.nearest import unreached_texts
+from simnet.explore.report.ladder import ladder
 from simnet.faults.fields import FaultError
 from simnet.faults.place import Place
 from simnet.faults.rates import FaultRates

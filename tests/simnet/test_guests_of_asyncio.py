@@ -24,7 +24,7 @@ import simnet
 from dispatch import Chat, Listener, Loop
 from simnet import modules
 from simnet.explore.options import SweepOptions
-from simnet.explore.report import report
+from simnet.explore.report.failure import report
 from simnet.explore.sweep import run_sweep
 
 

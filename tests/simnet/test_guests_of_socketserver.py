@@ -13,7 +13,7 @@ import pytest
 
 import simnet
 from simnet import modules
-from simnet.explore.verdict import judge
+from simnet.explore.judging.verdict import judge
 
 
 class Capitals(socketserver.StreamRequestHandler):

@@ -14,7 +14,7 @@ import pytest
 
 import simnet
 from simnet import FaultPlan, faults
-from simnet.explore.ladder import ladder
+from simnet.explore.report.ladder import ladder
 from simnet.run import play
 
 CONNECTION = "test->server:7#1"

@@ -126,5 +126,5 @@ def test_no_word_is_too_strange_not_to_be_heard(text: str) -> None:
 @pytest.mark.slow
 def test_an_interpreter_that_warns_of_encodings_that_are_not_named_has_nothing_to_say() -> None:
     program = "import simnet\nwith simnet.Network() as net:\n    net.sleep(1)\n"
-    options = ("-X", "warn_default_encoding", "-W", "error::EncodingWarning:simnet.unheard")
+    options = ("-X", "warn_default_encoding", "-W", "error::EncodingWarning:simnet.owned.unheard")
     subprocess.run([sys.executable, *options, "-c", program], check=True)

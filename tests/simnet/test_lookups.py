@@ -12,11 +12,11 @@ import pytest
 
 import simnet
 from simnet import faults
-from simnet.explore.ladder import ladder
+from simnet.explore.judging.verdict import judge
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.points import families
-from simnet.explore.verdict import judge
-from simnet.points import Points
+from simnet.explore.report.ladder import ladder
+from simnet.points.reading import Points
 from tests.simnet.servers import echo
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import simnet
 from simnet.explore.options import SweepOptions
-from simnet.explore.report import report
+from simnet.explore.report.failure import report
 from simnet.explore.sweep import run_sweep
 
 OF_THE_KERNEL = "made before the network was entered, and is the real kernel's. Make it within"

@@ -11,12 +11,12 @@ import pytest
 import simnet.explore.fuzz
 import simnet.explore.sweep
 import simnet.run
-from simnet import storms
 from simnet.explore.fuzz import run_fuzz
 from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import HANGS_IN_FULL, run_sweep
 from simnet.run import CALLS_MAX_HURRIED
+from simnet.scheduling import storms
 from simnet.wait import CALLS_MAX
 
 SEEDS = 180  # of which a dozen hang

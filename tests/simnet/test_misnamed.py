@@ -10,7 +10,7 @@ import pytest
 import simnet
 from simnet.faults.inject import Tag
 from simnet.kernel.stack import Stack
-from simnet.kernel.tcp import TcpSocket
+from simnet.kernel.tcp.sockets import TcpSocket
 from simnet.machine import Machine
 from simnet.process import Process
 from simnet.socket import Socket

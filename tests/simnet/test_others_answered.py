@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from simnet.explore.judging.verdict import judge
 from simnet.explore.options import SweepOptions
 from simnet.explore.points import families
 from simnet.explore.sweep import run_sweep
-from simnet.explore.verdict import judge
 from simnet.faults.plan import FaultPlan
 from simnet.realnet import play_real
 from simnet.run import play

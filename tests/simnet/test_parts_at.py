@@ -13,7 +13,7 @@ import dispatch
 import simnet
 from simnet.explore.options import SweepOptions
 from simnet.explore.replay import replay
-from simnet.explore.report import FailureReport
+from simnet.explore.report.failure import FailureReport
 from simnet.explore.result import SweepResult
 from simnet.faults.plan import FaultPlan
 from simnet.run import play

@@ -25,7 +25,7 @@ from dispatch import asyncore
 from simnet import tellers
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
-from simnet.fresh import copied
+from simnet.owned.fresh import copied
 from simnet.realnet import RealNetwork
 
 WORLDS = pytest.mark.parametrize("world", [simnet.Network, RealNetwork])

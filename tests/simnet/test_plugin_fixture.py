@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import simnet.faces.pytest_sweep  # noqa: F401 - a pytest within this one would load it once for each run
+import simnet.faces.under_pytest.sweep  # noqa: F401 - a pytest within this one would load it once for each run
 
 SERVERS = """
 import socket

@@ -175,7 +175,7 @@ def test_a_test_with_a_crash_can_be_swept_and_shows_it() -> None:
     result = simnet.check(outage, target="server", kinds=["short-recv", "reset", "stall"])
     assert result.baseline.outcome.returned == [b"hello", b"hello"]
     assert result.runs > 50
-    from simnet.explore.ladder import ladder
+    from simnet.explore.report.ladder import ladder
 
     shown = ladder(result.baseline.trace, whole=True)
     assert "the power is cut" in shown

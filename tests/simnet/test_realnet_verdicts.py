@@ -16,7 +16,7 @@ import pytest
 from simnet import play
 from simnet.blame import user_place
 from simnet.demo import corrected_server, tutorial_server
-from simnet.explore.verdict import judge
+from simnet.explore.judging.verdict import judge
 from simnet.faults.plan import FaultPlan
 from simnet.realnet import CONFIRMED, INJECTED, RealNetwork, RealRun, play_real
 from simnet.run import Run

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 import simnet
-from simnet import rounds
+from simnet.scheduling import rounds
 
 BEAT = 600  # seconds: ten lines of the trace each, so that a look of 600 lines is ten hours
 
 
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simnet.storms.ENTRIES_A_LOOK", 600)
+    monkeypatch.setattr("simnet.scheduling.storms.ENTRIES_A_LOOK", 600)
     monkeypatch.setattr("simnet.wait.ENTRIES_A_LOOK", 600)
     monkeypatch.setattr(rounds, "LOOKS_BESIDE_AWAITED", 30)
 

@@ -13,7 +13,7 @@ import pytest
 import simnet
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import RUNS_A_COLLECTION, run_sweep
-from simnet.kernel.tcp import TcpSocket
+from simnet.kernel.tcp.sockets import TcpSocket
 from simnet.process import Process
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from simnet import faults
 from simnet.expect import RULES, Expect, Found, ScenarioError
-from simnet.explore.table import BOUNDS, TABLE
+from simnet.explore.judging.table import BOUNDS, TABLE
 from simnet.faults import FaultPlan
 from simnet.invariants import NAMES
-from simnet.nodeid import NodeId, beside, project_root
+from simnet.project.nodeid import NodeId, beside, project_root
 from simnet.scenario import Scenario, load_test
 
 SEND = faults.PartialSend("client->server:7#1", end="server", call=2, bytes=3)

@@ -14,10 +14,10 @@ import pytest
 
 import dispatch
 import simnet
-from simnet.explore.ladder import ladder
 from simnet.explore.points import families, select
+from simnet.explore.report.ladder import ladder
 from simnet.realnet import play_real
-from simnet.sealed import sealed
+from simnet.tls.sealed import sealed
 from tests.certificates import contexts
 
 INSIDE, OUTSIDE = contexts("server")

@@ -15,7 +15,7 @@ import pytest
 
 import dispatch
 import simnet
-from simnet.explore.ladder import ladder
+from simnet.explore.report.ladder import ladder
 
 USR1, TERM = signal.SIGUSR1, signal.SIGTERM
 

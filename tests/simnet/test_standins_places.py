@@ -22,7 +22,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from simnet import modules, real, standins, tls
+from simnet import modules, real, standins
+from simnet.tls import sockets as tls
 
 PROGRAM = """
 import time, socket, select, random

@@ -17,17 +17,17 @@ from typing import Any
 import pytest
 
 import simnet
-from simnet import storms
 from simnet.blame import first_of
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
+from simnet.scheduling import storms
 
 
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simnet.storms.ENTRIES_A_LOOK", 600)
+    monkeypatch.setattr("simnet.scheduling.storms.ENTRIES_A_LOOK", 600)
     monkeypatch.setattr("simnet.wait.ENTRIES_A_LOOK", 600)
 
 

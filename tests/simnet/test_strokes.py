@@ -15,10 +15,10 @@ import pytest
 
 import simnet
 from simnet import FaultPlan, faults
-from simnet.explore.ladder import ladder
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.points import families
 from simnet.explore.replay import replay
+from simnet.explore.report.ladder import ladder
 from simnet.scenario import Scenario
 from tests.simnet.servers import echo
 

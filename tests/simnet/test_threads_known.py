@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import simnet
-from simnet.mutex import Reentrant
+from simnet.owned.mutex import Reentrant
 
 
 def in_a_thread(function: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from simnet.explore.verdict import judge
+from simnet.explore.judging.verdict import judge
 from simnet.run import play
 
 PORT = 7

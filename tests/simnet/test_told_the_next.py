@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import simnet
-from simnet.explore.answers import _moved_on
+from simnet.explore.judging.answers import _moved_on
 from simnet.explore.result import SweepResult
 
 QUESTIONS = (b"a", b"b", b"c")

@@ -175,7 +175,7 @@ async def has_no_time() -> None:
 def test_who_spins_is_told_so_though_trio_looks_at_the_clock_in_each_turn(
     program: Any, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simnet.stuck.BUSY_MAX", 50)
+    monkeypatch.setattr("simnet.scheduling.stuck.BUSY_MAX", 50)
 
     def goes_away() -> None:
         with socket.create_server(("", 7)) as listener:

@@ -16,7 +16,7 @@ import pytest
 import simnet
 from simnet import FaultPlan, faults
 from simnet.faults import Fault, FaultError
-from simnet.points import Points
+from simnet.points.reading import Points
 
 PATH = "/run/app.sock"
 LISTENER = f"server:{PATH}"

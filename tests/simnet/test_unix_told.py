@@ -16,10 +16,10 @@ import pytest
 import simnet
 from simnet import FaultPlan
 from simnet.explore.keep import movable
-from simnet.explore.ladder import ladder
 from simnet.explore.nearest import unreached_texts
+from simnet.explore.report.ladder import ladder
 from simnet.faults.paths import spelt
-from simnet.points import Points
+from simnet.points.reading import Points
 
 PATH = "/run/app.sock"
 CONNECTION = f"server->server:{PATH}#1"

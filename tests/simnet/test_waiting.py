@@ -27,8 +27,9 @@ from greenlet import greenlet
 
 import simnet
 from dispatch import asyncore
-from simnet import modules, real, wait, watchdog, workers
+from simnet import modules, real, wait, watchdog
 from simnet.run import Run, play
+from simnet.scheduling import workers
 
 
 def echo_once(port: int) -> None:
@@ -531,7 +532,7 @@ def test_what_the_last_of_many_calls_in_vain_has_said_is_not_told_as_its_cause()
 def test_a_loop_of_calls_that_do_something_and_let_no_time_pass_is_a_hang_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("simnet.storms.ENTRIES_AN_INSTANT_MAX", 5_000)  # as it is, this takes seconds
+    monkeypatch.setattr("simnet.scheduling.storms.ENTRIES_AN_INSTANT_MAX", 5_000)  # as it is, this takes seconds
 
     def test() -> None:
         with simnet.Network():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from simnet.cli import main
-from simnet.faces.story import FILES, SHIPPED
+from simnet.faces.commands.story import FILES, SHIPPED
 from tests.simnet import faces_samples
 
 pytestmark = pytest.mark.slow  # two sweeps, and real sockets
@@ -100,7 +100,7 @@ def test_files_that_are_there_are_worked_on_as_they_are(empty: Path, capsys: pyt
 def test_an_old_copy_that_nobody_touched_follows_the_installed_version(
     empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from simnet.faces import story
+    from simnet.faces.commands import story
     from simnet.faces.screen import Screen
 
     older = empty / "older"

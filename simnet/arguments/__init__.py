@@ -1,0 +1,1 @@
+"""Arguments of calls, checked as CPython checks them: class and text of an error are its own."""

@@ -1,0 +1,1 @@
+"""What simulated and real networks share."""

@@ -1,0 +1,1 @@
+"""What happened in a run, to whom, and whether that is a failure."""

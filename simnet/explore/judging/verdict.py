@@ -1,0 +1,192 @@
+"""Was this run right? What happened in it, against the verdict table.
+
+A fault that only **delays** (a stall, bytes that wait to arrive together) is transparent while no deadline fired that did not fire in
+the baseline, and disruptive from then: a program that gives up after 30 s is right to do so. A loop that looks every 30 s
+and sleeps again gives up nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from simnet.explore.judging.findings import Case, Finding, waits
+from simnet.explore.judging.kept_waiting import kept_waiting
+from simnet.explore.judging.table import EQUAL, FAILURE, INTERRUPTED, NOTED, OFF, TABLE, WARNING
+from simnet.faults.hosts import BODY
+from simnet.trace import CALL, PROCESS, SEGMENT, WAKE, Failed
+
+if TYPE_CHECKING:
+    from simnet.faults.kinds import Fault
+    from simnet.run import Run
+    from simnet.trace import Entry
+
+__all__ = ["FAILURE", "TABLE", "Finding", "Judgement", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the table says of one run."""
+
+    status: str  # "equal", "noted", "interrupted" or "failure"
+    findings: tuple[Finding, ...] = ()  # the root first, what followed from it after
+    warnings: tuple[Finding, ...] = ()
+    disruptive: bool = False  # a disruptive fault fired, or a stall that made a deadline fire
+
+    @property
+    def failure(self) -> Finding | None:
+        """The finding that names the failure; None if there is none."""
+        return self.findings[0] if self.status == FAILURE else None
+
+    @property
+    def key(self) -> tuple[str, str, str] | None:
+        return self.findings[0].key if self.status == FAILURE else None
+
+
+_EQUAL = Judgement(EQUAL)
+WAITS_TOGETHER = 0.04  # seconds: how long bytes wait for others that they are to arrive with
+MARGIN_NS = 1_000_000_000  # beyond all delays that a delay can bring about, such as an acknowledgement that waits
+LOSES_NOTHING = frozenset({"duplicate", "reorder"})  # a datagram that is late may come behind somebody's deadline
+
+
+def judge(
+    baseline: Run,
+    run: Run,
+    *,
+    strict: bool = False,
+    may_raise: tuple[type[BaseException], ...] = (),
+    survives: Iterable[str] = (),
+    invariants: Mapping[str, str] | None = None,
+    done: tuple[Fault, ...] = (),
+) -> Judgement:
+    """The verdict on *run*, whose test did without faults what *baseline* shows.
+
+    *strict* makes a failure of what a disruptive fault interrupted; *may_raise* adds exceptions that a target may end with
+    then; for the kinds in *survives* the outcome must be the baseline's nevertheless; *invariants* sets levels by name. What the test itself
+    has *done* to a target excuses handlers that raise the errnos that it makes, and nothing else.
+    """
+    same_outcome = run.outcome == baseline.outcome
+    quiet = not (run.verdicts or run.failures or run.handler_errors or run.body_error)
+    left = run.listening == baseline.listening and run.alive == baseline.alive
+    kept = kept_waiting(baseline, run)
+    if same_outcome and quiet and left and waits(run) == waits(baseline) and kept is None:
+        return _EQUAL  # as most runs of a sweep: nothing more to ask
+    fired = tuple(run.happened)
+    disruptive = tuple(fault for fault in fired if _disruptive(fault, baseline, run))
+    case = Case(baseline, run, disruptive, may_raise, {} if invariants is None else invariants, done)
+    survived = bool(disruptive) and {fault.kind for fault in disruptive} <= set(survives)
+    findings = list(case.findings())
+    if kept is not None:
+        findings += case.kept_waiting(kept)
+    if not same_outcome and (run.body_error is None or survived):
+        findings.append(case.outcome(survived))
+    if not (same_outcome or survived):
+        findings += case.answered_late()
+    if not (same_outcome or survived) and _loses_nothing(disruptive):
+        findings.append(case.taken_for_another())
+    if strict:
+        findings = [replace(each, level=FAILURE) if each.level == INTERRUPTED else each for each in findings]
+    warnings = tuple(each for each in findings if each.level == WARNING)
+    told = [each for each in findings if each.level not in (WARNING, OFF)]
+    for status in (FAILURE, INTERRUPTED, NOTED):
+        if any(each.level == status for each in told):
+            told.sort(key=lambda each: each.level != status)  # stable: the order of the table stays
+            return Judgement(status, tuple(told), warnings, bool(disruptive))
+    return Judgement(EQUAL, tuple(told), warnings, bool(disruptive))
+
+
+def _disruptive(fault: Fault, baseline: Run, run: Run) -> bool:
+    if not fault.harmless:
+        return True
+    return fault.late and _deadline_fired(baseline, run)
+
+
+def _loses_nothing(disruptive: tuple[Fault, ...]) -> bool:
+    """Did datagrams only come twice, or out of order, and none to or from the test itself, which may be as simple as it likes?"""
+    return bool(disruptive) and all(
+        fault.kind in LOSES_NOTHING and BODY not in (fault.anchor.place.source, fault.anchor.place.target)
+        for fault in disruptive
+    )
+
+
+def _deadline_fired(baseline: Run, run: Run) -> bool:
+    """Whether somebody's time-out elapsed more often than it did without the faults, and may have done so by a delay."""
+    left = Counter(who for _, who in _deadlines(baseline))
+    for index, who in _deadlines(run):
+        if left[who] == 0:
+            return not _waited_for_more(index, baseline, run)  # those behind it may have elapsed by this one
+        left[who] -= 1
+    return False
+
+
+def _waited_for_more(index: int, baseline: Run, run: Run) -> bool:
+    """Whether who gave up there read, from a connection that had brought all it ever brings, long after all was over without the faults.
+
+    It had lost what it was waiting for by itself: of what had come together, it took a part, and what was late is long there.
+    """
+    entries = run.trace.entries
+    late = sum(getattr(fault, "seconds", None) or WAITS_TOGETHER for fault in run.happened if fault.late)
+    until_ns = baseline.time_ns + round(1e9 * late) + MARGIN_NS
+    if entries[index][5] != "recv" or entries[index][0] <= until_ns:
+        return False
+    for _, kind, host, place, end, op, _, detail in islice(entries, index + 1, None):
+        if host == entries[index][2] and kind == CALL:
+            if op != "recv" or not isinstance(detail[1], Failed):
+                return False
+            whole = _brought(baseline.trace.entries, place, end)
+            return 0 < whole <= _brought(entries[:index], place, end)
+    return False
+
+
+def _brought(entries: list[Entry], place: str, end: str) -> int:
+    """How many bytes that end of the connection has read."""
+    return sum(
+        len(entry[7][1])
+        for entry in entries
+        if entry[3] == place and entry[5] == "recv" and entry[4] == end and isinstance(entry[7][1], bytes)
+    )
+
+
+def _deadlines(run: Run) -> Iterator[tuple[int, tuple[str, str, int]]]:
+    """The time-outs that elapsed: where in the trace, and who had them, waiting for what, and how much had come to its host by then.
+
+    Who gives up before anything has come does not meet the deadline that passes, without the fault, when all is done.
+    """
+    entries = run.trace.entries
+    came: Counter[str] = Counter()  # bytes and connections, by host
+    for index, entry in enumerate(entries):
+        kind, op, detail = entry[1], entry[5], entry[7]
+        if kind == CALL and op == "recv" and isinstance(detail[1], bytes):
+            came[entry[2]] += len(detail[1])  # however many calls it took: what is late arrives in more pieces
+        elif kind == CALL and op == "accept" and isinstance(detail[1], tuple):
+            came[entry[2]] += 1
+        elif kind == WAKE and detail is False and not _slept_again(run, index):
+            yield index, (entry[3], op, came[entry[2]])
+
+
+def _slept_again(run: Run, index: int) -> bool:
+    """Whether who woke there found nothing in its poll and polled again: a heart beats so, and nobody gave up anything.
+
+    A task of trio's that stands elsewhere then may have given up without a call.
+    """
+    if index in run.trace.moved:
+        return False
+    _, _, host, name, *_ = run.trace.entries[index]
+    polled = False
+    for entry in islice(run.trace.entries, index + 1, None):
+        kind = entry[1]
+        if kind == SEGMENT:
+            continue  # what others sent before
+        if not polled:
+            polled = kind == CALL and entry[5] == "poll" and not entry[7][1]
+            if not polled:
+                return False
+        elif kind == PROCESS and entry[5] == "end":  # its own, or all end since the run is over
+            if name != BODY:
+                return entry[3] != name or name in run.alive
+        elif entry[2] == host:  # others wake, too, while it sleeps
+            return kind == WAKE
+    return polled and name != BODY  # of which no end is on record

@@ -1,0 +1,1 @@
+"""How a failure is shown: the report, and the run as a ladder."""

@@ -1,0 +1,1 @@
+"""What the commands of ``simnet`` do, one module each."""

@@ -1,0 +1,81 @@
+"""``simnet explain``: what a word of a report means, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from simnet.explore.judging.table import TABLE
+from simnet.explore.report.looks import line_of
+from simnet.explore.report.meanings import BEYOND, HAPPENS, INVARIANTS
+from simnet.faces.refusals import Refused
+from simnet.faces.screen import Screen
+from simnet.faults.fields import meant
+from simnet.faults.kinds import KINDS
+from simnet.invariants import WARNED_OF
+
+__all__ = ["explain"]
+
+LEVELS = {
+    "failure": "a failure",
+    "interrupted": "the run counts as interrupted (a failure with strict=True)",
+    "noted": "noted (a failure for the kinds in survives=)",
+    "warning": "a warning",
+}
+
+
+def explain(word: str | None) -> int:
+    """Tell what *word* means; without one, which words there are.
+
+    Raises:
+        Refused: it is none.
+    """
+    screen = Screen()
+    if word is None:
+        for title, words in _words():
+            screen.title(title)
+            screen.paragraph(", ".join(words))
+        return 0
+    name = word.strip("[]").removeprefix("simnet.")
+    rows = list(_rows(name))
+    if not rows:
+        known = dict.fromkeys(each for _, words in _words() for each in words)
+        raise Refused(f"{word!r} is no word of a report{meant(name, known)}")
+    screen.title(name)
+    for label, text in rows:
+        screen.say(line_of(label, text.replace("`", "").replace("*", ""), "", screen.width))
+    return 0
+
+
+def _words() -> Iterator[tuple[str, list[str]]]:
+    yield "What a verdict is about", [name for name in HAPPENS if name != "broken"]
+    yield "What is always checked", list(INVARIANTS)
+    yield "Beyond the bounds of a run", list(BEYOND)
+    yield "Kinds of fault", list(KINDS)
+
+
+def _rows(name: str) -> Iterator[tuple[str, str]]:
+    if name in HAPPENS and name != "broken":
+        happening = HAPPENS[name]
+        only, disruptive = (LEVELS[level] for level in TABLE[name])
+        yield "what", f"{happening.who}: {happening.what}"
+        both = f"{only}, whatever fault fired"
+        yield (
+            "verdict",
+            both if only == disruptive else f"{only} while only transparent faults fired; else {disruptive}",
+        )
+        yield "to do", happening.remedy
+    elif name in INVARIANTS:
+        yield "rule", INVARIANTS[name].says
+        yield "verdict", f"{LEVELS['warning' if name in WARNED_OF else 'failure']}, whatever fault fired"
+        yield "to do", INVARIANTS[name].remedy
+    elif name in BEYOND:
+        yield "what", BEYOND[name].what
+        yield "to do", BEYOND[name].remedy
+    elif name in KINDS:
+        kind = KINDS[name]
+        yield "fault", (kind.__doc__ or "").partition("\n")[0]
+        yield "class", "transparent" if kind.transparent else "disruptive"
+        if not kind.drawn:
+            yield "asked", f'no sweep tries it by default: kinds=["{name}"], or a plan'
+    if name in INVARIANTS:
+        yield "level", f'invariants={{"{name}": "failure"}}, or "warning", or "off: why"'

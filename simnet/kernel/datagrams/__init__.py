@@ -1,0 +1,1 @@
+"""UDP and UDP-Lite: sockets, ports, groups, what comes with a datagram, and what goes wrong with one."""

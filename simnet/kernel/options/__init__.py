@@ -1,0 +1,1 @@
+"""The options of sockets: their numbers, what they accept and tell, and what they do."""

@@ -1,0 +1,52 @@
+"""The route that a connected socket keeps: some options have it forgotten, and it is not known until something goes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from simnet.kernel.messages import AF_INET6, AF_UNIX, SOCK_STREAM
+from simnet.kernel.options.values import IPPROTO_IPV6, IPV6_TCLASS, SO_DONTROUTE, SO_MARK, SOL_SOCKET, TOS
+
+if TYPE_CHECKING:
+    from simnet.kernel.options.values import Key
+
+OFF_ROUTE: Final = (SOL_SOCKET, SO_DONTROUTE)
+CHANGE_IT: Final = frozenset({TOS, (IPPROTO_IPV6, IPV6_TCLASS), (SOL_SOCKET, SO_MARK)})  # if they change themselves
+FORGOTTEN: Final = (SOL_SOCKET, -SO_DONTROUTE)  # beside the options: what had gone over a connection by then
+
+
+def note_option(socket: Any, key: Key, value: Any) -> None:
+    """The option *key* is about to become *value* (sk_dst_reset)."""
+    if key == OFF_ROUTE or (key in CHANGE_IT and (socket.options or {}).get(key, 0) != value):
+        forget_route(socket)
+
+
+def forget_route(socket: Any) -> None:
+    """Look it up again with what is sent next."""
+    if socket.peer is not None and socket.family != AF_UNIX:
+        if socket.options is None:
+            socket.options = {}
+        socket.options[FORGOTTEN] = gone_over(socket)
+
+
+def find_route(socket: Any, sends: bool = True) -> None:
+    """A datagram socket connects, or *sends* to where it is connected.
+
+    Over IPv4 it keeps none for what it sends if it is to use no route, nor as an IPv6 socket, which names its peer each time.
+    """
+    options = socket.options
+    if options and FORGOTTEN in options:
+        if sends and ":" not in socket.peer[0] and (socket.family == AF_INET6 or options.get(OFF_ROUTE)):
+            return
+        del options[FORGOTTEN]
+
+
+def knows_route(socket: Any) -> bool:
+    """Has nothing made it forget its route, or has something gone out since?"""
+    options = socket.options
+    return not options or FORGOTTEN not in options or options[FORGOTTEN] != gone_over(socket)
+
+
+def gone_over(socket: Any) -> tuple[int, int]:
+    """What has gone over a connection, either way: what comes is acknowledged. A datagram says so itself."""
+    return (socket.snd_nxt, socket.rcv_nxt) if socket.type == SOCK_STREAM else (0, 0)

@@ -1,0 +1,1 @@
+"""TCP: its sockets, states and segments, in and out."""

@@ -1,0 +1,1 @@
+"""How plans name what no segment tells of."""

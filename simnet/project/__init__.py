@@ -1,0 +1,1 @@
+"""A project's settings, the names of its tests, and its files."""

@@ -1,0 +1,1 @@
+"""Who runs next and on what, and whether the run gets anywhere."""
