@@ -123,3 +123,63 @@ class Hub:
 
 def test_who_waits_for_what_the_slow_one_has_to_say_is_not_kept_waiting() -> None:
     assert not sweep(lambda: serve(Hub().begin)).warnings
+
+
+def asks_first(begin: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
+    """The server speaks first, as those of FTP, SMTP and SSH do."""
+
+    def asking(sock: socket.socket) -> None:
+        with suppress(OSError):
+            sock.sendall(b"who?\n")
+        begin(sock)
+
+    return asking
+
+
+def asks_the_second_when_the_first_has_answered() -> Callable[[socket.socket], None]:
+    """It accepts at once; but of two players, say, the one begins."""
+    turn = threading.Lock()
+
+    def in_turn(sock: socket.socket) -> None:
+        with turn:
+            asks_first(before_the_next)(sock)
+
+    return lambda sock: threading.Thread(target=in_turn, args=(sock,), daemon=True).start()
+
+
+def answer(name: bytes) -> bytes:
+    with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as lines:
+        lines.readline()
+        sock.sendall(name)
+        return lines.read()
+
+
+def sweep_of_the_asked(made: Callable[[], Callable[[socket.socket], None]]) -> SweepResult:
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(serve, made())
+        other = net.host("other").spawn(answer, b"other\n")
+        time.sleep(0.0001)  # it connects while the other one is asked
+        said = answer(b"one\n")
+        other.join()
+        return said
+
+    return run_sweep(test, SweepOptions.of(target="server", kinds=["stall"]))
+
+
+def test_who_waits_in_line_to_be_greeted_is_kept_waiting_too() -> None:
+    """It has asked nothing yet."""
+    (warned,) = sweep_of_the_asked(lambda: asks_first(before_the_next)).warnings
+    assert "did nothing about test->server:7#1 for 61 s, as long as other->server:7#1 was slow" in warned.text
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: asks_first(in_its_own_thread),
+        lambda: asks_first(before_the_next_in_time),
+        asks_the_second_when_the_first_has_answered,
+    ],
+    ids=["threads", "in-time", "in-turn"],
+)
+def test_who_is_accepted_at_once_and_greeted_by_and_by_is_not(made: Callable[[], Any]) -> None:
+    assert not sweep_of_the_asked(made).warnings
