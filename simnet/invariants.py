@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANSWERS_TOLD_APART",
+    "BROKEN_GIVEN_UP",
     "DATAGRAMS_TOLD_APART",
     "LEVELS",
     "NAMES",
@@ -47,6 +48,7 @@ OTHERS_SURVIVE = "others-survive"
 OTHERS_ANSWERED = "others-answered"
 ANSWERS_TOLD_APART = "answers-told-apart"
 DATAGRAMS_TOLD_APART = "datagrams-told-apart"
+BROKEN_GIVEN_UP = "broken-given-up"
 NAMES = (
     "no-spin",
     "listener-survives",
@@ -55,6 +57,7 @@ NAMES = (
     OTHERS_ANSWERED,
     ANSWERS_TOLD_APART,
     DATAGRAMS_TOLD_APART,
+    BROKEN_GIVEN_UP,
     "one-close",
     "silence-after-close",
     NOTHING_LEFT,
@@ -66,7 +69,12 @@ NAMES = (
 WAITS_FOR_EVER = "waits-for-ever"
 """A sweep judges it beside its run without faults; a network of one's own has none, and looks only if it is asked to."""
 
-WARNED_OF = (BLOCKS_THE_LOOP, ANSWERS_TOLD_APART, DATAGRAMS_TOLD_APART)  # no failures, unless a test says so
+WARNED_OF = (
+    BLOCKS_THE_LOOP,
+    ANSWERS_TOLD_APART,
+    DATAGRAMS_TOLD_APART,
+    BROKEN_GIVEN_UP,
+)  # no failures, unless a test says so
 LEVELS = ("failure", "warning", "off")
 WAITS_SHOWN = 3  # of threads that wait for locks: two that wait for each other, and who waits for them
 # States in which the peer is gone for good, or never was.

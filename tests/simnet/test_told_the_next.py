@@ -6,12 +6,13 @@ import linecache
 import socket
 import socketserver
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import simnet
-from simnet.explore.judging.answers import _moved_on
+from simnet.explore.judging.answers import _lost_step, _moved_on
 from simnet.explore.result import SweepResult
 
 QUESTIONS = (b"a", b"b", b"c")
@@ -102,6 +103,20 @@ def told_by_its_number() -> list[bytes]:
     return answers
 
 
+def refuses_the_late_one_and_all_behind_it() -> list[bytes]:
+    """It looks which question each is an answer to, and does not look at the next one for it."""
+    answers = []
+    with connect() as sock:
+        for question in QUESTIONS:
+            sock.sendall(question)
+            try:
+                answer = sock.recv(1)
+                answers.append(answer if answer == question.upper() else b"?")
+            except TimeoutError:
+                answers.append(b"")
+    return answers
+
+
 def swept(client: Callable[[], list[bytes]], **options: Any) -> SweepResult:
     def test(net: simnet.Network) -> object:
         net.host("server").spawn(serve)
@@ -134,6 +149,59 @@ def test_who_does_not_is_not(client: Callable[[], list[bytes]]) -> None:
 
 
 @pytest.mark.slow
+def test_who_refuses_all_that_follow_is_warned_of() -> None:
+    (warned,) = swept(refuses_the_late_one_and_all_behind_it).warnings
+    assert warned.name == "answers-told-apart"
+    assert "on client->server:7#1 an answer came late, and with it all are refused that follow" in warned.text
+
+
+@pytest.mark.slow
+def test_who_takes_a_late_reply_for_the_next_one_is_warned_of_where_another_connection_was_slow() -> None:
+    """A file comes by a connection of its own, as in FTP, and then the reply that it was sent."""
+
+    def send(port: int) -> None:
+        with socket.create_server(("", port)) as listener, socket.create_server(("", 20)) as files:
+            while True:
+                with suppress(OSError), listener.accept()[0] as sock:
+                    while question := sock.recv(1):
+                        if question == b"g":
+                            with files.accept()[0] as file:
+                                file.sendall(b"file")
+                                file.shutdown(socket.SHUT_WR)
+                                file.recv(1)
+                        sock.sendall(question.upper())
+
+    def fetch(*, waits: bool) -> list[bytes]:
+        answers = []
+        with connect() as sock:
+            sock.settimeout(100)
+            sock.sendall(b"g")
+            file = socket.create_connection(("server", 20), timeout=2)
+            try:
+                answers.append(file.makefile("rb").read())
+            except TimeoutError:
+                answers.append(b"")
+            file.close()
+            answers.append(sock.recv(1) if answers[0] or waits else b"")
+            for question in (b"x", b"y"):
+                sock.sendall(question)
+                answers.append(sock.recv(1))
+        return answers
+
+    def warnings(*, waits: bool) -> list[str]:
+        def test(net: simnet.Network) -> object:
+            net.host("server").spawn(send, 7)
+            net.host("server").wait_listening(7)
+            return net.host("client").run(lambda: fetch(waits=waits))
+
+        result = simnet.sweep(target="client", kinds=["stall"])(test).simnet_explore()  # type: ignore[attr-defined]
+        return [each.name for each in result.warnings]
+
+    assert warnings(waits=False) == ["answers-told-apart"]
+    assert not warnings(waits=True)
+
+
+@pytest.mark.slow
 def test_it_may_be_a_failure_or_meant() -> None:
     (failure,) = swept(given_up, invariants={"answers-told-apart": "failure"}).failures
     assert failure.reason == "answers-told-apart"
@@ -155,3 +223,19 @@ def test_it_may_be_a_failure_or_meant() -> None:
 )
 def test_what_is_at_a_later_place_and_what_is_not(was: str, now: str, moved: bool) -> None:
     assert _moved_on(list(was), list(now)) is moved
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "lost"),
+    [
+        pytest.param("ABCD", "-???", True, id="all-refused"),
+        pytest.param("ABCD", "A-??", True, id="from-the-second-on"),
+        pytest.param("ABCD", "----", False, id="all-too-late"),
+        pytest.param("ABCD", "AB-?", False, id="only-one"),
+        pytest.param("ABCD", "-?C?", False, id="some"),
+        pytest.param("ABCD", "-123", False, id="numbers-or-times"),
+        pytest.param("ABCC", "-CCC", False, id="answers-that-there-are"),
+    ],
+)
+def test_what_is_refused_behind_a_late_one_and_what_is_not(was: str, now: str, lost: bool) -> None:
+    assert _lost_step(list(was), list(now)) is lost

@@ -1,13 +1,14 @@
 """Whether a late answer was taken for the one to a later question: who has asked goes on, on the connection that it still comes on.
 
 Nobody can say which bytes answer what. But a client that has given up waiting, has asked again on the same connection, and then has
-at a later place what the run without faults has at an earlier one, once too often, has mixed them up.
+at a later place what the run without faults has at an earlier one, once too often, has mixed them up. And so has one that looks which
+question an answer is to, refuses the late one, and with it each that follows: it has one and the same for all the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet.trace import CALL, FAULT, WAKE
 
@@ -18,15 +19,32 @@ if TYPE_CHECKING:
 __all__ = ["taken_for_the_next"]
 
 LATE = frozenset({"stall"})
+REST_MIN = 2  # answers in a row, each to a question of its own
 
 
-def taken_for_the_next(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> tuple[str, int] | None:
-    """The connection of a target's on which that has happened in *run*, by a *disruptive* delay and nothing else, and the call by which it asked again."""
+class Late(NamedTuple):
+    """The connection of a target's on which an answer came too late, the call by which it asked there again, and what came of it."""
+
+    place: str
+    entry: int
+    what: str
+
+
+def taken_for_the_next(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Late | None:
+    """Whether that has happened in *run*, by a *disruptive* delay and nothing else."""
     if not disruptive or any(fault.kind not in LATE for fault in disruptive):
         return None
-    if not any(_moved_on(*pair) for pair in _lists(baseline.outcome, run.outcome)):
+    lists = list(_lists(baseline.outcome, run.outcome))
+    moved_on = any(_moved_on(*pair) for pair in lists)
+    if not (moved_on or any(_lost_step(*pair) for pair in lists)):
         return None
-    return next(_asked_again(run), None)
+    asked = list(_asked_again(run))
+    if moved_on:
+        taken = "a late answer was taken for that to the next question"
+        return next((Late(*each, taken) for each in asked), None)
+    places = [place for place, _ in asked]
+    refused = "an answer came late, and with it all are refused that follow"
+    return next((Late(*each, refused) for each in asked if places.count(each[0]) >= REST_MIN), None)
 
 
 def _lists(before: Outcome, after: Outcome) -> Iterator[tuple[Sequence[Any], Sequence[Any]]]:
@@ -55,13 +73,31 @@ def _moved_on(was: Sequence[Any], now: Sequence[Any]) -> bool:
     )
 
 
+def _lost_step(was: Sequence[Any], now: Sequence[Any]) -> bool:
+    """Is there, behind the first place at which they differ, one and the same for all the rest, which *was* has nowhere?
+
+    Not if it is what there is at the first one: those may all have come too late.
+    """
+    first = next((place for place, each in enumerate(now) if each != was[place]), len(now))
+    rest = now[first + 1 :]
+    return len(rest) >= REST_MIN and all(each == rest[0] != now[first] for each in rest) and rest[0] not in was
+
+
 def _asked_again(run: Run) -> Iterator[tuple[str, int]]:
-    """The connections that a fault is on, and on which a target has sent something after its time was up there; and which call that was."""
-    struck = {entry[3] for entry in run.trace.entries if entry[1] == FAULT}
+    """The connections to where a fault is, and on which a target has sent something after its time was up; and which call that was.
+
+    What is late on the one, as the file that a server sends, may delay what is said on another.
+    """
+    struck = {_hosts(entry[3]) for entry in run.trace.entries if entry[1] == FAULT}
     gave_up: set[str] = set()
     for index, entry in enumerate(run.trace.entries):
         _, kind, host, place, end, op, _, detail = entry
         if kind == WAKE and detail is False and host in run.targets:
             gave_up.add(host)
-        elif kind == CALL and op == "send" and end == "client" and place in struck and host in gave_up:
+        elif kind == CALL and op == "send" and end == "client" and host in gave_up and _hosts(place) in struck:
             yield place, index
+
+
+def _hosts(place: str) -> str:
+    """``client->server`` of ``client->server:7#1``."""
+    return place.partition(":")[0]

@@ -20,6 +20,7 @@ from simnet.explore.judging.bystanders import bystander
 from simnet.explore.judging.drowned import writes_on
 from simnet.explore.judging.elapsed import time_was_up
 from simnet.explore.judging.excuses import excused
+from simnet.explore.judging.given_up import goes_on_with_the_broken
 from simnet.explore.judging.outcomes import difference_of_outcomes
 from simnet.explore.judging.served import served_to_the_end
 from simnet.explore.judging.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
@@ -27,6 +28,7 @@ from simnet.explore.judging.unanswered import SILENT, unanswered
 from simnet.faults.hosts import BODY, Crash, Restart
 from simnet.invariants import (
     ANSWERS_TOLD_APART,
+    BROKEN_GIVEN_UP,
     DATAGRAMS_TOLD_APART,
     NOTHING_LEFT,
     OTHERS_ANSWERED,
@@ -348,9 +350,19 @@ class Case:
         level = self.invariants.get(ANSWERS_TOLD_APART, WARNING)
         taken = None if level == OFF else taken_for_the_next(self.baseline, self.run, self.disruptive)
         if taken is not None:
-            place, entry = taken
-            message = f"on {place} a late answer was taken for that to the next question: after its time-out the client goes on there"
-            yield replace(self.found(ANSWERS_TOLD_APART, message, BODY, self.run.body_error, level), entry=entry)
+            message = f"on {taken.place} {taken.what}: after its time-out the client goes on there"
+            yield replace(self.found(ANSWERS_TOLD_APART, message, BODY, self.run.body_error, level), entry=taken.entry)
+
+    def goes_on_with_the_broken(self) -> Iterator[Finding]:
+        """Another outcome, since what is said goes to a connection that is known to be broken."""
+        level = self.invariants.get(BROKEN_GIVEN_UP, WARNING)
+        broken = None if level == OFF else goes_on_with_the_broken(self.baseline, self.run)
+        if broken is not None:
+            place, entry = broken
+            host = self.run.trace.entries[entry][2]
+            message = f"{host} goes on with {place} after it has been told that it is broken, or has ended, and is told so again and again: "
+            found = self.found(BROKEN_GIVEN_UP, f"{message}close it, and connect anew", host, level=level)
+            yield replace(found, entry=entry)
 
     def taken_for_another(self) -> Finding:
         """Another outcome by what loses nothing."""

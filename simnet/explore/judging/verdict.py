@@ -83,8 +83,9 @@ def judge(
         findings += case.kept_waiting(kept)
     if not same_outcome and (run.body_error is None or survived):
         findings.append(case.outcome(survived))
-    if not (same_outcome or survived):
+    if disruptive and not (same_outcome or survived):
         findings += case.answered_late()
+        findings += case.goes_on_with_the_broken()
     if not (same_outcome or survived) and _loses_nothing(disruptive):
         findings.append(case.taken_for_another())
     if strict:

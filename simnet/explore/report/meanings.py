@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from simnet.invariants import ANSWERS_TOLD_APART, DATAGRAMS_TOLD_APART, OTHERS_ANSWERED, OTHERS_SURVIVE, WAITS_FOR_EVER
+from simnet.invariants import (
+    ANSWERS_TOLD_APART,
+    BROKEN_GIVEN_UP,
+    DATAGRAMS_TOLD_APART,
+    OTHERS_ANSWERED,
+    OTHERS_SURVIVE,
+    WAITS_FOR_EVER,
+)
 
 __all__ = ["BEYOND", "HAPPENS", "INVARIANTS", "Beyond", "Happening", "Invariant"]
 
@@ -106,7 +113,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         "where each connection has its own thread or task, or with a time-out; if an answer may be lost with another connection, say `invariants={'others-answered': 'off: why'}`",
     ),
     ANSWERS_TOLD_APART: Invariant(
-        "an answer that comes after the time-out of who waited for it is not taken for that to the next question, where a client goes on "
+        "an answer that comes after the time-out of who waited for it is not taken for that to the next question, nor are all refused that follow, where a client goes on "
         "asking on the same connection and returns its answers in their order (a warning, unless it is set to `failure`)",
         "close the connection after a time-out, or give each question a number that its answer repeats; where a test returns something else, "
         "say `invariants={'answers-told-apart': 'off: why'}`",
@@ -116,6 +123,12 @@ INVARIANTS: Mapping[str, Invariant] = {
         "receives it (a warning, unless it is set to `failure`; a failure for the kinds in `survives=`)",
         "look which question an answer is to, and which message was there before; where an outcome may depend on that, say "
         "`invariants={'datagrams-told-apart': 'off: why'}`",
+    ),
+    BROKEN_GIVEN_UP: Invariant(
+        "a connection of which a target has been told that it is broken, or has ended, is given up: it does not go on asking there, to be told so "
+        "again and again, while the outcome is another (a warning, unless it is set to `failure`)",
+        'close it when `send` or `recv` raises, or `recv` gives `b""`, and connect anew for what is to be said next; where that is somebody else\'s '
+        "to do, say `invariants={'broken-given-up': 'off: why'}`",
     ),
     "one-close": Invariant("each channel is closed once, and its `handle_close` is called once", "close in one place"),
     "silence-after-close": Invariant(

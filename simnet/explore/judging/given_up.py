@@ -1,0 +1,64 @@
+"""Whether a target goes on with a connection of which it has been told that it is broken, or has ended: asks there again, and is told again.
+
+What it says there reaches nobody, and nobody will answer; one connection made anew would do. Who tries once more, or says goodbye, in
+the end closes it. A peer that has only half-closed is written to and says no more, so who hears of its end a second time has read on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simnet.trace import CALL, Failed
+
+if TYPE_CHECKING:
+    from simnet.run import Run
+
+__all__ = ["goes_on_with_the_broken"]
+
+BROKEN = frozenset({"EPIPE", "ECONNRESET", "ENOTCONN", "ETIMEDOUT"})
+ASKS = frozenset({"recv", "send"})
+AGAIN = 2  # times that it says something there after it has been told, and is told once more
+
+
+def goes_on_with_the_broken(baseline: Run, run: Run) -> tuple[str, int] | None:
+    """The connection, and the call by which a target was told so again; None if there is none, or it does that without the fault as well."""
+    found = _told_again(run)
+    return None if found is None or _told_again(baseline) is not None else found
+
+
+def _told_again(run: Run) -> tuple[str, int] | None:
+    entries = run.trace.entries
+    # Few runs have as many, and each of them is looked through.
+    results = [entry[7][1] for entry in entries if entry[5] in ASKS and entry[1] == CALL]
+    if len([each for each in results if type(each) is Failed or each == b""]) <= AGAIN:
+        return None
+    again: dict[tuple[str, str], int] = {}  # of those that are broken: how often
+    tried: set[tuple[str, str]] = set()  # to say something there since it was told last
+    for index, (_, kind, host, place, end, op, _, detail) in enumerate(entries):
+        if kind != CALL or host not in run.targets:
+            continue
+        which = place, end
+        if op == "close":
+            again.pop(which, None)
+            tried.discard(which)
+        elif op not in ASKS:
+            continue
+        elif _tells(detail[1]) and (op == "recv" or detail[1]):
+            if which not in again:
+                again[which] = 0
+            elif op == "send" or which in tried:
+                again[which] += 1
+                if again[which] == AGAIN:
+                    return place, index
+            tried.discard(which)
+        elif which in again and not isinstance(detail[1], Failed):
+            if op == "send":
+                tried.add(which)
+            else:  # it lives
+                del again[which]
+    return None
+
+
+def _tells(result: object) -> bool:
+    """Does a call with this *result* say that the connection is broken, or has ended?"""
+    return result == b"" or (isinstance(result, Failed) and result in BROKEN)

@@ -1,0 +1,134 @@
+"""Who goes on with a connection that is known to be broken is warned of: what it says there reaches nobody, and it is told so each time."""
+
+from __future__ import annotations
+
+import linecache
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from simnet.explore.options import SweepOptions
+from simnet.explore.result import SweepResult
+from simnet.explore.sweep import run_sweep
+
+LINES = [b"one\n", b"two\n", b"three\n", b"four\n"]
+
+
+def collect(port: int, got: list[bytes], clients: int = 9) -> None:
+    """One client after the other; the listener is there as long as there may be one more."""
+    with socket.create_server(("", port)) as listener:
+        for _ in range(clients):
+            with suppress(OSError), listener.accept()[0] as sock, sock.makefile("rb") as lines:
+                for line in lines:
+                    got.append(line)
+                    if clients == 1:
+                        break
+
+
+def connect() -> socket.socket:
+    return socket.create_connection(("server", 514), timeout=5)
+
+
+def goes_on(times: int = 1) -> None:
+    with connect() as sock:
+        for line in LINES * times:
+            with suppress(OSError):
+                sock.sendall(line)
+            time.sleep(1)
+
+
+def reads_the_end_again_and_again() -> None:
+    """It asks, and what it is told is that there will be no answer."""
+    with connect() as sock:
+        sock.settimeout(0.5)
+        for line in LINES:
+            with suppress(OSError):
+                sock.sendall(line)
+                sock.recv(1)
+            time.sleep(1)
+
+
+def connects_anew() -> None:
+    sock = connect()
+    for line in LINES:
+        try:
+            sock.sendall(line)
+        except OSError:
+            sock.close()
+            with suppress(OSError):
+                sock = connect()
+        time.sleep(1)
+    sock.close()
+
+
+def says_goodbye() -> None:
+    """Once more, which is in vain."""
+    with suppress(OSError), connect() as sock:
+        try:
+            for line in LINES:
+                sock.sendall(line)
+                time.sleep(1)
+        finally:
+            sock.sendall(b"bye\n")
+
+
+def hears_of_the_end_and_has_more_to_say() -> None:
+    """The collector may have closed no more than its own half."""
+    with suppress(OSError), connect() as sock:
+        sock.settimeout(0.5)
+        for line in LINES:
+            sock.sendall(line)
+        with suppress(TimeoutError):
+            sock.recv(1)
+        sock.sendall(b"bye\n")
+
+
+def sweep(client: Callable[[], None], **options: Any) -> SweepResult:
+    def test(net: Any) -> list[bytes]:
+        got: list[bytes] = []
+        net.host("server").spawn(collect, 514, got)
+        net.host("client").run(client)
+        time.sleep(1)
+        return got
+
+    return run_sweep(test, SweepOptions.of(target="client", kinds=["reset", "eof", "error"], **options))
+
+
+@pytest.mark.parametrize("client", [goes_on, reads_the_end_again_and_again])
+def test_who_goes_on_with_it_is_warned_of_with_the_line(client: Callable[[], None]) -> None:
+    (warned,) = sweep(client).warnings
+    assert warned.name == "broken-given-up"
+    assert (
+        "client goes on with client->server:514#1 after it has been told that it is broken, or has ended" in warned.text
+    )
+    _, _, line = warned.at.partition(":")
+    assert "sock." in linecache.getline(__file__, int(line))
+
+
+@pytest.mark.parametrize("client", [connects_anew, says_goodbye, hears_of_the_end_and_has_more_to_say])
+def test_who_gives_it_up_is_not(client: Callable[[], None]) -> None:
+    assert not sweep(client).warnings
+
+
+def test_it_may_be_a_failure_or_meant() -> None:
+    (failure,) = sweep(goes_on, invariants={"broken-given-up": "failure"}).failures
+    assert (failure.reason, failure.host) == ("broken-given-up", "client")
+    result = sweep(goes_on, invariants={"broken-given-up": "off: who reads its log looks for gaps"})
+    assert result.ok
+    assert not result.warnings
+
+
+def test_who_does_so_without_a_fault_as_well_is_not() -> None:
+    """The collector hangs up after the first line, whatever happens."""
+
+    def test(net: Any) -> list[bytes]:
+        got: list[bytes] = []
+        net.host("server").spawn(collect, 514, got, 1)
+        net.host("client").run(goes_on, 2)
+        return got
+
+    assert not run_sweep(test, SweepOptions.of(target="client", kinds=["reset"])).warnings
