@@ -53,7 +53,7 @@ FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything
 HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, is a heart that beats
 CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop that will not end by itself
 SWITCHES_MAX = 5_000_000  # process switches in one run; the longest sensible runs make a few hundred thousand
-SETTLE_MAX_NS = 300 * 1_000_000_000  # virtual time a network may go on after its body has ended
+SETTLE_MAX_NS, ARRIVES_NS = 300 * 10**9, 100 * 10**9  # after the body's end; and then for what is on its way
 WAITS_WHEN_ENDED_MAX = 100  # waits and calls in `finally` code of a process that is being ended
 
 
@@ -396,7 +396,7 @@ class Scheduler:
             if self.interrupted is not None:
                 self._rouse_body()
             elif clock.busy:
-                if self._settling and clock.now_ns > self._settle_until_ns:
+                if self._settling and clock.now_ns > self._settle_until_ns + ARRIVES_NS:
                     self._rouse_body()
                 else:
                     clock.tick()
