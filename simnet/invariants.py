@@ -11,11 +11,13 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from simnet.blame import exception_line
 from simnet.kernel.datagrams.sending import DatagramSender
 from simnet.kernel.states import CLOSE_WAIT, CLOSED, CLOSING, LAST_ACK, LISTEN, TIME_WAIT
 from simnet.kernel.tcp.sockets import TcpSocket
 from simnet.kernel.unix.sockets import UnixSocket
 from simnet.kernel.unix.tampering import TamperableUnix
+from simnet.owned.eventloops import failed_unasked
 from simnet.verdicts import BLOCKS_THE_LOOP, BOUNDED_BUFFERS, Verdict
 from simnet.whereabouts import told_of
 
@@ -49,6 +51,7 @@ OTHERS_ANSWERED = "others-answered"
 ANSWERS_TOLD_APART = "answers-told-apart"
 DATAGRAMS_TOLD_APART = "datagrams-told-apart"
 BROKEN_GIVEN_UP = "broken-given-up"
+HANDLER_RAISED = "handler-raised"
 NAMES = (
     "no-spin",
     "listener-survives",
@@ -61,7 +64,7 @@ NAMES = (
     "one-close",
     "silence-after-close",
     NOTHING_LEFT,
-    "handler-raised",
+    HANDLER_RAISED,
     "always",
     BLOCKS_THE_LOOP,
     BOUNDED_BUFFERS,
@@ -118,12 +121,14 @@ def with_levels(verdicts: Iterable[Verdict], levels: Mapping[str, str]) -> list[
 
 
 def at_quiet(processes: Iterable[Process]) -> list[Verdict]:
-    """What targets still hold although the other end is gone and nothing more will happen."""
+    """What targets still hold although the other end is gone and nothing more will happen; and tasks that have failed, whom nobody has asked."""
     processes = list(processes)
     left = list(held_at_quiet(processes))
     lent = _lent() if left else set()
     return [
-        Verdict(
+        _died_unheard(process, *file)
+        if isinstance(file, tuple)
+        else Verdict(
             NOTHING_LEFT,
             still_holds(
                 process.name, file.tag, _state(file), not lent.isdisjoint(_numbers(process, file)), _accepted(file)
@@ -143,6 +148,16 @@ def held_at_quiet(processes: Iterable[Process]) -> Iterator[tuple[Process, Any]]
         for file in process.descriptors.files():
             if (isinstance(file, TcpSocket) and _is_over(file)) or _is_left(file):
                 yield process, file
+        if (loop := process.state.get("loop")) is not None:
+            for failed in failed_unasked(loop):
+                yield process, failed
+
+
+def _died_unheard(process: Process, task: str, error: BaseException) -> Verdict:
+    """A warning: who holds the task may ask yet, when the program ends."""
+    message = f"{exception_line(error)} ended {task} of {process.name}, which goes on without it: nobody has asked what came of it, and asyncio "
+    message += "says so only when nobody holds it. Await it, add a callback to it, or catch what one connection raises"
+    return Verdict(HANDLER_RAISED, message, process.host_name, error, "warning")
 
 
 def still_holds(process: str, what: object, state: str, lent: bool, accepted: str = "") -> str:

@@ -399,7 +399,7 @@ class Network(Holding):
             self._leave()
             self._dissolve(scheduler)
             if self.verdicts:
-                hush_verdicts()
+                hush_verdicts(self.verdicts)
                 self.verdicts[:] = checks.with_levels(self.verdicts, self.invariants)
             if self._collects:
                 gc.enable()  # at last, when little is left to look through

@@ -139,6 +139,8 @@ class Case:
                 continue  # the body's wait, a row of its own
             if verdict.name == "handler-raised" and any(verdict.error is error for error in raised):
                 continue  # the same exception, a row of its own
+            if verdict.name == "handler-raised" and verdict.error is not None and self.excused(verdict.error):
+                continue
             if verdict.name == NO_SUCH_HOST and not before[verdict.name, verdict.host]:
                 continue  # under a fault the test ended before it made the host
             if verdict.level != FAILURE and before[verdict.name, verdict.host] > 0:
