@@ -344,3 +344,30 @@ def test_k131_a_limit_of_the_window_of_an_open_connection_is_counted_too(
         return fill(server, 1000), world.ioctl(client, "FIONREAD"), client.getsockopt(*CLAMP)
 
     world.counts((taken, there, limit), filled)
+
+
+@pytest.mark.parametrize(
+    ("options", "each", "first", "later"),
+    [
+        pytest.param({SNDBUF: 16_384}, 300, 42_968, 40_728, id="a-small-sender"),
+        pytest.param({SNDBUF: 16_384}, 100, 36_168, 40_712, id="of-less"),
+        pytest.param({SNDBUF: 8192, RCVBUF: 4096}, 300, 8400, 11_100, id="and-a-small-receiver"),
+    ],
+)
+def test_k065_small_writes_at_once_are_so_many_packets_and_what_is_put_together_behind(
+    world: World, options: dict[Any, int], each: int, first: int, later: int
+) -> None:
+    listener = world.listener(options={option: n for option, n in options.items() if option == RCVBUF})
+    client = world.client(listener, options={**options, NODELAY: 1})
+    world.accept(listener)
+    assert fill(client, each) == first
+    time.sleep(IDLE)
+    assert fill(client, each) == later
+
+
+def test_k065_the_packets_on_their_way_grow_no_more_by_writes_that_are_acknowledged_one_by_one(world: World) -> None:
+    client, server = world.pair(options={SNDBUF: 8192, NODELAY: 1})
+    for _ in range(400):
+        assert client.send(b"0123456789") == 10  # 18 of them fill no buffer: what comes behind shares one segment
+    time.sleep(PROBED)
+    wait_for(world, 4000, server, "FIONREAD")  # though the first are not acknowledged: the probe has brought it

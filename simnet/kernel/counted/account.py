@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from simnet.kernel.counted.packets import AT_ONCE, WINDOW_OF_PACKETS, Delivered
 from simnet.kernel.counted.receiving import (
     ATO_NS,
     OF_A_SEGMENT,
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 LARGEST: Final = 65483  # bytes of a segment on a loopback: what the interface takes, less the headers
 LARGEST_V6: Final = 65464
 TIMESTAMPS: Final = 12  # bytes of each segment
-AT_ONCE: Final = 65215  # bytes that the interface takes as one, to cut them itself (sk_gso_max_size)
 BACKLOG: Final = 16  # parcels after which a call looks at what has come meanwhile
-WINDOW_OF_PACKETS: Final = 10  # TCP_INIT_CWND: it grows by every packet that is acknowledged
 SEND_BUFFER: Final = 16_384  # net.ipv4.tcp_wmem[1]
 SEGMENTS_HELD: Final = 3  # a buffer that nobody has set has room for so many times the window of packets, by bbr
 HELD_BY_OTHERS: Final = 2  # and by cubic and reno
@@ -43,7 +42,7 @@ class Account(ReceivingAccount):
     """One end."""
 
     __slots__ = (
-        "corked", "each", "finishes", "held", "largest_window", "limit", "lowest", "more", "mss", "no_space", "nodelay", "packets", "probe_ns",
+        "corked", "delivered", "each", "finishes", "held", "largest_window", "limit", "lowest", "more", "mss", "no_space", "nodelay", "packets", "probe_ns",
         "probed", "pushed", "send_buffer", "sent", "small_end", "snd_nxt", "snd_una", "snd_wnd", "taken", "unsent", "urgent", "wire",
         "wrote",
     )  # fmt: skip
@@ -61,6 +60,7 @@ class Account(ReceivingAccount):
         self.snd_wnd = self.largest_window = self.limit = self.mss = 0
         self.small_end = -1  # where the last segment that was not full ended
         self.packets = WINDOW_OF_PACKETS
+        self.delivered = Delivered()
         self.held = SEGMENTS_HELD
         self.probe_ns = NEVER  # when the end of what is on its way is probed, if it has been acknowledged by then
         self.probed = False  # it was, and that is not acknowledged
@@ -278,7 +278,9 @@ class Account(ReceivingAccount):
             return False
         return size % mss != 0 and (corked or (not self.nodelay and bool(self.sent) and self.small_end > self.snd_una))
 
-    def push(self, *, at_once: bool = False, one: bool = False, corked: bool | None = None) -> None:
+    def push(
+        self, *, at_once: bool = False, one: bool = False, corked: bool | None = None, probes: bool = False
+    ) -> None:
         """tcp_write_xmit."""
         holds = (self.corked or bool(corked)) and not self.finishes
         while self.unsent:
@@ -287,7 +289,9 @@ class Account(ReceivingAccount):
             most = max(AT_ONCE // mss, 2)
             packets = min(self.packets >> 1, self.packets - out, most)
             if packets <= 0:
-                break
+                if not probes:
+                    break
+                packets = 1  # whatever is on its way
             last = len(self.unsent) == 1
             if not last and packets * mss > parcel.size:
                 self._grow(parcel, packets * mss - parcel.size)
@@ -335,7 +339,7 @@ class Account(ReceivingAccount):
             return
         gone = self.snd_nxt
         if self.unsent:
-            self.push(at_once=True, one=True)
+            self.push(at_once=True, one=True, probes=True)
         if self.snd_nxt == gone:
             last = self.sent[-1]
             if last.packets > 1 and last.size > (before := (last.packets - 1) * self.mss):
@@ -393,6 +397,7 @@ class Account(ReceivingAccount):
         rest.fin, parcel.fin = parcel.fin, 0
         parcel.memory -= rest.size
         rest.kept, rest.packets = parcel.kept, -(-rest.size // self.mss)
+        rest.delivered, rest.since_ns = parcel.delivered, parcel.since_ns
         queue.insert(queue.index(parcel) + 1, rest)
         self._hold(OF_A_SEGMENT)
 
@@ -406,6 +411,7 @@ class Account(ReceivingAccount):
         letter.urgent = parcel.start < self.urgent
         parcel.packets = -(-parcel.size // mss) or 1
         parcel.kept = True
+        self.delivered.note(parcel, not self.sent, self.now_ns)
         self.stamp(letter)
         if parcel.size and self.heard_ns >= 0 and self.now_ns - self.heard_ns < ATO_NS:
             self.pingpong = True
@@ -480,12 +486,14 @@ class Account(ReceivingAccount):
             self._probe_later()
 
     def _forget_acknowledged(self) -> None:
-        sent = self.sent
+        sent, packets, last = self.sent, 0, None
         while sent and sent[0].end + sent[0].fin <= self.snd_una:
-            parcel = sent.popleft()
-            parcel.kept = False
-            self.packets += parcel.packets
-            self._let_go(parcel.memory)
+            last = sent.popleft()
+            last.kept = False
+            packets += last.packets
+            self._let_go(last.memory)
+        if last is not None and self.delivered.widens(last, packets, self.packets, self.mss, self.now_ns):
+            self.packets += packets
 
     def sync(self) -> None:
         """tcp_sync_mss."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from simnet.kernel.counted.account import LARGEST, LARGEST_V6, SEGMENTS_HELD, TIMESTAMPS, WINDOW_OF_PACKETS, Account
+from simnet.kernel.counted.account import LARGEST, LARGEST_V6, SEGMENTS_HELD, TIMESTAMPS, Account
+from simnet.kernel.counted.packets import WINDOW_OF_PACKETS
 from simnet.kernel.counted.receiving import BUFFER_MAX, LEAST, SMALL, UNSCALED_MAX
 from simnet.kernel.counted.wire import Wire
 

@@ -38,13 +38,15 @@ IDLE_NS: Final = 204_000_000  # a pause as long as a retransmission takes makes 
 class Parcel:
     """A segment, and the memory that it takes: of its sender until it is acknowledged, of its receiver until it is read."""
 
-    __slots__ = ("closed", "end", "fin", "kept", "memory", "packets", "pushed", "start")
+    __slots__ = ("closed", "delivered", "end", "fin", "kept", "memory", "packets", "pushed", "since_ns", "start")
 
     def __init__(self, start: int) -> None:
         self.start = self.end = start
         self.memory = OF_A_SEGMENT
         self.kept = False  # by its sender, for it is not acknowledged: what follows cannot be put into the same memory
         self.packets = 0  # how many it makes on the wire
+        self.delivered = 0  # how many its sender knew to have arrived when it was sent
+        self.since_ns = 0  # since when
         self.pushed = False  # it is the last of a write
         self.closed = False  # by MSG_EOR: nothing is put behind
         self.fin = 0  # 1 if it ends the stream, which has a number of its own

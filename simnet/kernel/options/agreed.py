@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from simnet.kernel.counted.account import OF_A_BUFFER, SEGMENTS_HELD, TIMESTAMPS, WINDOW_OF_PACKETS
+from simnet.kernel.counted.account import OF_A_BUFFER, SEGMENTS_HELD, TIMESTAMPS
 from simnet.kernel.counted.ledger import in_hindsight
 from simnet.kernel.counted.opening import HEADERS
+from simnet.kernel.counted.packets import WINDOW_OF_PACKETS
 from simnet.kernel.options import values as o
 from simnet.kernel.options.packed import IP_HEADER
 from simnet.kernel.states import CLOSED, FIN_WAIT1
