@@ -371,3 +371,15 @@ def test_k065_the_packets_on_their_way_grow_no_more_by_writes_that_are_acknowled
         assert client.send(b"0123456789") == 10  # 18 of them fill no buffer: what comes behind shares one segment
     time.sleep(PROBED)
     wait_for(world, 4000, server, "FIONREAD")  # though the first are not acknowledged: the probe has brought it
+
+
+def test_k065_what_the_interface_cuts_itself_is_heard_by_the_segment(world: World) -> None:
+    listener = world.listener(options={RCVBUF: 262_144})
+    client = world.client(listener, options={SNDBUF: 65_536})
+    world.accept(listener)
+    assert (
+        client.send(bytes(1_000_000)) == 131_068
+    )  # of which the last 65,534 are two segments, and two acknowledgements
+    assert client.send(bytes(1_000_000)) == 130_966  # so that of these none is acknowledged at once
+    with pytest.raises(BlockingIOError):
+        client.send(b"x")

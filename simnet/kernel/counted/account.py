@@ -278,11 +278,9 @@ class Account(ReceivingAccount):
             return False
         return size % mss != 0 and (corked or (not self.nodelay and bool(self.sent) and self.small_end > self.snd_una))
 
-    def push(
-        self, *, at_once: bool = False, one: bool = False, corked: bool | None = None, probes: bool = False
-    ) -> None:
+    def push(self, *, at_once: bool = False, one: bool = False, corked: bool = False, probes: bool = False) -> None:
         """tcp_write_xmit."""
-        holds = (self.corked or bool(corked)) and not self.finishes
+        holds = (self.corked or corked) and not self.finishes
         while self.unsent:
             mss, parcel = self.mss, self.unsent[0]
             out = sum(each.packets for each in self.sent) if self.sent else 0
@@ -419,7 +417,8 @@ class Account(ReceivingAccount):
         self.sent.append(parcel)
         if parcel.size < parcel.packets * mss:
             self.small_end = parcel.end
-        self.wire.post(letter, self.peer)
+        for each in letter.arrives(self.peer):
+            self.wire.post(each, self.peer)
 
     def acknowledge(self) -> None:
         letter = Letter(None)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 from simnet.kernel.datagrams.memory import PAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from simnet.kernel.counted.account import Account
 
 OF_A_SEGMENT: Final = 832  # bytes of memory that a segment takes besides its own
@@ -31,6 +33,7 @@ HEAD: Final = 576  # bytes of memory before those of a segment
 HEADS: Final = (HEAD, 1024, 2048, 4096)  # in which so many may lie that are copied
 SHARED: Final = 320  # with so many about them
 COPIED: Final = 3776  # at most, in one piece
+TAKEN_AS_ONE: Final = 65_536 - 66  # bytes without the headers (the gso_max_size of a loopback)
 ATO_NS: Final = 40_000_000  # within it an answer is one
 IDLE_NS: Final = 204_000_000  # a pause as long as a retransmission takes makes the next acknowledgements quick again
 
@@ -83,6 +86,23 @@ class Letter:
         self.cut = 0  # to how many bytes the segments on the wire are cut, if it makes several
         self.urgent = False  # it announces an urgent byte
         self.acknowledged = self.window = 0
+
+    def arrives(self, peer: ReceivingAccount) -> Iterator[Letter]:
+        """What *peer* hears of it: segments, with a memory of their own each, if it is too large for the interface to take as
+        one (gso_features_check). A peer that is in a call finds them joined again (tcp_add_backlog).
+        """
+        whole = self.parcel
+        if not self.cut or whole is None or whole.size < TAKEN_AS_ONE or peer.in_call:
+            yield self
+            return
+        for start in range(whole.start, whole.end, self.cut):
+            part = Parcel(start)
+            part.end = min(start + self.cut, whole.end)
+            if part.end == whole.end:
+                part.fin, part.pushed = whole.fin, whole.pushed
+            letter = Letter(part)
+            letter.urgent, letter.acknowledged, letter.window = self.urgent, self.acknowledged, self.window
+            yield letter
 
 
 class ReceivingAccount:
