@@ -110,7 +110,10 @@ def pytest_keyboard_interrupt() -> None:
 def _end_forgotten() -> None:
     modules = sys.modules.get("simnet.modules")
     if modules is not None and modules.active() is not None:
-        from simnet.faces.under_pytest.network import end_forgotten
+        with sys.modules[
+            "simnet.watchdog"
+        ].paused():  # on a busy machine that takes longer than a program is left after Ctrl-C
+            from simnet.faces.under_pytest.network import end_forgotten
 
         end_forgotten()
 

@@ -21,7 +21,7 @@ from simnet.blame import users_own
 from simnet.verdicts import Hang, Verdict
 from simnet.wait import Scheduler
 
-__all__ = ["HANG_SECONDS", "guard", "series", "unguard"]
+__all__ = ["HANG_SECONDS", "guard", "paused", "series", "unguard"]
 
 HANG_SECONDS = 20.0  # real time without one wait: a slow machine under coverage needs a fraction of it for any handler
 AGAIN_SECONDS = 2.0  # in a series of runs, once one of them was stopped: they are alike, and may be hundreds
@@ -87,6 +87,17 @@ def unguard() -> None:
             pass
     except Hang:
         pass
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Within, nobody looks what this thread does: it is not the run's. Its time begins anew afterwards."""
+    kept = _guarded.pop(ident := real.get_ident(), None)
+    try:
+        yield
+    finally:
+        if kept is not None:
+            _guarded[ident] = kept
 
 
 @contextmanager
