@@ -117,8 +117,8 @@ def sweep(test: str, as_json: bool, depth: str | None, **options: Any) -> int:
 def fuzz(test: str, seeds: int, start: int | None, as_json: bool, **options: Any) -> int:
     """Run a test under random faults, seed after seed: several at once, where a sweep has one.
 
-    Each seed draws some of the kinds, and a rate for each. What fails is made small and saved as a sweep's failures are. A
-    later run goes on with the seeds that were not tried.
+    Each seed draws some of the kinds, and a rate for each. What fails is made small and saved as a sweep's failures are. The
+    same command goes on later with the seeds that were not tried.
     """
     from simnet.faces.commands.fuzzing import fuzz_tests
 

@@ -83,6 +83,21 @@ def test_two_tests_of_one_name_have_each_their_own_seeds(simnet: Run) -> None:
 
 
 @pytest.mark.slow
+def test_seeds_tried_with_other_kinds_or_targets_are_still_to_be_tried(simnet: Run) -> None:
+    """The same seed is another run there, and all that were asked for would have been passed over."""
+
+    def first_seed(*options: str) -> int:
+        (told,) = json.loads(simnet(0, "fuzz", NAME, "--seeds", 5, "--json", *options))
+        return int(told["first_seed"])
+
+    both, one = ("--kinds", "refuse,reset-before-accept"), ("--kinds", "refuse")
+    assert [first_seed(*both), first_seed(*one), first_seed(*both, "--target", "server")] == [0, 0, 5]
+    assert first_seed("--kinds", "reset-before-accept,refuse") == 10, "however they are ordered"
+    assert first_seed("--strict", *one) == 0, "the verdict is another one there"
+    assert first_seed(*one) == 5
+
+
+@pytest.mark.slow
 def test_the_same_seed_is_the_same_run(simnet: Run) -> None:
     options = ("fuzz", NAME, "--kinds", "would-block", "--seeds", 200, "--from", 0, "--json")
     first, second = (json.loads(simnet(1, *options))[0]["failures"] for _ in range(2))

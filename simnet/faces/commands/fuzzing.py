@@ -11,6 +11,7 @@ import click
 
 from simnet.explore.baseline import NotRepeatable
 from simnet.explore.fuzz import run_fuzz
+from simnet.explore.options import SweepOptions
 from simnet.explore.progress import Progress
 from simnet.explore.quiet import quiet
 from simnet.explore.result import CTRL_C, SweepResult
@@ -41,15 +42,16 @@ def fuzz_tests(test: str, *, seeds: int, start: int | None, as_json: bool = Fals
     failed = stopped = False
     tests, left = named_tests(test, remedy="pytest sweeps it, and fuzzes nothing: {command}")
     for named in tests:
-        first = start if start is not None else _next_seed(named)
         chosen = changed(named, **options)
+        series = _series(named, chosen)
+        first = start if start is not None else _next_seed(named, series)
         try:
             if as_json:
-                result = _fuzz(named, chosen, range(first, first + seeds))
+                result = _fuzz(named, chosen, series, range(first, first + seeds))
             else:
                 with screen.progress(named.node.names[-1]) as progress:
-                    result = _fuzz(named, chosen, range(first, first + seeds), progress)
-                _tell(screen, named, result, first, start)
+                    result = _fuzz(named, chosen, series, range(first, first + seeds), progress)
+                _tell(screen, named, series, result, first, start)
                 warn_of_conftest(screen, named, result)
         except (NotRepeatable, NothingToTest) as error:
             left = with_untried(left, error, named, tests)
@@ -64,7 +66,15 @@ def fuzz_tests(test: str, *, seeds: int, start: int | None, as_json: bool = Fals
     return STOPPED if stopped else ended(failed, left)
 
 
-def _fuzz(named: Named, options: Any, seeds: range, progress: Progress | None = None) -> SweepResult:
+def _series(named: Named, chosen: SweepOptions) -> str:
+    """What is noted as one: the same seed is another run with other kinds or targets, and another verdict if *strict*."""
+    told = {name: getattr(chosen, name) for name in ("kinds", "target", "strict")}
+    return named.id + "".join(f" {name}={it}" for name, it in told.items() if it != getattr(named.options, name))
+
+
+def _fuzz(
+    named: Named, options: SweepOptions, series: str, seeds: range, progress: Progress | None = None
+) -> SweepResult:
     """Fuzz it, save what was found, and note how far it came."""
     with named.at_home(), quiet():
         result = run_fuzz(named.test, options, seeds=seeds, name=named.id, progress=progress)
@@ -73,12 +83,12 @@ def _fuzz(named: Named, options: Any, seeds: range, progress: Progress | None = 
     result.save(named.root, named.id)
     if result.runs:
         with contextlib.suppress(OSError):  # the next one begins where this one did, unless it is told
-            noted = {**_noted(named), named.id: seeds.start + result.runs}
+            noted = {**_noted(named), series: seeds.start + result.runs}
             write_whole(_note(named), json.dumps(noted, indent=1) + "\n")
     return result
 
 
-def _tell(screen: Screen, named: Named, result: SweepResult, first: int, start: int | None) -> None:
+def _tell(screen: Screen, named: Named, series: str, result: SweepResult, first: int, start: int | None) -> None:
     screen.title(named.id)
     print_failures(screen, named, result)
     print_warnings(screen, result)
@@ -88,7 +98,7 @@ def _tell(screen: Screen, named: Named, result: SweepResult, first: int, start: 
     )
     if result.runs:
         following = "the same command" if start is None else "without --from the command"
-        if _next_seed(named) != first + result.runs:
+        if _next_seed(named, series) != first + result.runs:
             following = f"it could not be noted, so --from {first + result.runs}"
         screen.say(f"seeds {first:,} to {first + result.runs - 1:,}; {following} goes on from there", "dim")
 
@@ -98,7 +108,7 @@ def _note(named: Named) -> Path:
 
 
 def _noted(named: Named) -> dict[str, Any]:
-    """The next seed of each test of this name, by its id: those of other files may be called so, too."""
+    """The next seed of each series of each test of this name, by its id: those of other files may be called so, too."""
     try:
         noted = json.loads(_note(named).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -106,6 +116,6 @@ def _noted(named: Named) -> dict[str, Any]:
     return noted if isinstance(noted, dict) else {}
 
 
-def _next_seed(named: Named) -> int:
-    noted = _noted(named).get(named.id)
+def _next_seed(named: Named, series: str) -> int:
+    noted = _noted(named).get(series)
     return noted if type(noted) is int and noted >= 0 else 0
