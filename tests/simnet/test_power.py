@@ -87,6 +87,26 @@ def test_who_has_nothing_to_send_learns_of_a_crash_when_it_has() -> None:
                 idle.recv(1)
 
 
+@pytest.mark.parametrize("told", [b"", b"before"])
+def test_who_came_up_again_connects_from_the_port_that_it_had_before(told: bytes) -> None:
+    """The other end still holds that connection, says so, and is told that it is gone; then it takes the new one: RFC 5961, 4.2."""
+    with simnet.Network(invariants={"nothing-left": "off: nobody reads there"}) as net:
+        listener = net.host("server").listen(7)
+        client = net.host("client")
+        before = client.connect(("server", 7), timeout=5)
+        before.sendall(told)
+        old, address = listener.accept()
+        client.restart()
+        new = client.connect(("server", 7), timeout=5)
+        assert new.getsockname() == address
+        assert not told or old.recv(100) == told
+        with pytest.raises(ConnectionResetError):
+            old.recv(100)
+        accepted, _ = listener.accept()
+        new.sendall(b"after")
+        assert accepted.recv(100) == b"after"
+
+
 def test_a_crashed_host_runs_nothing_until_it_is_restarted() -> None:
     with simnet.Network() as net:
         server = net.host("server")

@@ -184,17 +184,18 @@ class Connection(Tamperable):
         """What comes back to our SYN."""
         flags = segment.flags
         if flags & ACK and segment.ack != self.snd_nxt:
-            self.stack.refuse(segment)  # of an old connection, which this ends
-            if self.guard is None:
-                clock = self.stack.clock
-                clock.at(clock.now_ns + SYN_AGAIN_NS, _open_again, self)
+            self._answered_by_an_old_one(segment)
             return
         if flags & RST:
             if flags & ACK:
                 self.owed = 1  # the SYN
                 self.die(ECONNREFUSED)
             return
-        if not flags & SYN:
+        if (
+            not flags & SYN
+        ):  # who has not heard our SYN acknowledges no number of ours, though all of ours begin at the same
+            if flags & ACK:
+                self._answered_by_an_old_one(segment)
             return
         self.rcv_nxt = segment.seq + 1
         self.snd_edge = segment.edge
@@ -217,6 +218,13 @@ class Connection(Tamperable):
                 self.cork = self.cork or Cork()
                 self.slow = True
             self.send_syn(SYN | ACK)
+
+    def _answered_by_an_old_one(self, segment: Segment) -> None:
+        """Of this name there is another connection at the other end; a reset ends it, and our SYN goes out again."""
+        self.stack.refuse(segment)
+        if self.guard is None:
+            clock = self.stack.clock
+            clock.at(clock.now_ns + SYN_AGAIN_NS, _open_again, self)
 
     def _complete(self) -> None:
         """The third segment of our handshake. TCP_DEFER_ACCEPT on this side, or TCP_QUICKACK off, make it wait for data."""
