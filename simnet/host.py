@@ -133,6 +133,7 @@ class Host(NotALink):
         scheduler = self.network._going_on()
         if self.machine.powered:
             cut(scheduler, self.machine)
+            self.network._struck = True
 
     def pause(self, seconds: float) -> None:
         """Let none of its processes run for *seconds* of virtual time, as if each were stopped; its kernel goes on.

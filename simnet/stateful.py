@@ -146,7 +146,7 @@ class NetworkMachine(RuleBasedStateMachine):
         self._silence = ExitStack()
         self._began = Beginning()
         self._raised: BaseException | None = None
-        self._cut = self._was_cut = False
+        self._cut = False
         self.clients: list[Client] = []
         """Every client of this example, in the order in which they came."""
         # hypothesis runs these in any order; those of a subclass find the network there.
@@ -278,7 +278,7 @@ class NetworkMachine(RuleBasedStateMachine):
     @rule(one_way=st.booleans())
     def partition(self, one_way: bool) -> None:
         """Nothing gets through any more between the clients and the server; with *one_way* nothing from the clients."""
-        self._cut = self._was_cut = True
+        self._cut = True
         self.net.partition(BODY, self.address[0], one_way=one_way)
 
     @precondition(lambda self: self._cut)
@@ -337,8 +337,8 @@ class NetworkMachine(RuleBasedStateMachine):
         return None
 
     def _hurt(self) -> bool:
-        """Whether something has happened that may keep bytes from arriving."""
-        return self._was_cut or not self.net.happened.transparent
+        """Whether something has happened that may keep bytes from arriving, by a fault or by a rule."""
+        return self.net._struck or not self.net.happened.transparent
 
     def _look(self, net: Network, whole: bool = False) -> None:
         """What has gone wrong so far, raised."""
@@ -383,7 +383,7 @@ class NetworkMachine(RuleBasedStateMachine):
             net.verdicts.append(Verdict("always", told, BODY))
 
     def _judged(self, net: Network, run: Run, began: Beginning) -> Judgement:
-        left = self._was_cut or any(each.gone or each.urged for each in self.clients)
+        left = net._struck or any(each.gone or each.urged for each in self.clients)
         return judged_alone(
             run, began, left=left, invariants=net.invariants, may_raise=net.may_raise, strict=self.strict
         )

@@ -77,7 +77,7 @@ class Network(Holding):
         "__weakref__", "_plan", "_seed", "_target", "invariants", "may_raise", "trace", "observations",
         "_dozing", "_per_process", "_clock", "_injector", "_fabric", "_hosts", "_state", "_scheduler", "_watcher", "_held",
         "_names", "_spawned", "_doubtful", "_collects", "_hears_of_interrupts", "_at_users_code", "_stopped", "_failed",
-        "_installed", "handler_errors", "verdicts", "waiting", "listening", "alive",
+        "_installed", "_struck", "handler_errors", "verdicts", "waiting", "listening", "alive",
     )  # fmt: skip
 
     INNER = ("begin", "finish", "linked", "spawn_on")
@@ -124,6 +124,7 @@ class Network(Holding):
         self._stopped = False  # by Ctrl-C
         self._failed = False  # the body has ended by an exception
         self._installed = False  # the stand-ins ask this network's backend
+        self._struck = False  # the test has crashed a host, or parted two
         self.verdicts: list[Verdict] = []
         self.waiting: list[tuple[Process, str, str, tuple[str, ...], bool]] = []
         self.listening: tuple[str, ...] = ()
@@ -168,6 +169,7 @@ class Network(Holding):
     def partition(self, a: str, b: str, *, one_way: bool = False) -> None:
         """Drop everything between two hosts from now on; with *one_way*, everything from *a* to *b*."""
         self.link(a, b).block(*((a,) if one_way else (a, b)))
+        self._struck = True
 
     def heal(self, a: str | None = None, b: str | None = None) -> None:
         """End a partition between two hosts; without names, every partition."""

@@ -15,6 +15,7 @@ from simnet.explore.judging.verdict import Judgement, judge
 from simnet.explore.raising import SweepFailure, as_exception
 from simnet.explore.report.failure import FailureReport, report_run
 from simnet.faults.kinds import Reset
+from simnet.trace import PROCESS
 
 if TYPE_CHECKING:
     from simnet.run import Run
@@ -43,13 +44,16 @@ class Beginning(NamedTuple):
 def judged_alone(run: Run, began: Beginning, *, left: bool, invariants: Mapping[str, str], **options: Any) -> Judgement:
     """The verdict on *run*, in which a client has *left* before its time, or none has."""
     ended = {each.process for each in run.failures}
+    crashed = {
+        each.host for each in run.trace.of(PROCESS) if each.op == "crash"
+    }  # by a fault or by hand, with all that ran there
     before = replace(
         run,
         body_error=None,
         failures=[each for each in run.failures if each.handled],
         handler_errors=[],
         verdicts=[],
-        listening=began.listening,
+        listening=tuple(name for name in began.listening if name.rpartition(":")[0] not in crashed),
         alive=tuple(name for name in began.alive if name in run.alive or name in ended),
     )
     return judge(before, run, invariants=invariants, done=(BROKEN_OFF,) if left else (), **options)
