@@ -238,6 +238,11 @@ def why_refused(error: BaseException, over: Played) -> str:
         return (
             f"{host}:{port} listened on 127.0.0.1, which {host} alone reaches: bind it to '', each address of its host"
         )
+    by_ipv6 = {":" in address[0] for address in bound if isinstance(address, tuple) and address[1:2] == (int(port),)}
+    if since and f"{host}:{port}" in over.listening and len(by_ipv6) == 1:
+        heard, spoken = ("IPv6", "IPv4") if by_ipv6 == {True} else ("IPv4", "IPv6")
+        if (":" in since[0].arguments[0][0]) != (heard == "IPv6"):
+            return f"{host}:{port} listened for {heard} alone, and {client} asked by {spoken}: one of the two takes the other's family"
     listened = dict.fromkeys(over.listening)  # for IPv4 and for IPv6, as asyncio's servers do, is one port
     return f"nobody listened there; the programs under test listened on {', '.join(listened) or 'no port'}"
 

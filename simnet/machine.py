@@ -26,7 +26,7 @@ class Machine:
     """A host as the fabric sees it: a stack, its addresses, and what leaves it."""
 
     __slots__ = (
-        "name", "number", "address", "stack", "out", "fabric", "seed", "target", "polls", "ways", "socket_files",
+        "name", "number", "address", "address6", "stack", "out", "fabric", "seed", "target", "polls", "ways", "socket_files",
         "powered", "epoch_ns", "still_until_ns", "lookups", "looked_up", "sockets", "privileged",
     )  # fmt: skip
 
@@ -42,7 +42,7 @@ class Machine:
         self.sockets = 0  # calls of socket() by its processes
         self.polls = 0  # polls of this host's processes that found something ready
         addresses = _addresses(number)
-        self.address = addresses[0]
+        self.address, self.address6 = addresses
         self.out: deque[Any] = deque()
         self.socket_files: Any = None  # what was asked of the files of Unix sockets; see the room of that name
         self.powered = True  # else nothing runs here; see power.py

@@ -36,17 +36,20 @@ HOST_NOT_FOUND, NO_RECOVERY = (1, "Unknown host"), (3, "Unknown server error")
 FLOW_MAX = 0xFFFFF
 
 
-def _addresses(machine: Machine, name: str) -> tuple[str, list[Numeric]]:
-    """The full name of a host of this network and its addresses; none if there is no host of that name."""
+def _addresses(machine: Machine, name: str, family: int) -> tuple[str, list[Numeric]]:
+    """The full name of a host of this network and its addresses; none if there is no host of that name.
+
+    That of IPv6 is for who asks for it: a program that leaves the choice would try it first, and few servers here listen on both.
+    """
     if _is_local(name):
         return "localhost", [Numeric(AF_INET6, "::1"), Numeric(AF_INET, "127.0.0.1")]
     look_up = machine.fabric.look_up
     if look_up is not None:
         look_up(machine, name)
-    return _known(machine, name)
+    return _known(machine, name, family)
 
 
-def _known(machine: Machine, name: str) -> tuple[str, list[Numeric]]:
+def _known(machine: Machine, name: str, family: int = AF_INET) -> tuple[str, list[Numeric]]:
     """The same, without asking anybody."""
     found = machine.fabric.machines.get(name)
     if found is None:
@@ -55,7 +58,10 @@ def _known(machine: Machine, name: str) -> tuple[str, list[Numeric]]:
     if found is None:
         return "", []
     found.looked_up = True
-    return found.name, [_numeric(found.address)]
+    by_number = [_numeric(found.address)]
+    if family == AF_INET6:
+        by_number.insert(0, Numeric(AF_INET6, found.address6))
+    return found.name, by_number
 
 
 @lru_cache(maxsize=256)  # each run asks for the same few names, and so on
@@ -92,7 +98,7 @@ def resolve(machine: Machine, host: str, family: int) -> str:
     numeric = numeric_host(host)
     if numeric is not None:
         return _of_family(numeric, family).address
-    for found in _addresses(machine, host)[1]:
+    for found in _addresses(machine, host, family)[1]:
         if family in (AF_UNSPEC, found.family):
             return found.address
     raise _nobody(machine, host)
@@ -189,7 +195,7 @@ def _found(machine: Machine, host: str | None, family: int, flags: int) -> tuple
         if mapping and numeric.family == AF_INET:
             return host, [_mapped(numeric)]
         return host, [_of_family(numeric, family)]
-    name, found = ("", []) if not host or flags & AI_NUMERICHOST else _addresses(machine, host)
+    name, found = ("", []) if not host or flags & AI_NUMERICHOST else _addresses(machine, host, family)
     if not found:
         raise _nobody(machine, host)
     fitting = [each for each in found if family in (AF_UNSPEC, each.family)]

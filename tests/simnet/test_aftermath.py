@@ -13,6 +13,7 @@ import traceback
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from socket import AF_INET, AF_INET6
 from typing import Any
 
 import pytest
@@ -413,6 +414,23 @@ def test_who_asks_the_world_outside_is_told_that_it_is_out_of_reach(timeout: flo
         socket.create_connection(("192.0.2.1", 7), timeout=timeout)
     told = "no host of this network has the address 192.0.2.1, and the world outside is out of reach"
     assert caught.value.__notes__ == [f"{told}: connect to the name of a host"]
+
+
+@pytest.mark.parametrize(("family", "heard", "spoken"), [(AF_INET, "IPv4", "IPv6"), (AF_INET6, "IPv6", "IPv4")])
+def test_who_is_refused_by_a_listener_of_the_other_family_is_told_so(family: int, heard: str, spoken: str) -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7), family=family) as listener:
+            listener.accept()
+
+    def conversation(net: simnet.Network) -> None:
+        net.host("server").spawn(serve)
+        with socket.socket(AF_INET if family == AF_INET6 else AF_INET6) as sock:
+            sock.connect(("server", 7))
+
+    with pytest.raises(ConnectionRefusedError) as caught, simnet.Network() as net:
+        conversation(net)
+    told = f"server:7 listened for {heard} alone, and test asked by {spoken}: one of the two takes the other's family"
+    assert caught.value.__notes__ == [told]
 
 
 def test_a_host_that_does_not_answer_is_none_of_the_world_outside() -> None:

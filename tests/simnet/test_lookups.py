@@ -209,3 +209,35 @@ def test_one_that_is_never_reached_says_how_many_there_were() -> None:
         (text,) = unreached_texts(run.unreached, run.points, run.targets)
         assert told in text
     assert str(faults.NameError_(on="client", lookup=4, seconds=1)) == "name-error client lookup=4 seconds=1"
+
+
+def test_who_asks_for_ipv6_is_told_the_address_of_ipv6() -> None:
+    """Who leaves the choice is not: it would be tried first, where a server listens by IPv4."""
+
+    def conversation(net: simnet.Network) -> bytes:
+        net.host("server").spawn(answer_by_ipv6)
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.connect(("server", 7))
+            assert sock.getpeername() == ("fd00::2", 7, 0, 0)
+            sock.sendall(b"by IPv6")
+            sock.shutdown(socket.SHUT_WR)
+            return sock.makefile("rb").read()
+
+    def addresses(family: int, flags: int = 0) -> list[str]:
+        found = socket.getaddrinfo("server", 7, family, socket.SOCK_STREAM, 0, flags)
+        return [str(sockaddr[0]) for *_, sockaddr in found]
+
+    with simnet.Network() as net:
+        assert conversation(net) == b"by IPv6"
+        assert addresses(socket.AF_UNSPEC) == ["10.0.0.2"]
+        assert addresses(socket.AF_INET6) == ["fd00::2"]
+        assert addresses(socket.AF_INET6, socket.AI_V4MAPPED | socket.AI_ALL) == ["fd00::2", "::ffff:10.0.0.2"]
+    assert simnet.check(conversation, target="server", kinds=simnet.TRANSPARENT).failed == 0
+
+
+def answer_by_ipv6() -> None:
+    with socket.create_server(("", 7), family=socket.AF_INET6) as listener:
+        conn, _ = listener.accept()
+        with conn:
+            while data := conn.recv(100):
+                conn.sendall(data)
