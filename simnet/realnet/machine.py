@@ -13,11 +13,12 @@ __all__ = ["Machine"]
 class Machine:
     """Answers what `simnet.resolver.names` asks of a host."""
 
-    __slots__ = ("address", "fabric", "looked_up", "lookups", "name", "polls", "sockets", "target")
+    __slots__ = ("address", "address6", "fabric", "looked_up", "lookups", "name", "polls", "sockets", "target")
 
     def __init__(self, name: str, address: str, ground: Ground) -> None:
         self.name = name
         self.address = address
+        self.address6 = ""  # of IPv6, loopback is ::1 alone, and no host's own
         self.fabric = ground
         self.target = False
         self.lookups = 0  # names it asked for

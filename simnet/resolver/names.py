@@ -59,7 +59,7 @@ def _known(machine: Machine, name: str, family: int = AF_INET) -> tuple[str, lis
         return "", []
     found.looked_up = True
     by_number = [_numeric(found.address)]
-    if family == AF_INET6:
+    if family == AF_INET6 and found.address6:
         by_number.insert(0, Numeric(AF_INET6, found.address6))
     return found.name, by_number
 
@@ -82,6 +82,12 @@ def _nobody(machine: Machine, name: Any) -> constants.gaierror:
     return error
 
 
+def _without_ipv6(host: str) -> constants.gaierror:
+    error = gai_error(NO_FAMILY)
+    error.add_note(f"{host!r} has no address of IPv6 on real sockets: of that, loopback is ::1 alone, and no host's own")
+    return error
+
+
 def resolve(machine: Machine, host: str, family: int) -> str:
     """The one address of *family* that a socket call uses for *host*.
 
@@ -98,10 +104,11 @@ def resolve(machine: Machine, host: str, family: int) -> str:
     numeric = numeric_host(host)
     if numeric is not None:
         return _of_family(numeric, family).address
-    for found in _addresses(machine, host, family)[1]:
+    addresses = _addresses(machine, host, family)[1]
+    for found in addresses:
         if family in (AF_UNSPEC, found.family):
             return found.address
-    raise _nobody(machine, host)
+    raise _without_ipv6(host) if addresses else _nobody(machine, host)
 
 
 def _of_family(numeric: Numeric, family: int) -> Numeric:

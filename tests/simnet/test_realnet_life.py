@@ -113,6 +113,9 @@ def test_names_resolve_in_the_network_and_nowhere_else() -> None:
         ]
         with pytest.raises(socket.gaierror):
             socket.create_connection(("example.org", 80))
+        with pytest.raises(socket.gaierror) as unknown, socket.socket(socket.AF_INET6) as sock:
+            sock.connect(("server", 80))
+        assert "'server' has no address of IPv6 on real sockets" in unknown.value.__notes__[0]
         with pytest.raises(OSError, match="unreachable") as error, socket.socket() as sock:
             sock.connect(("192.0.2.1", 80))  # TEST-NET-1, RFC 5737
         assert error.value.errno == errno.ENETUNREACH
