@@ -146,7 +146,11 @@ class Host(NotALink):
         stand_still(self.network._going_on(), self.machine, wanted.seconds)
 
     def set_clock(self, seconds: float) -> None:
-        """Move its wall clock, ``time.time()``, forwards by *seconds*, or back. The monotonic clock does not change."""
+        """Move its wall clock, ``time.time()``, forwards by *seconds*, or back. The monotonic clock does not change.
+
+        Raises:
+            ValueError: by less than a nanosecond.
+        """
         wanted = ClockJump(on=self.name, at=0, seconds=seconds)
         set_clock(self.network._going_on(), self.machine, wanted.seconds)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from greenlet import getcurrent, greenlet
 
+from simnet.both.asked import seconds_of
 from simnet.clock import deadline_after
 from simnet.files.ended import OVER
 from simnet.kernel.descriptors import Descriptors, File
@@ -167,7 +168,7 @@ class Process(Misnamed):
 
     def _join(self, timeout: float | None) -> bool:
         scheduler = self.scheduler
-        deadline = None if timeout is None else deadline_after(scheduler.clock.now_ns, timeout)
+        deadline = None if timeout is None else deadline_after(scheduler.clock.now_ns, seconds_of("join", timeout))
         while True:
             if self.done or (scheduler.current in self.crew and self.fn is None and self is not scheduler.body):
                 return True

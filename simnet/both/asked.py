@@ -146,6 +146,8 @@ def name_of(host: Any) -> str:
         raise ValueError(f"host name {host!r}: letters, digits, '_', and '.' or '-' between them")
     if ADDRESS.fullmatch(host):
         raise ValueError(f"host name {host!r} is an address; a host is named, and is given its address: host.address")
+    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
+        raise ValueError(f"host name {host!r} is what each host calls itself; give it another one")
     if len(right_names) < 1024:
         right_names.add(host)
     return host

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
-from simnet.both.asked import is_unix
+from simnet.both.asked import is_unix, port_of
 
 __all__ = ["connected", "listening", "result_of"]
 
@@ -51,7 +51,7 @@ def connected(sock: SomeSocket, address: tuple[str, int] | str | bytes, timeout:
 def listening(sock: SomeSocket, port: int | str | bytes, backlog: int) -> SomeSocket:
     """*sock*, listening on *port* of all addresses, or on the path of a Unix socket; closed, if it cannot."""
     try:
-        sock.bind(port if is_unix(port) else ("", port))
+        sock.bind(port if is_unix(port) else ("", port_of(port)))
         sock.listen(backlog)
     except BaseException:
         sock.close()

@@ -9,7 +9,6 @@ import math
 import os
 import sys
 from contextlib import suppress
-from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet.arguments.polls import c_int
@@ -120,10 +119,13 @@ def from_outside(program: Process, number: int) -> None:
     """Another program sends it a signal. Who has no handler of it, and does not ignore or block it, may end by it.
 
     Raises:
+        TypeError: it is none.
         ValueError: none that can be sent here.
         RuntimeError: it would send it to itself, or end the test.
     """
-    number, scheduler = index(number), program.scheduler
+    if not isinstance(number, int):
+        raise TypeError(f"send_signal({number!r}): {type(number).__name__} is no signal; send signal.SIGTERM")
+    scheduler = program.scheduler
     if not 0 < number < c_signal.NSIG or number == SIGINT or number in STOPS:
         what = "ends the run" if number == SIGINT else "is no such signal"
         why = "host.pause(seconds) stops a host's programs" if number in STOPS else f"{number} {what}; send SIGTERM"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from simnet import real
+from simnet.both.asked import seconds_of
 from simnet.kernel.readiness import IN
 from simnet.misnamed import Misnamed
 from simnet.owned.eventloops import Left, bury, hush
@@ -236,6 +237,8 @@ class RealProcess(Misnamed):
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; False if *timeout* seconds passed first."""
+        if timeout is not None:
+            seconds_of("join", timeout)
         me = current_process()
         if me is None:
             return self._ended.wait(timeout)

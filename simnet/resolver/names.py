@@ -84,7 +84,9 @@ def _nobody(machine: Machine, name: Any) -> constants.gaierror:
 
 def _without_ipv6(host: str) -> constants.gaierror:
     error = gai_error(NO_FAMILY)
-    error.add_note(f"{host!r} has no address of IPv6 on real sockets: of that, loopback is ::1 alone, and no host's own")
+    error.add_note(
+        f"{host!r} has no address of IPv6 on real sockets: of that, loopback is ::1 alone, and no host's own"
+    )
     return error
 
 

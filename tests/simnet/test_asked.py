@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,9 @@ def test_a_hosts_name_is_a_text_and_always_takes_a_function(network: Any) -> Non
         net.observe(3, "name")
     with pytest.raises(ValueError, match="host name 'a b'"):
         net.host("a b")
+    for name in ("localhost", "LOCALHOST", "db.localhost"):
+        with pytest.raises(ValueError, match="is what each host calls itself; give it another one"):
+            net.host(name)
     for address in ("10.0.0.9", "127.1", "7", "[::1]"):
         with pytest.raises(
             ValueError, match=r"is an address; a host is named, and is given its address: host\.address"
@@ -71,6 +75,29 @@ def test_a_hosts_name_is_a_text_and_always_takes_a_function(network: Any) -> Non
             net.host(address)
     with pytest.raises(TypeError, match=r"write `with net\.always"):
         net.always(3)
+
+
+@both
+def test_what_a_host_or_a_process_is_asked_for_is_refused_with_its_value(network: Any) -> None:
+    with network() as net:
+        server = net.host("server")
+        process = server.spawn(time.sleep, 0.01)
+        with pytest.raises(TypeError, match=r"join\('1'\): str is no number of seconds"):
+            process.join("1")
+        with pytest.raises(ValueError, match=r"join\(-1\): seconds are non-negative"):
+            process.join(-1)
+        with pytest.raises(TypeError, match=r"port='seven' is str; it is a number, such as 7, or a path"):
+            server.listen("seven")
+        with pytest.raises(ValueError, match=r"port=70000 is outside 0\.\.65535"):
+            server.listen(70_000)
+        assert process.join(5)
+
+
+def test_a_signal_is_a_number() -> None:
+    with simnet.Network() as net:
+        process = net.host("server").spawn(time.sleep, 1)
+        with pytest.raises(TypeError, match=r"send_signal\('SIGTERM'\): str is no signal; send signal\.SIGTERM"):
+            process.send_signal("SIGTERM")  # type: ignore[arg-type]
 
 
 @both

@@ -35,7 +35,8 @@ def explain(word: str | None) -> int:
             screen.title(title)
             screen.paragraph(", ".join(words))
         return 0
-    name = word.strip("[]").removeprefix("simnet.")
+    name = word.strip("[]").removeprefix("simnet.").removeprefix("faults.")
+    name = _SPELT.get(name.lower(), name)
     rows = list(_rows(name))
     if not rows:
         known = dict.fromkeys(each for _, words in _words() for each in words)
@@ -44,6 +45,12 @@ def explain(word: str | None) -> int:
     for label, text in rows:
         screen.say(line_of(label, text.replace("`", "").replace("*", ""), "", screen.width))
     return 0
+
+
+_SPELT = {each.lower(): each for each in (*HAPPENS, *INVARIANTS, *BEYOND, *KINDS)} | {
+    kind.__name__.lower(): name
+    for name, kind in KINDS.items()  # as plans in Python have them
+}
 
 
 def _words() -> Iterator[tuple[str, list[str]]]:
