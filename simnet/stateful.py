@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, ClassVar, Final, NoReturn
 from unittest import SkipTest
@@ -40,6 +40,7 @@ from simnet.explore.judging.table import INTERRUPTED
 from simnet.explore.judging.verdict import Judgement
 from simnet.explore.quiet import quiet
 from simnet.faults.hosts import BODY
+from simnet.faults.place import PORT_MAX
 from simnet.faults.rates import FaultRates
 from simnet.invariants import with_levels
 from simnet.run import CALLS_MAX_HURRIED, Run, run_of
@@ -456,8 +457,12 @@ def _check(cls: type[NetworkMachine]) -> None:
     address: Any = cls.address
     if not isinstance(address, tuple) or [type(each) for each in address] != [str, int]:
         raise TypeError(f"{cls.__name__}.address={address!r}: a host and a port, such as ('server', 7)")
-    if isinstance(cls.moves, str):
-        raise TypeError(f"{cls.__name__}.moves={cls.moves!r}: several names, as in moves = ({cls.moves!r},)")
+    if not 0 < address[1] <= PORT_MAX:
+        raise ValueError(f"{cls.__name__}.address={address!r}: the port is outside 1..{PORT_MAX}")
+    if isinstance(cls.moves, str) or not isinstance(cls.moves, Collection):
+        raise TypeError(f"{cls.__name__}.moves={cls.moves!r}: several names, as in moves = ('connect', 'send')")
+    if type(cls.strict) is not bool:
+        raise TypeError(f"{cls.__name__}.strict={cls.strict!r}: True or False")
     for move in cls.moves:
         if move not in MOVES:
             raise ValueError(f"{cls.__name__}.moves: there is no {move!r}; there are {', '.join(MOVES)}")
@@ -477,7 +482,10 @@ def _check(cls: type[NetworkMachine]) -> None:
             per_process=cls.per_process,
         )
     except (TypeError, ValueError) as error:
-        error.add_note(f"it is what {cls.__name__} says; plan and rates are its faults, invariants its levels")
+        error.add_note(
+            f"it is what {cls.__name__} says; plan and rates are its faults (kinds go into strategies.fault_plans), "
+            "invariants its levels"
+        )
         raise error.with_traceback(None) from None
 
 
