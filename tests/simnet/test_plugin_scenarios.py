@@ -262,6 +262,9 @@ def test_a_test_with_fixtures_and_parameters_is_kept_and_played_too(suite: pytes
     red = run(suite, "scenarios")
     red.assert_outcomes(failed=1)
     red.stdout.fnmatch_lines(["*played by pytest, for its fixtures*", "*KeyError*"])
+    red.stdout.fnmatch_lines(["FAILED scenarios/word.toml::test_word* - *KeyError at servers.py:*"])
+    for line in ("*Refused*", "*which pytest provides*"):
+        red.stdout.no_fnmatch_line(line)
     path.write_text(path.read_text().replace('expect = {outcome = "baseline"}', 'expect = {error = "KeyError"}'))
     run(suite, "scenarios").assert_outcomes(passed=1)
     drawn = run(suite, "scenarios", "--simnet-trace", "-rP")

@@ -6,6 +6,7 @@ the file is then out of date.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,6 +53,8 @@ class ScenarioItem(pytest.Item):
         try:
             named = test_of(self.scenario, self.path, "")
         except NeedsPytest:
+            named = None  # outside of here no failure is told as one that came of it
+        if named is None:
             self._run_by_pytest(asked)
             return
         record = OnRecord(self.scenario.expect, self.scenario.found, named.id, file=self.path)
@@ -72,6 +75,7 @@ class ScenarioItem(pytest.Item):
         done = subprocess.run(
             [sys.executable, "-m", "pytest", self.scenario.test, *options],
             cwd=root,
+            env={**os.environ, "COLUMNS": str(looks(self.config)["width"])},
             capture_output=True,
             text=True,
             errors="replace",
@@ -84,7 +88,11 @@ class ScenarioItem(pytest.Item):
                 "them as a test's name has them (`ü` is written `\\xfc` there)"
             )
         if done.returncode != 0:
-            raise Refused(f"played by pytest, for its fixtures or its conftest.py:\n{done.stdout}{done.stderr}")
+            told = f"played by pytest, for its fixtures or its conftest.py:\n{done.stdout}{done.stderr}"
+            failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+            if not failed:
+                raise Refused(told)
+            pytest.fail(f"{failed[0].partition(' - ')[2]}\n\n{told}", pytrace=False)
         if asked.trace:
             told_of(self).traces.append(("simnet: this run, as played by pytest", done.stdout.strip()))
         known = f"known: {self.scenario.expect}" if self.scenario.expect.known else "replay: as expected"
