@@ -136,7 +136,9 @@ class Scenario(msgspec.Struct, frozen=True):
             )
             raise ScenarioError(f"cannot be read: {error.strerror or error}{remedy}", path=path) from error
         except UnicodeDecodeError as error:
-            raise ScenarioError(f"is not UTF-8, as TOML is: {error.reason} at byte {error.start}", path=path) from error
+            why = f"is not UTF-8, as TOML is: {error.reason} at byte {error.start}"
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise ScenarioError(why, path=path, line=line) from error
         scenario = cls.loads(text, path)
         if check:
             try:
@@ -305,7 +307,7 @@ def _line(text: str, fault: int | None, key: str | None) -> int | None:
                 found = number
         elif key is not None and table == (fault or 0) and (match := _KEY.match(line)) and match[1] == key:
             return number
-    return found
+    return _line(text, None, "fault") if fault and not table else found  # they are in one list, fault = [{...}]
 
 
 def _inline(table: Mapping[str, object]) -> Any:

@@ -357,7 +357,7 @@ def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
 
     with pytest.raises(ScenarioError, match=r"gone\.toml: cannot be read: No such file"):
         Scenario.read(project / "gone.toml")
-    with pytest.raises(ScenarioError, match=r"latin\.toml: is not UTF-8, as TOML is: invalid start byte at byte 20"):
+    with pytest.raises(ScenarioError, match=r"latin\.toml:2: is not UTF-8, as TOML is: invalid start byte at byte 20"):
         Scenario.read(project / "latin.toml")
     for test in ("test_echo.py::test_echo", "test_echo.py"):
         with pytest.raises(ScenarioError, match=r"is a test, .* scenario file \(\.toml\).*`simnet sweep test_echo\.py"):
@@ -624,3 +624,16 @@ def test_a_node_id_reads_back(text: str) -> None:
 def test_a_node_id_that_is_none_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         NodeId.parse(text)
+
+
+def test_of_faults_in_one_list_the_line_of_the_list_is_named() -> None:
+    text = """format = 1
+test = "test_x.py::test_x"
+fault = [
+  {kind = "split", on = "a->b:7#1", end = "server", byte = 1},
+  {kind = "split", on = "a->b:7#1", end = "server"},
+]
+"""
+    with pytest.raises(ScenarioError, match="fault 2: split: byte is missing") as caught:
+        Scenario.loads(text)
+    assert caught.value.line == 3
