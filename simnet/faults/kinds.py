@@ -178,7 +178,8 @@ def drawn_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[type[Fault
     for kind in classes:
         if not kind.drawn:
             raise FaultError(
-                f"{kind.kind!r} is played where a plan or the kinds of a sweep name it; fault rates do not draw it",
+                f"{kind.kind!r} is played where a plan or the kinds of a sweep name it; fault rates do not draw it, nor do strategies: "
+                f"hypothesis's builds(faults.{kind.__name__}, ...) does",
                 "kind",
             )
     return classes
