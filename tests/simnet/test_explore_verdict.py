@@ -10,6 +10,7 @@ import pytest
 
 from simnet import faults
 from simnet.explore.judging.verdict import TABLE, judge
+from simnet.run import Waiting
 from simnet.verdicts import Deadlock, Hang, Spin, Verdict
 from tests.simnet.explore_runs import (
     raised,
@@ -270,6 +271,23 @@ def test_the_bounds_of_the_simulation_come_before_everything_else() -> None:
     unknown = Verdict("NotModelled", "sendfile", "server")
     judgement = judge(BASELINE, run_of(SPLIT, verdicts=[unknown], failures=[target_ended(TypeError("x"))]))
     assert judgement.findings[0].reason == "NotModelled"
+
+
+def test_who_waits_for_a_test_that_failed_and_left_its_connection_open_comes_after_it() -> None:
+    """A thread of the test's own keeps the connection that a clean end of the test would have closed."""
+    left = Waiting(
+        "test/pump", "test", False, "test/pump waits for recv on test->server:7#1", "test.py:3 in pump", 5, thread=True
+    )
+    run = run_of(SPLIT, waiting=[waits(), left], error=raised(AssertionError("no")))
+    assert [each.reason for each in judge(BASELINE, run).findings] == [
+        "body-raised",
+        "waits-for-ever",
+        "support-waits",
+    ]
+    run = run_of(SPLIT, waiting=[waits(), left], error=raised(TimeoutError("timed out")))  # for which a wait may be why
+    assert judge(BASELINE, run).findings[0].reason == "waits-for-ever"
+    run = run_of(SPLIT, waiting=[waits()], error=raised(AssertionError("no")))
+    assert judge(BASELINE, run).findings[0].reason == "waits-for-ever"
 
 
 def test_one_exception_is_told_once_though_it_was_recorded_in_several_places() -> None:

@@ -126,10 +126,14 @@ class Case:
             yield from self.others()
             yield from self.left_waiting()
         yield from (each for each in verdicts if each.reason == NOTHING_LEFT)  # it waited, and has given up
+        body = list(self.body())
+        if self.leaves_a_thread():
+            yield from body
         waiting = list(self.waiting())
         yield from waiting
         yield from self.sleeping({each.host for each in waiting})
-        yield from self.body()
+        if not self.leaves_a_thread():
+            yield from body
 
     def verdicts(self) -> Iterator[Finding]:
         before = Counter((each.name, each.host) for each in self.baseline.verdicts if each.level != FAILURE)
@@ -274,6 +278,16 @@ class Case:
                 if not tasks:
                     continue
             yield self.waits(waiting, tasks)
+
+    def leaves_a_thread(self) -> bool:
+        """Did an assertion of the test fail, and keeps a thread of its own open what the targets wait for? Then they wait because it failed."""
+        if not isinstance(self.run.body_error, AssertionError):
+            return False
+        usual = [each.process for each in self.baseline.waiting]
+        return any(
+            each.thread and each.host == BODY and each.process not in usual and LINKED in each.what
+            for each in self.run.waiting
+        )
 
     def sleeping(self, waiting: Collection[str]) -> Iterator[Finding]:
         """A target that would have ended, and wakes by time alone for as long as the test waits for it; not on hosts where somebody is *waiting* for ever.
