@@ -47,14 +47,14 @@ PAUSES_MAX = 1_000  # polls without effect in one instant, or looks at a clock, 
 POLLS_NS = 1_000_000  # virtual time that these take: a poll that finds nothing takes Linux a microsecond
 LAGS_MAX = 32  # times in a row that polls take it: a loop that is at work may have as many turns before it waits
 TICKS_MAX = 64  # wake-ups in a row by time alone: several rounds of every heartbeat seen in practice
-AWAITED_MAX = 2_000  # of them, where the body waits for one of those that wake, or one of them does more than look
+AWAITED_MAX = 2_000  # of them, where the body waits for one of those that wake, or one of them does more than look; or after ``longest_ns``
 ALONE_MAX = 250_000  # of them, where the body is one of those that wake: some seconds of real time, and days of virtual
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
 HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, is a heart that beats
 CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop that will not end by itself
 SWITCHES_MAX = 5_000_000  # process switches in one run; the longest sensible runs make a few hundred thousand
 SETTLE_MAX_NS, ARRIVES_NS = 300 * 10**9, 100 * 10**9  # after the body's end; and then for what is on its way
-WAITS_WHEN_ENDED_MAX = 100  # waits and calls in `finally` code of a process that is being ended
+WAITS_WHEN_ENDED_MAX, WAITS_TOLD_AGAIN_MAX = 100, 120  # waits and calls in `finally` code until its process is told again, and is given up
 
 
 class _Running(threading.local):
@@ -205,7 +205,8 @@ class Scheduler:
                 and deadline_ns <= self._settle_until_ns
                 and not (self._sleepers or self.clock.busy)
             )
-        return self.ticks < TICKS_MAX or (self.ticks < ALONE_MAX and (me is self.body or self.body.has_deadline))
+        most = ALONE_MAX if deadline_ns <= self.longest_ns else AWAITED_MAX
+        return self.ticks < TICKS_MAX or (self.ticks < most and (me is self.body or self.body.has_deadline))
 
     def pause(self) -> None:
         """Let everybody run who may run now; called by whatever looked, found nothing and may not block."""
@@ -303,11 +304,12 @@ class Scheduler:
             self._blame(error, process)
 
     def still_going(self, process: Process) -> None:
-        """A process that has been told to end makes one more call; after too many of them it is abandoned."""
+        """A process that has been told to end makes one more call; after too many of them it is told again, and then abandoned."""
         process.waits_when_ending += 1
-        if process.waits_when_ending > WAITS_WHEN_ENDED_MAX:
-            text = f"{process.name} went on for {WAITS_WHEN_ENDED_MAX} calls after it was ended, and was abandoned"
-            self.record(Verdict("abandoned", text, process.host_name, None, "warning"))
+        if process.waits_when_ending == WAITS_WHEN_ENDED_MAX:  # a bare `except` around a handler swallows it once
+            raise ProcessEnded(f"the network of {process.name} has ended")
+        if process.waits_when_ending > WAITS_TOLD_AGAIN_MAX:
+            self.record(stuck.goes_on(process, WAITS_TOLD_AGAIN_MAX))
             process.done = True
             _abandoned.append(getcurrent())
             self._switch(self._next())
@@ -412,7 +414,7 @@ class Scheduler:
                     clock.tick()
             elif self._settling and (self._only_hearts_beat() or (clock.next_due_ns() or 0) > self._settle_until_ns):
                 self._rouse_body()
-            elif self.ticks >= ALONE_MAX:
+            elif self.ticks >= (ALONE_MAX if clock.now_ns <= self.longest_ns else AWAITED_MAX):
                 self._only_time_passes()
             else:
                 clock.tick()
@@ -463,10 +465,8 @@ class Scheduler:
         self._rouse_body()
 
     def _only_time_passes(self) -> None:
+        self.body.pending = stuck.only_time_passes(self)
         self.ticks = 0
-        error = stuck.only_time_passes(self.body, self.clock.now_ns, ALONE_MAX)
-        self.record(Verdict("Hang", str(error), self.body.host_name, error))
-        self.body.pending = error
         self._rouse_body()
 
     def _wait_when_it_cannot(self, me: Process, deadline_ns: int | None) -> bool:

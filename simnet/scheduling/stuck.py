@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.tls.decrypted import unread
 from simnet.trace import Failed
-from simnet.verdicts import Deadlock, Escape, Hang, Spin
+from simnet.verdicts import Deadlock, Escape, Hang, Spin, Verdict
 from simnet.whereabouts import called_at, caller, caller_outside, in_short, placed, runs_a_loop, tasks_at_once
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "does_not_wait",
     "entered_already",
     "entrance",
+    "goes_on",
     "goes_round",
     "is_awaited",
     "nobody_will_wake",
@@ -189,19 +190,28 @@ def _attempt(entry: Entry) -> str:
     return f"the last to {arguments[0]}{said}" if arguments else f"the last{said}"
 
 
-def only_time_passes(body: Process, now_ns: int, times: int) -> Hang:
-    """Wake-ups by time alone, while *body* waits."""
-    return Hang(
+def only_time_passes(scheduler: Scheduler) -> Hang | Deadlock:
+    """Wake-ups by time alone, while the body waits: in a loop that never ends, or for what a fault keeps from it for ever."""
+    body, now_ns, times = scheduler.body, scheduler.clock.now_ns, scheduler.ticks
+    if scheduler.longest_ns < 2**63:  # without the fault it ends
+        return _everybody(scheduler.processes, now_ns, _by_time_alone(times))
+    error = Hang(
         f"{times:,} times in a row, until {now_ns / 1e9:,.0f} s, a process woke by time alone and nothing else happened: "
         f"{body.describe_wait()}. {CALLED} A test that waits for something waits longer at a time."
     )
+    scheduler.record(Verdict("Hang", str(error), body.host_name, error))
+    return error
+
+
+def _by_time_alone(times: int) -> str:
+    return f"nothing is on a link, and {DOES_NOTHING} {times:,} times in a row:"
 
 
 def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
     """Each waits for another."""
     times = processes[0].scheduler.ticks
     if any(each.has_deadline for each in processes[1:] if not each.done):
-        return _everybody(processes, now_ns, f"nothing is on a link, and {DOES_NOTHING} {times:,} times in a row:")
+        return _everybody(processes, now_ns, _by_time_alone(times))
     return _everybody(processes, now_ns, "nothing is on a link and no process that could act will wake:")
 
 
@@ -229,6 +239,12 @@ def goes_round(processes: Sequence[Process], now_ns: int) -> Deadlock:
     return _everybody(
         processes, now_ns, "the test still waits, and for days there were but the same calls with the same bytes:"
     )
+
+
+def goes_on(process: Process, times: int) -> Verdict:
+    """So many calls after its end, which it has been told twice."""
+    text = f"{process.name} went on for {times} calls after it was ended, and was abandoned"
+    return Verdict("abandoned", text, process.host_name, None, "warning")
 
 
 def stopped(processes: Sequence[Process], now_ns: int) -> KeyboardInterrupt:

@@ -28,6 +28,7 @@ from greenlet import greenlet
 import simnet
 from dispatch import asyncore
 from simnet import modules, real, wait, watchdog
+from simnet.explore.judging.verdict import judge
 from simnet.run import Run, play
 from simnet.scheduling import workers
 
@@ -278,6 +279,37 @@ def test_a_servers_loop_in_the_test_itself_is_a_hang_that_says_so(monkeypatch: p
             for _ in range(others):
                 net.host("other").spawn(time.sleep, 1_000_000)
             serve()
+
+
+@pytest.mark.parametrize("pause", [0.1, 600], ids=["often", "for-hours"])
+def test_a_test_that_looks_for_ever_for_what_a_fault_took_away_waits_for_ever(
+    monkeypatch: pytest.MonkeyPatch, pause: float
+) -> None:
+    """Without the fault its loop ends, so it is none that was meant to run for ever: under a disruptive fault that is no failure."""
+    monkeypatch.setattr("simnet.wait.ALONE_MAX", 3_000)
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as sock, contextlib.suppress(OSError):
+            sock.sendall(sock.recv(1))
+
+    def test(net: simnet.Network) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"a")
+            sock.settimeout(pause)
+            answer = b""
+            while not answer:
+                with contextlib.suppress(TimeoutError):
+                    answer = sock.recv(1)
+
+    baseline = play(test)
+    plan = "error test->server:7#1 end=server recv call=1 errno=ETIMEDOUT"  # the client hears nothing of it
+    run = play(test, plan, baseline=baseline)
+    assert not run.verdicts
+    assert isinstance(run.body_error, simnet.Deadlock)
+    judgement = judge(baseline, run)
+    assert (judgement.status, judgement.findings[0].reason) == ("interrupted", "body-waits")
+    assert re.search(r"who wakes has done nothing [23],000 times in a row", str(run.body_error))
 
 
 def test_a_timeout_fires_at_its_virtual_time() -> None:
@@ -632,6 +664,32 @@ def test_a_process_that_swallows_its_end_and_never_waits_is_abandoned() -> None:
     with pytest.warns(RuntimeWarning, match=r"\[abandoned\] a/stubborn went on"), simnet.Network() as net:
         net.host("a").spawn(stubborn)
     assert [verdict.name for verdict in net.verdicts] == ["abandoned"]
+
+
+def test_a_server_whose_handler_swallows_its_end_once_ends_where_it_is_told_again() -> None:
+    """As wsgiref's does, and goes on to the next client; but there is no listener any more, which its loop does not mind."""
+
+    def serve() -> None:
+        listener = socket.create_server(("", 7))
+        poller = select.poll()
+        poller.register(listener, select.POLLIN)
+        while True:
+            poller.poll(500)  # of what has been closed, it tells at once
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                continue
+            with contextlib.suppress(BaseException), sock:
+                sock.recv(1)
+
+    def wait_for_an_answer() -> None:
+        with socket.create_connection(("server", 7)) as sock:
+            sock.recv(1)
+
+    with simnet.Network() as net:
+        net.host("server").spawn(serve)
+        net.host("client").spawn(wait_for_an_answer)
+    assert not net.verdicts
 
 
 def test_a_loop_that_swallows_its_end_and_polls_on_is_abandoned() -> None:
