@@ -53,6 +53,9 @@ PER_THREAD = (
     "Pyro5.callcontext:current_context.__dict__",  # the call that a thread serves
 )
 
+#: What is None at the beginning of each run, and shared by its processes: what `uuid.uuid1(clock_seq=...)` goes by.
+PER_RUN = ("uuid:_last_timestamp", "uuid:_node")
+
 #: Of these, what begins as it was found, but for its dice, which fall alike in each run.
 AS_FOUND = frozenset(
     name for name in (*PER_PROCESS, *PER_THREAD) if name.partition(".")[0] in ("aiohttp", "kombu", "Pyro5")
@@ -64,7 +67,7 @@ def with_modules(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple((name.partition(":")[0], name) for name in dict.fromkeys(names))
 
 
-PLACES = with_modules((*PER_PROCESS, REACTOR, *PER_THREAD))
+PLACES = with_modules((*PER_PROCESS, REACTOR, *PER_THREAD, *PER_RUN))
 MODULES = tuple(dict.fromkeys(module for module, _ in PLACES))
 
 Wanted = tuple[tuple[str, str], ...]
@@ -233,6 +236,10 @@ def same_place(one: Any, other: Any) -> bool:
     return one is other
 
 
+def _nothing() -> None:
+    """What is there at the beginning of a run."""
+
+
 class ProcessState:
     """Exchanges per-process state. One for each network; :meth:`swap` is on the path of every switch."""
 
@@ -251,7 +258,7 @@ class ProcessState:
     )
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
-        self._wanted = PLACES if not extra else with_modules((*PER_PROCESS, REACTOR, *PER_THREAD, *extra))
+        self._wanted = PLACES if not extra else with_modules((*PER_PROCESS, REACTOR, *PER_THREAD, *PER_RUN, *extra))
         self._named = frozenset(extra)
         self._slots: list[tuple[int, Any, str, Callable[[], Any]]] = []  # all of them:
         self._own: list[tuple[int, Any, str, Callable[[], Any]]] = []  # those that each thread has for itself,
@@ -273,7 +280,7 @@ class ProcessState:
         modules = sys.modules
         if len(modules) == self._modules:
             return False
-        self._modules = len(modules)
+        begins, self._modules = not self._modules, len(modules)
         asyncio: Any = modules.get("asyncio")
         if self._get_loop is None and hasattr(asyncio, "_set_running_loop"):  # else it is not loaded, or not yet
             self._get_loop, self._set_loop = asyncio._get_running_loop, asyncio._set_running_loop
@@ -284,6 +291,14 @@ class ProcessState:
             if self._slots and self._has(namespace, attribute):
                 continue  # after `dispatch.install()` one module has two names
             outside = namespace[attribute]
+            if name in PER_RUN:
+                if begins:
+                    namespace[attribute] = None
+                else:
+                    outside = None  # imported in the run, which has made something of it perhaps
+                self._slots.append((len(self._slots), namespace, attribute, _nothing))
+                self._outside.append(outside)
+                continue
             if name in AS_FOUND:
                 fresh = as_found(outside)
             else:

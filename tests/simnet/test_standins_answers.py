@@ -332,3 +332,20 @@ def test_a_uuid_of_the_time_is_of_the_runs_time_and_no_two_are_alike() -> None:
     assert len(set(once)) == 202
     assert {(each.version, each.variant) for each in once} == {(1, uuid.RFC_4122)}
     assert once[100].time - once[0].time == 10_000_000  # of 100 ns
+
+
+def test_a_uuid_of_the_time_with_a_number_of_ones_own_is_the_same_in_each_run() -> None:
+    """It is counted by a global of the module's then, which is of the run, as is the address of the card that it keeps."""
+
+    def draw() -> list[uuid.UUID]:
+        return [uuid.uuid1(clock_seq=os.getpid()) for _ in range(3)]
+
+    def test(net: Any) -> list[uuid.UUID]:
+        return [*draw(), *net.host("other").run(draw)]
+
+    real = uuid.uuid1(clock_seq=1)
+    once, twice = (simnet.play(test).outcome.returned for _ in range(2))
+    assert once == twice
+    assert len(set(once)) == 6
+    assert once[0].node != real.node
+    assert uuid.uuid1(clock_seq=1).node == real.node
