@@ -23,6 +23,10 @@ LIBEV = (
     "`Cluster(connection_class=AsyncioConnection)` has one in Python",
 )
 KAFKA = ("the network of librdkafka", "kafka-python speaks to Kafka in Python")
+ARES = (
+    "a look-up by c-ares (pycares, aiodns)",
+    "the event loop has look-ups of its own, and aiohttp `TCPConnector(resolver=ThreadedResolver())`",
+)
 LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: what begins a connection there
     "grpc._channel": (("Channel.__init__",), GRPC),
     "grpc._server": (("_Server.__init__",), GRPC),
@@ -30,6 +34,13 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: 
     "grpc.aio._server": (("Server.__init__",), GRPC),
     "psycopg2": (("_connect",), PSYCOPG),
     "psycopg.generators": (("connect",), PSYCOPG),
+    "pycares": (
+        tuple(
+            f"Channel.{what}"
+            for what in ("getaddrinfo", "gethostbyname", "gethostbyaddr", "getnameinfo", "query", "search")
+        ),
+        ARES,
+    ),
     "pycurl": (("Curl",), ("the network of libcurl", "urllib3, requests and httpx speak HTTP in Python")),
     "cassandra.io.libevreactor": (("LibevLoop.__init__",), LIBEV),
     "confluent_kafka": (("Producer", "Consumer"), KAFKA),

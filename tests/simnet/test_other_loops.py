@@ -83,6 +83,28 @@ def test_a_library_whose_sockets_are_made_in_c_is_refused_with_what_to_use_inste
     assert type(importlib.import_module(curl).Curl()).__name__ == "Curl"  # outside of a run it is what it was
 
 
+def test_a_look_up_in_c_is_refused_and_not_what_only_might_look_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client of aiohttp's makes a channel of pycares', where aiodns is installed, and connects to an address without it."""
+    (tmp_path / "pycares.py").write_text(
+        "class Channel:\n    def getaddrinfo(self, host):\n        return host\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pycares", raising=False)
+
+    def look_up() -> None:
+        channel = importlib.import_module("pycares").Channel()
+        net.observe("made", True)
+        channel.getaddrinfo("server")
+
+    with pytest.raises(simnet.Escape, match=r"client/look_up reached for a look-up by c-ares") as caught:
+        with simnet.Network() as net:
+            net.host("client").run(look_up)
+    assert net.observations == [("made", True)]
+    assert "TCPConnector(resolver=ThreadedResolver())" in str(caught.value)
+
+
 def test_a_library_whose_sockets_are_made_in_c_works_on_real_sockets(curl: str) -> None:
     with simnet.RealNetwork() as net:
         assert net.host("client").run(lambda: importlib.import_module(curl).Curl()) is not None
