@@ -54,7 +54,7 @@ HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, i
 CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop that will not end by itself
 SWITCHES_MAX = 5_000_000  # process switches in one run; the longest sensible runs make a few hundred thousand
 SETTLE_MAX_NS, ARRIVES_NS = 300 * 10**9, 100 * 10**9  # after the body's end; and then for what is on its way
-WAITS_WHEN_ENDED_MAX, WAITS_TOLD_AGAIN_MAX = 100, 120  # waits and calls in `finally` code until its process is told again, and is given up
+WAITS_WHEN_ENDED_MAX, WAITS_TOLD_AGAIN_MAX = 100, 120  # calls in `finally` code until a process is told again, given up
 
 
 class _Running(threading.local):
