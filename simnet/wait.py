@@ -87,7 +87,7 @@ class Scheduler:
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
         "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "hung_at", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "look_at", "before", "rounds",
         "entries_at_ns", "entries_then", "in_vain", "interrupted", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
-        "_arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
+        "arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
 
     def __init__(
@@ -124,7 +124,7 @@ class Scheduler:
         self.runnable: deque[Process] = deque()
         self._sleepers, self._settling, self._settle_until_ns = 0, False, 0  # of waits: those with a deadline
         self.rounds: Any = None  # what goes on again and again: see `rounds`
-        self._arrived_ns, self._arrived_effects = -1, 0  # when something was last on its way, and what had been done
+        self.arrived_ns, self._arrived_effects = -1, 0  # when something was last on its way, and what had been done
         self._lags, self._lagged = 0, (-1, -1)  # times in a row that polls took time; until when, and what was done
         # What had been done when that was seen last, and when it was; times in a row that somebody who may not wait made the clock move.
         self._looked, self.forced = (-1, -1), 0
@@ -403,7 +403,7 @@ class Scheduler:
                 else:
                     clock.tick()
                     self.ticks = 0  # who looks now and then has not looked since what was on its way arrived
-                    self._arrived_ns = clock.now_ns
+                    self.arrived_ns = clock.now_ns
             elif self.ticks >= TICKS_MAX and (self._settling or not (self.body.has_deadline or self._is_awaited())):
                 self._nothing_will_happen()
             elif not self._sleepers:
@@ -448,8 +448,8 @@ class Scheduler:
         """
         if self.effects != self._arrived_effects:
             self._arrived_effects = self.effects
-            self._arrived_ns = self.clock.now_ns
-        arrived_ns = self._arrived_ns
+            self.arrived_ns = self.clock.now_ns
+        arrived_ns = self.arrived_ns
         for process in self.processes:
             if process.has_deadline and (process.heartbeats < HEARTBEATS or process.since_ns <= arrived_ns):
                 return False

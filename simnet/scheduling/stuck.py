@@ -45,6 +45,7 @@ DOES_NOTHING = "who wakes has done nothing"
 READ_ON = "Read a TLS socket until SSLWantReadError, or ask its pending() before a poller."
 UNASKED = frozenset({"HUP", "ERR"})
 BUSY_MAX = 1_000  # milliseconds of virtual time, and seconds of real time, in which nothing else happens
+A_MINUTE_NS, OFTEN = 65 * 10**9, 10  # time-outs of a minute are usual, and so are looks at whether it is over
 STOPPED_SHOWN = 8  # lines: of a thousand clients nobody reads all
 CALLS = ("recv", "send", "accept")  # in which somebody waits with the socket itself at hand
 CALLED = "A server's loop, called in the test? Hand the function to spawn, with its arguments behind it."
@@ -218,8 +219,11 @@ def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
 def is_awaited(scheduler: Scheduler, most: int, heartbeats: int) -> bool:
     """After so many wake-ups by time alone: does the body wait for the end of one who wakes, or may one of those who wake count them?
 
-    Who looks at sockets alone, and has found nothing *heartbeats* times, does not. Who sleeps, or reads a clock, may be at work.
+    Who looks at sockets alone, and has found nothing *heartbeats* times, does not. Who sleeps, or reads a clock, may be at work,
+    and in a minute after something was on its way last its time may be up yet.
     """
+    if scheduler.clock.now_ns - scheduler.arrived_ns < A_MINUTE_NS:
+        most *= OFTEN
     if scheduler.ticks < most and scheduler.body.waits_for_a_sleeper(len(scheduler.processes)):
         return True
     return scheduler.ticks < scheduler.patience and any(

@@ -962,6 +962,38 @@ def test_a_server_that_wakes_for_ever_and_does_not_answer_is_a_deadlock_that_say
     assert "has done nothing 64 times in a row:" in str(again.outcome)
 
 
+@pytest.mark.slow
+def test_a_client_that_looks_often_whether_its_minute_is_over_comes_to_its_end() -> None:
+    def client() -> str:
+        end, got = time.monotonic() + 60, []
+        with socket.create_connection(("server", 7)) as sock:
+
+            def read() -> None:
+                with contextlib.suppress(OSError):
+                    got.append(sock.recv(1))
+
+            threading.Thread(target=read, daemon=True).start()
+            while time.monotonic() < end and not got:
+                time.sleep(0.01)
+        return f"got {got}"
+
+    def story(net: simnet.Network) -> str:
+        listener = net.host("server").listen(7)
+        process = net.host("client").spawn(client)
+        with listener, listener.accept()[0] as served:
+            served.sendall(b"x")
+            process.join()
+        assert process.result is not None
+        return str(process.result)
+
+    usual = play(story, target="client")
+    assert usual.outcome.returned == "got [b'x']"
+    late = play(
+        story, "error client->server:7#1 end=client recv call=1 errno=ETIMEDOUT", target="client", baseline=usual
+    )
+    assert (late.outcome.returned, late.verdicts) == ("got []", [])
+
+
 def test_a_process_is_ended_where_it_waits_and_its_finally_code_runs() -> None:
     seen = []
 
