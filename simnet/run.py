@@ -14,6 +14,7 @@ from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import FaultRates
 from simnet.points.reading import Points
 from simnet.process import Process, refuse_coroutines
+from simnet.scheduling.alike import Alike
 from simnet.scheduling.storms import hurry
 from simnet.trace import Trace
 from simnet.verdicts import VERDICTS, HandlerError, ProcessEnded, Verdict, in_full
@@ -138,12 +139,14 @@ def play(
     baseline: Run | None = None,
     hurried: bool = False,
     longer_ns: int = LONGER_NS,
+    alike: Alike | None = None,
 ) -> Run:
     """Run *test* once, on a fresh network, under *plan*. What the run did is returned, never raised.
 
     It may last much longer than *baseline*, the run without faults, by *longer_ns* at least, but not for ever: a client that looks for an answer twice
     a second, while its heart beats on another connection, never lets the network become quiet. *hurried* gives up far sooner on calls in a row
     that have no effect, and on attempts to connect without a pause: for a run of which nobody looks at more than where it hangs, or storms.
+    *alike* knows how others like it went on for ever.
 
     Raises:
         KeyboardInterrupt: Ctrl-C, or a debugger in the run was quit.
@@ -166,6 +169,7 @@ def play(
         network._running().longest_ns = TIMES_AS_LONG * baseline.time_ns + longer_ns
         network._running().patience = TIMES_AS_LONG * baseline.ticks_most
         network._running().before = baseline.trace.entries
+        network._running().alike = alike
     if hurried:
         network._running().calls_max = CALLS_MAX_HURRIED
         hurry(network._running())

@@ -85,7 +85,7 @@ class Scheduler:
 
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
-        "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "hung_at", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "look_at", "before", "rounds",
+        "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "hung_at", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "look_at", "before", "rounds", "alike",
         "entries_at_ns", "entries_then", "in_vain", "interrupted", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
         "arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
@@ -97,7 +97,7 @@ class Scheduler:
         swap: Callable[[Process, Process], None],
         choose: Callable[[Sequence[Process]], int] | None = None,
     ) -> None:
-        self._choose = choose
+        self._choose, self.swap = choose, swap
         self._back: Process | None = None  # who has the floor again before all others, whatever the schedule says
         self.entered: Any = "by hand"  # at which line of which code, or by whom
         self.backend: Any = None  # what answers the stand-ins; set by the world
@@ -110,10 +110,9 @@ class Scheduler:
         self.closed_listeners: dict[str, str] = {}  # where a program closed them last
         self.ticks = 0  # wake-ups by time alone since the last call that had an effect
         self.ticks_most, self.patience = 0, AWAITED_MAX  # the most of them while the body waited, and how many may be
-        self.effects = 0  # calls that did something, by anybody
-        self.seen = 0  # how many of them are in the accounts: see `account`
-        self.activity = 0  # calls that did nothing, and looks at a clock or at dice, by anybody
-        self.looks_end = PAUSES_MAX  # with so much activity it is seen whether anything else is done
+        self.effects = self.seen = 0  # calls that did something, by anybody; how many `account` has seen
+        # Calls that did nothing, and looks at a clock or at dice, by anybody; with how many it is seen whether anything else is done.
+        self.activity, self.looks_end = 0, PAUSES_MAX
         self.entries_max, self.before = ENTRIES_A_LOOK, trace.entries  # so long; and one without faults: see `storms`
         self.entries_at_ns = self.entries_then = 0  # when somebody looked last, and from which line on it was then
         self.in_vain = self.look_at = 0  # looks in a row that found nothing but attempts; in a hurry, when the next is
@@ -124,11 +123,11 @@ class Scheduler:
         self.runnable: deque[Process] = deque()
         self._sleepers, self._settling, self._settle_until_ns = 0, False, 0  # of waits: those with a deadline
         self.rounds: Any = None  # what goes on again and again: see `rounds`
+        self.alike: Any = None  # how other runs of a sweep went on for ever: see `alike`
         self.arrived_ns, self._arrived_effects = -1, 0  # when something was last on its way, and what had been done
         self._lags, self._lagged = 0, (-1, -1)  # times in a row that polls took time; until when, and what was done
         # What had been done when that was seen last, and when it was; times in a row that somebody who may not wait made the clock move.
         self._looked, self.forced = (-1, -1), 0
-        self.swap = swap
 
     # --- what processes call -----------------------------------------------------------------------------------
 
@@ -272,6 +271,7 @@ class Scheduler:
     def _blame(self, error: Spin | Hang, process: Process) -> NoReturn:
         name = "no-spin" if isinstance(error, Spin) else "Hang"
         self.record(Verdict(name, str(error), process.host_name, error))
+        self.interrupted = self.interrupted or stuck.caught_too_often(process, error)
         raise error
 
     def no_effect(self, op: str, place: str) -> None:

@@ -30,7 +30,8 @@ from simnet.explore.result import CTRL_C, FIRST_FAILURE, KindRow, SweepResult, W
 from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
-from simnet.run import LONGER_NS
+from simnet.run import LONGER_NS, TIMES_AS_LONG
+from simnet.scheduling.alike import Alike
 from simnet.standins import interrupts
 from simnet.trace import CALL
 from simnet.verdicts import BLOCKS_THE_LOOP
@@ -227,12 +228,18 @@ def _run_all(
     """Play each of *plans*, which the sweep has *chosen* if nobody named its kinds; the first faults of those that did no harm."""
     rows = {row.kind: row for row in result.kinds}
     harmless: list[Fault] = []
+    alike = Alike(TIMES_AS_LONG * result.baseline.time_ns)
     for plan in plans:
-        hurried = in_a_hurry(result)
+        kind = plan[0].kind if len(plan) == 1 else PAIRS
+        hurried = alike.begin(kind) | in_a_hurry(result)
         longer_ns = STORM_NS if chosen and only_storms(plan) else LONGER_NS
-        run, judgement = judged(test, plan, result.baseline, options, hurried=hurried, longer_ns=longer_ns)
-        if hurried and hangs_otherwise(run, judgement, result, plan):
-            run, judgement = judged(test, plan, result.baseline, options)
+        run, judgement = judged(test, plan, result.baseline, options, hurried=hurried, longer_ns=longer_ns, alike=alike)
+        if hurried and (
+            hangs_otherwise(run, judgement, result, plan) or _goes_on_otherwise(alike, run, judgement, result, plan)
+        ):
+            alike.in_full()
+            run, judgement = judged(test, plan, result.baseline, options, longer_ns=longer_ns, alike=alike)
+        alike.learn(_said(kind, run, judgement), _left(run))
         if chosen:
             judgement = storms_alone(plan, judgement)
         result.runs += 1
@@ -276,6 +283,33 @@ def hangs_otherwise(run: Run, judgement: Judgement, result: SweepResult, plan: F
     if known is None or known.reason not in ENDLESS:
         return True
     return plan is not None and _better_witness(run, judgement, plan, known)
+
+
+def _goes_on_otherwise(alike: Alike, run: Run, judgement: Judgement, result: SweepResult, plan: FaultPlan) -> bool:
+    """Has *run* been stopped though no other that went on for ever is judged as it is, or is it, of *plan*, the one to be shown?"""
+    if not alike.early:
+        return False
+    if run.unreached or _said(plan[0].kind if len(plan) == 1 else PAIRS, run, judgement) not in alike.judged:
+        return True
+    known = result.known(judgement)
+    return known is not None and _better_witness(run, judgement, plan, known)
+
+
+def _left(run: Run) -> tuple[Any, ...]:
+    """What was left of *run* in the end, which may be chance where it was stopped in the midst of something."""
+    return (*sorted({(each.name, each.host) for each in run.verdicts}), *run.listening, len(run.alive))
+
+
+def _said(kind: str, run: Run, judgement: Judgement) -> tuple[Any, ...]:
+    """What a sweep counts, and lists, of a run under a fault of *kind*."""
+    return (
+        kind,
+        judgement.status,
+        judgement.disruptive,
+        bool(run.unreached),
+        tuple((each.key, each.level) for each in judgement.findings),
+        tuple((each.reason, each.at or each.message) for each in judgement.warnings),
+    )
 
 
 def _better_witness(run: Run, judgement: Judgement, plan: FaultPlan, failure: Failure) -> bool:

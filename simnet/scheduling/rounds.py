@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from simnet.clock import Clock
     from simnet.wait import Scheduler
 
-__all__ = ["Rounds", "go_on_for_ever"]
+__all__ = ["LINES_MAX", "Rounds", "due_instants", "go_on_for_ever", "lines_of"]
 
 LINES_MAX = 200  # that differ, among the 10,000 of a look: the same ones fifty times over
 LOOK_NS = 3600 * 10**9  # in which so many are made at least: more often than every few seconds beats no heart
@@ -54,7 +54,7 @@ def go_on_for_ever(scheduler: Scheduler, entries: list[Entry], begin: int) -> bo
     if begin < rounds.end:  # the same look once more, put off for another's turn
         return False
     rounds.end = len(entries)
-    lines, due = frozenset(_lines(entries, begin)), frozenset(_due(scheduler.clock))
+    lines, due = frozenset(lines_of(entries, begin)), frozenset(due_instants(scheduler.clock))
     if len(lines) > LINES_MAX or not lines <= rounds.lines or due & rounds.due:
         rounds.looks, rounds.since_ns = 0, now_ns
     else:
@@ -64,7 +64,7 @@ def go_on_for_ever(scheduler: Scheduler, entries: list[Entry], begin: int) -> bo
     return rounds.looks >= (LOOKS_BESIDE if alone else LOOKS_BESIDE_AWAITED) and now_ns - rounds.since_ns >= ROUNDS_NS
 
 
-def _lines(entries: list[Entry], begin: int) -> Iterator[tuple[Any, ...]]:
+def lines_of(entries: list[Entry], begin: int) -> Iterator[tuple[Any, ...]]:
     """The *entries* since *begin* without what differs from one round to the next: times, and how many there were before."""
     for n in range(begin, len(entries)):
         _, kind, host, place, end, op, _, detail = entries[n]
@@ -78,7 +78,7 @@ def _lines(entries: list[Entry], begin: int) -> Iterator[tuple[Any, ...]]:
         yield kind, host, place.partition("#")[0], end, op, said
 
 
-def _due(clock: Clock) -> Iterator[int]:
+def due_instants(clock: Clock) -> Iterator[int]:
     """The instants at which something is due."""
     for instant, bunch in clock.due.items():
         if any(fn is not None or timer.fn is not None for fn, timer in bunch):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from simnet.scheduling import stuck
 from simnet.scheduling.rounds import go_on_for_ever
 from simnet.trace import CALL, FAULT, SEGMENT, WAKE, Entry, Failed
-from simnet.verdicts import Hang, Spin
+from simnet.verdicts import Deadlock, Hang, Spin
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -56,8 +56,13 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
         scheduler.look_at = scheduler.entries_max
         scheduler.entries_max = min(scheduler.look_at, end + ENTRIES_A_HURRIED_LOOK)
     else:
-        error = _look_for_a_storm(scheduler, process, end - ENTRIES_A_HURRIED_LOOK)
+        begin = max(end - ENTRIES_A_HURRIED_LOOK, 0)
+        error = _look_for_a_storm(scheduler, process, begin)
+        put_off = scheduler.entries_max == end + 1
         scheduler.entries_max = min(scheduler.entries_max, scheduler.look_at)
+        alike = None if error is not None or put_off else scheduler.alike
+        if alike is not None and alike.hurried and alike.goes_on(scheduler, scheduler.trace.entries, begin):
+            _end(scheduler, stuck.outlasts(scheduler.processes, scheduler.clock.now_ns), begin)
     return error
 
 
@@ -73,15 +78,13 @@ def _look(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
     body = scheduler.body
     waits = body.asleep and body.pending is None
     if now_ns > scheduler.longest_ns and waits and body.waiting is not None and body.waiting[0] != "quiet":
-        body.pending = stuck.outlasts(scheduler.processes, now_ns)
-        scheduler.wake(body)
+        _end(scheduler, stuck.outlasts(scheduler.processes, now_ns), max(begin, 0))
         return None
     if _another_connects(entries, process):
         scheduler.entries_max = end + 1
         return None
     if go_on_for_ever(scheduler, entries, max(begin, 0)):
-        body.pending = stuck.goes_round(scheduler.processes, now_ns)
-        scheduler.wake(body)
+        _end(scheduler, stuck.goes_round(scheduler.processes, now_ns), max(begin, 0))
         return None
     attempts, dropped = _in_vain(scheduler, max(begin, 0), process)
     asked = [] if attempts else _asked_in_vain(entries, max(begin, 0), process)
@@ -101,12 +104,19 @@ def _look(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
     if others and scheduler.in_vain < (LOOKS_BESIDE_AWAITED if awaited else LOOKS_BESIDE_OTHERS):
         return None
     if attempts:
-        body.pending = stuck.tries_for_ever(process, body, now_ns, len(attempts), attempts[0], dropped=dropped)
+        error = stuck.tries_for_ever(process, body, now_ns, len(attempts), attempts[0], dropped=dropped)
     else:
-        body.pending = stuck.asks_for_ever(process, body, now_ns, len(asked), asked[0])
-    if process is not body:
-        scheduler.wake(body)
+        error = stuck.asks_for_ever(process, body, now_ns, len(asked), asked[0])
+    _end(scheduler, error, max(begin, 0))
     return None
+
+
+def _end(scheduler: Scheduler, error: Deadlock, begin: int) -> None:
+    """The test is told that nothing will come of what it waits for, which shows since *begin*."""
+    if scheduler.alike is not None:
+        scheduler.alike.note(scheduler, begin)
+    scheduler.body.pending = error
+    scheduler.wake(scheduler.body)  # unless it makes the call itself
 
 
 def _look_for_a_storm(scheduler: Scheduler, process: Process, begin: int) -> Spin | None:

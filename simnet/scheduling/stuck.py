@@ -23,6 +23,7 @@ __all__ = [
     "OTHERWISE",
     "asks_for_ever",
     "called_for_nothing",
+    "caught_too_often",
     "does_not_wait",
     "entered_already",
     "entrance",
@@ -47,6 +48,7 @@ UNASKED = frozenset({"HUP", "ERR"})
 BUSY_MAX = 1_000  # milliseconds of virtual time, and seconds of real time, in which nothing else happens
 A_MINUTE_NS, OFTEN = 65 * 10**9, 10  # time-outs of a minute are usual, and so are looks at whether it is over
 STOPPED_SHOWN = 8  # lines: of a thousand clients nobody reads all
+BLAMED_MAX = 5  # times that a process is told that it hangs, or storms, and catches that: handlers of several connections may, each once
 CALLS = ("recv", "send", "accept")  # in which somebody waits with the socket itself at hand
 CALLED = "A server's loop, called in the test? Hand the function to spawn, with its arguments behind it."
 
@@ -144,6 +146,13 @@ def does_not_wait(process: Process, now_ns: int, times: int) -> Hang:
         f"more than {times:,} calls and segments {_at(now_ns)}, and no time passed: {process.name} is in a loop that never "
         "waits. If it should do so much, give its link a latency."
     )
+
+
+def caught_too_often(process: Process, error: Hang | Spin) -> BaseException | None:
+    """*error* if *process* has been told such a thing so often that it catches it, as asyncore's bare ``except`` does; else None."""
+    told, known = f"{process.name} ", process.scheduler.verdicts
+    times = sum(isinstance(each.error, Hang | Spin) and each.message.startswith(told) for each in known)
+    return error if times > BLAMED_MAX else None
 
 
 def storms(process: Process, now_ns: int, times: int, last: Entry, *, dropped: bool = False) -> Spin:
