@@ -31,7 +31,7 @@ from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
 from simnet.run import LONGER_NS, TIMES_AS_LONG
-from simnet.scheduling.alike import Alike
+from simnet.scheduling.alike import IN_FULL, Alike
 from simnet.standins import interrupts
 from simnet.trace import CALL
 from simnet.verdicts import BLOCKS_THE_LOOP
@@ -231,7 +231,7 @@ def _run_all(
     alike = Alike(TIMES_AS_LONG * result.baseline.time_ns)
     for plan in plans:
         kind = plan[0].kind if len(plan) == 1 else PAIRS
-        hurried = alike.begin(kind) | in_a_hurry(result)
+        hurried = (alike.runs >= IN_FULL and alike.begin(kind)) or in_a_hurry(result)
         longer_ns = STORM_NS if chosen and only_storms(plan) else LONGER_NS
         run, judgement = judged(test, plan, result.baseline, options, hurried=hurried, longer_ns=longer_ns, alike=alike)
         if hurried and (
@@ -239,13 +239,14 @@ def _run_all(
         ):
             alike.in_full()
             run, judgement = judged(test, plan, result.baseline, options, longer_ns=longer_ns, alike=alike)
-        alike.learn(_said(kind, run, judgement), _left(run))
+        if alike.ended is not None:
+            alike.learn(_said(kind, run, judgement), _left(run))
         if chosen:
             judgement = storms_alone(plan, judgement)
         result.runs += 1
         if result.runs % RUNS_A_COLLECTION == 0:
             gc.collect(1)
-        row = rows[plan[0].kind if len(plan) == 1 else PAIRS] if plan else KindRow("")
+        row = rows[kind] if plan else KindRow("")
         row.runs += 1
         if result.planned == 1:
             result.never = unreached_texts(run.unreached, run.points, run.targets)

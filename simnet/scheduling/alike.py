@@ -24,7 +24,7 @@ SOON_NS = 600 * 10**9  # longer than the run without faults: so far nobody is st
 class Alike:
     """How runs of one sweep ended that had to be ended, and by what they are known."""
 
-    __slots__ = ("early", "ended", "hurried", "judged", "known", "runs", "soon_ns")
+    __slots__ = ("due", "early", "ended", "hurried", "judged", "known", "runs", "soon_ns")
 
     def __init__(self, baseline_ns: int) -> None:
         self.soon_ns = baseline_ns + SOON_NS
@@ -35,49 +35,54 @@ class Alike:
         )  # what was said of those that were played in full, the kind of fault first
         self.runs = 0  # that were played in full
         self.hurried = self.early = False  # of the run that is played: it may be stopped sooner; it was
+        self.due: frozenset[int] | None = None  # at the look before, if that had but their lines
         self.ended: tuple[str, frozenset[Any]] | None = None  # it had to be ended
 
     def begin(self, kind: str) -> bool:
-        """A run under a fault of *kind* begins: may it be stopped sooner?"""
-        self.ended, self.early = None, False
-        self.hurried = self.runs >= IN_FULL and any(each[0] == kind for each in self.judged)
+        """A run under a fault of *kind* begins, after those that were played in full: may it be stopped sooner?"""
+        self.due = None
+        self.hurried = any(each[0] == kind for each in self.judged)
         return self.hurried
 
     def in_full(self) -> None:
         """The run begins once more, and may not."""
-        self.ended, self.early, self.hurried = None, False, False
+        self.ended = None
+        self.early = self.hurried = False
 
     def learn(self, said: tuple[Any, ...], left: tuple[Any, ...]) -> None:
-        """That is *said* of the run, which has been played, and in the end there was *left* so much."""
-        if self.ended is None or self.early:
+        """That is *said* of the run, which had to be ended, and in the end there was *left* so much."""
+        ended, early = self.ended, self.early
+        self.ended, self.early = None, False
+        if ended is None or early:
             return
         self.runs += 1
-        if len(self.ended[1]) <= LINES_MAX:
+        if len(ended[1]) <= LINES_MAX:
             self.judged.add(said)
-            self.known.setdefault(self.ended, set()).add(left)
+            self.known.setdefault(ended, set()).add(left)
 
     def note(self, scheduler: Scheduler, begin: int) -> None:
         """The run is ended by what a look has found since *begin*."""
         self.ended = (_waits(scheduler), frozenset(lines_of(scheduler.trace.entries, begin)))
 
     def goes_on(self, scheduler: Scheduler, entries: list[Entry], begin: int) -> bool:
-        """Is what there is since *begin* what those runs had at their end?"""
-        now_ns = scheduler.clock.now_ns
-        body = scheduler.body
+        """Is what there is since *begin*, and was at the look before, what those runs had at their end? What was due then and is due still may change it."""
+        before, self.due = self.due, None
+        body, now_ns = scheduler.body, scheduler.clock.now_ns
         if now_ns < self.soon_ns or not body.asleep or body.has_deadline or body.pending is not None:
             return False
-        lines, waits = frozenset(lines_of(entries, begin)), _waits(scheduler)
+        if not self._are_known(_waits(scheduler), frozenset(lines_of(entries, begin))):
+            return False
+        self.due = frozenset(each for each in due_instants(scheduler.clock) if each <= scheduler.longest_ns)
+        self.early = before is not None and not before & self.due
+        return self.early
+
+    def _are_known(self, waits: str, lines: frozenset[Any]) -> bool:
+        """Did others that waited so have these *lines*, and all who had such the same left in the end?"""
         if not any(waits == word and lines <= those for word, those in self.known):
             return False
         shape = _shape(lines)
         ends = [left for (word, those), left in self.known.items() if waits == word and shape <= _shape(those)]
-        if len(set().union(*ends)) > 1:
-            return False
-        soon_ns = 2 * now_ns - entries[begin][0]  # as long again: what is due then belongs to these rounds
-        if any(soon_ns < instant <= scheduler.longest_ns for instant in due_instants(scheduler.clock)):
-            return False
-        self.early = True
-        return True
+        return len(set().union(*ends)) == 1
 
 
 def _shape(lines: frozenset[Any]) -> frozenset[Any]:

@@ -9,10 +9,11 @@ that waits for ever.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from simnet.scheduling import stuck
-from simnet.scheduling.rounds import go_on_for_ever
+from simnet.scheduling.rounds import go_on_for_ever, lines_of
 from simnet.trace import CALL, FAULT, SEGMENT, WAKE, Entry, Failed
 from simnet.verdicts import Deadlock, Hang, Spin
 
@@ -25,6 +26,11 @@ __all__ = ["ENTRIES_AN_INSTANT_MAX", "ENTRIES_A_HURRIED_LOOK", "ENTRIES_A_LOOK",
 ENTRIES_A_LOOK = 10_000  # lines of the trace: a thousand attempts to connect, some tenths of a second of real time
 ENTRIES_A_HURRIED_LOOK = 1_000  # where many runs like this one have stormed: a hundred attempts
 ENTRIES_AN_INSTANT_MAX = 300_000  # lines of the trace without a step of the clock: 2,000 clients make 50,000
+# The same, if all are answers to an input that has ended: 30,000 of them, or more than a send buffer takes. A yes to a client that has shut down its half says fewer.
+ENTRIES_AFTER_THE_END_MAX = 60_000
+ENTRIES_AFTER_THE_END_HURRIED = 5_000  # where many runs like this one have made them all
+ANSWERS_MAX, ANSWERS_LOOKED_AT = 8, 1_000  # different lines, with what is sent, of so many: more are no loop
+ANSWERS = ((CALL, "send"), (SEGMENT, "data"))
 ENTRIES_AN_ATTEMPT_MAX = 40  # what a program does for each: a loop has ten lines, some libraries twice as many
 # A server may have several addresses; in a second of somebody else's sleep there are hundreds.
 ATTEMPTS_A_PAUSE_MAX = 10
@@ -75,6 +81,8 @@ def _look(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
         scheduler.entries_at_ns, scheduler.entries_then = now_ns, begin
     elif end - scheduler.entries_then > ENTRIES_AN_INSTANT_MAX:
         return stuck.does_not_wait(process, now_ns, ENTRIES_AN_INSTANT_MAX)
+    elif end - scheduler.entries_then > ENTRIES_AFTER_THE_END_MAX and _answers_the_end(entries, max(begin, 0), process):
+        return stuck.does_not_wait(process, now_ns, ENTRIES_AFTER_THE_END_MAX)
     body = scheduler.body
     waits = body.asleep and body.pending is None
     if now_ns > scheduler.longest_ns and waits and body.waiting is not None and body.waiting[0] != "quiet":
@@ -119,11 +127,14 @@ def _end(scheduler: Scheduler, error: Deadlock, begin: int) -> None:
     scheduler.wake(scheduler.body)  # unless it makes the call itself
 
 
-def _look_for_a_storm(scheduler: Scheduler, process: Process, begin: int) -> Spin | None:
-    """What to say of *process* if it has done nothing since *begin* but connect in vain, without a pause."""
+def _look_for_a_storm(scheduler: Scheduler, process: Process, begin: int) -> Hang | Spin | None:
+    """What to say of *process* if it has done nothing since *begin* but connect in vain, without a pause, or answers the end of its input."""
     entries = scheduler.trace.entries
-    end = len(entries)
+    end, now_ns = len(entries), scheduler.clock.now_ns
     scheduler.entries_max = end + ENTRIES_A_HURRIED_LOOK
+    much = max(end - ENTRIES_AFTER_THE_END_HURRIED, 0)
+    if entries[much][0] == now_ns and _answers_the_end(entries, much, process):
+        return stuck.does_not_wait(process, now_ns, ENTRIES_AFTER_THE_END_HURRIED)
     if _another_connects(entries, process):
         scheduler.entries_max = end + 1
         return None
@@ -135,7 +146,25 @@ def _look_for_a_storm(scheduler: Scheduler, process: Process, begin: int) -> Spi
     if _is_between_attempts(entries):
         scheduler.entries_max = end + 1
         return None
-    return stuck.storms(process, scheduler.clock.now_ns, len(attempts), attempts[0], dropped=dropped)
+    return stuck.storms(process, now_ns, len(attempts), attempts[0], dropped=dropped)
+
+
+def _answers_the_end(entries: list[Entry], begin: int, process: Process) -> bool:
+    """Has nothing happened since *begin* but that the host of *process* sent the same again and again, where its input has ended?"""
+    _, _, host, place, end, op, _, _ = entries[-1]
+    if op != "send" or host != process.host_name:
+        return False
+    if any(
+        each[2] != host or each[3] != place or (each[1], each[5]) not in ANSWERS
+        for each in islice(entries, begin, None)
+    ):
+        return False
+    if len(set(islice(lines_of(entries, begin), ANSWERS_LOOKED_AT))) > ANSWERS_MAX:
+        return False
+    return any(
+        each[5] == "recv" and each[3] == place and each[4] == end and each[1] == CALL and each[7][1] == b""
+        for each in islice(reversed(entries), len(entries) - begin, None)
+    )
 
 
 def _another_connects(entries: list[Entry], process: Process) -> bool:
