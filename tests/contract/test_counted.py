@@ -21,6 +21,7 @@ MAXSEG = (TCP, socket.TCP_MAXSEG)
 NODELAY = (TCP, socket.TCP_NODELAY)
 SNDBUF, RCVBUF = ((socket.SOL_SOCKET, name) for name in (socket.SO_SNDBUF, socket.SO_RCVBUF))
 IDLE = 0.06  # seconds: an answer would have been one by then
+FIN_WAIT2 = 5  # as TCP_INFO has it
 PROBED = 0.025  # seconds, by when the end of what was sent is probed, after 4 to 12 ms, and not acknowledged yet
 
 
@@ -147,6 +148,64 @@ def test_k062_a_probe_that_has_nothing_new_is_acknowledged(world: World) -> None
     assert world.ioctl(client, "SIOCOUTQ") == 13
     time.sleep(PROBED)
     assert world.ioctl(client, "SIOCOUTQ") == 0
+
+
+@pytest.mark.parametrize("ends", ["shutdown", "close"])
+def test_k062_a_fin_behind_what_is_not_acknowledged_is_probed(world: World, ends: str) -> None:
+    client, server = world.pair()
+    server.send(b"question")
+    client.send(b"answer")
+    world.gives(b"answer", server.recv, 10)
+    server.send(b"more")
+    server.shutdown(socket.SHUT_WR) if ends == "shutdown" else server.close()
+    client.send(b"held back", socket.MSG_MORE)
+    time.sleep(PROBED)  # who hears a segment once more sends what only MSG_MORE holds
+    if ends == "shutdown":
+        world.gives(b"held back", server.recv, 10)
+        assert server.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == FIN_WAIT2
+        assert world.ioctl(server, "SIOCOUTQ") == 0
+    else:
+        world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+
+
+def test_k062_a_fin_that_goes_with_the_data_is_not_probed(world: World) -> None:
+    client, server = world.pair()
+    server.send(b"question")
+    client.send(b"answer")
+    world.gives(b"answer", server.recv, 10)
+    server.send(b"more", socket.MSG_MORE)
+    server.shutdown(socket.SHUT_WR)
+    time.sleep(PROBED)
+    assert world.ioctl(server, "SIOCOUTQ") == 5
+
+
+def test_k062_who_is_probed_sends_what_only_more_holds(world: World) -> None:
+    client, server = world.pair(options={NODELAY: 1})
+    client.send(b"question")
+    world.gives(b"question", server.recv, 10)
+    server.send(b"answer")
+    world.gives(b"answer", client.recv, 10)
+    client.send(b"more ")
+    client.send(b"than one")
+    server.send(b"held back", socket.MSG_MORE)
+    time.sleep(PROBED)
+    world.gives(b"held back", client.recv, 10)
+
+
+def test_k062_two_writes_that_nobody_counts_are_probed_too(world: World) -> None:
+    client, server = world.pair(options={NODELAY: 1})
+    client.send(b"question")
+    world.gives(b"question", server.recv, 10)
+    server.send(b"answer")
+    world.gives(b"answer", client.recv, 10)
+    client.send(b"more ")
+    client.send(b"than one")
+    assert world.ioctl(client, "SIOCOUTQ") == 5 + 8
+    time.sleep(PROBED)
+    assert world.ioctl(client, "SIOCOUTQ") == 0
+    server.send(b"held back", socket.MSG_MORE)
+    time.sleep(PROBED)  # again, and this time there is nothing to probe
+    world.gives("EAGAIN", client.recv, 10)
 
 
 def test_k062_the_end_of_who_has_said_nothing_is_acknowledged_within_a_tick(world: World) -> None:

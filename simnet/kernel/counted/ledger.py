@@ -43,7 +43,7 @@ from simnet.kernel.states import (
 )
 from simnet.kernel.tcp.control import FIN_DUE, ISN, OOB_INLINE, WHOLE
 from simnet.kernel.tcp.cork import ASKED_LIMIT, WINDOW_LIMIT, go_on, show_on
-from simnet.kernel.tcp.nagle import answer_on
+from simnet.kernel.tcp.nagle import answer_on, has_probed
 from simnet.kernel.tcp.window import (
     DELAYED_NS,
     HELD_NS,
@@ -296,7 +296,7 @@ class Ledger:
                     deaf = self.other.sender.shut & SHUT_RECEIVE  # Linux tells nobody of the room that was made
                     held_ns = next_probe_ns(self.held_ns, clock.now_ns) if deaf else clock.now_ns
                 due_ns = held_ns if due_ns == NEVER else min(due_ns, held_ns)
-        if account.probe_ns > 0 and (account.unsent or not account.writable):
+        if account.probe_ns > 0 and (account.unsent or other.account.unsent or not account.writable):
             due_ns = account.probe_ns if due_ns == NEVER else min(due_ns, account.probe_ns)
         if not other.account.lost:
             self.again_ns, self.again_after = NEVER, -1
@@ -450,7 +450,7 @@ def _look_back(sender: Sender, for_mss: bool = False) -> tuple[Account, Any, Acc
     accounts = look_back(sender, peer, sender.state != ESTABLISHED)
     if accounts is None:
         return None
-    if old:
+    if old or has_probed(sender) or has_probed(peer):
         for each in accounts:
             each.acknowledge_late()
     return accounts[0], peer, accounts[1]

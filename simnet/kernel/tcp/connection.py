@@ -27,6 +27,7 @@ from simnet.kernel.tcp.control import FIN_DUE, FIN_SENT, ISN, OOB_INLINE, URGENT
 from simnet.kernel.tcp.cork import Cork, hear_mss
 from simnet.kernel.tcp.guard import RTO_FIRST_NS
 from simnet.kernel.tcp.listener import admit
+from simnet.kernel.tcp.nagle import ends_in_two
 from simnet.kernel.tcp.tampering import Tamperable
 from simnet.kernel.tcp.window import acknowledge_end_later, acknowledge_later, expect_answer, narrow
 
@@ -120,7 +121,7 @@ class Connection(Tamperable):
         if flags & WANT_ACK and self.state != CLOSED:
             told = self.ledger is not None and not self.ledger.account.owes
             if self.state == CLOSE_WAIT and flags & FIN and self.guard is None and not told:
-                acknowledge_end_later(self)
+                acknowledge_end_later(self, ends_in_two(self))
             else:
                 self.acknowledge()
         elif flags & FILLS and self.state in RECEIVING:

@@ -24,7 +24,7 @@ from simnet.kernel.options.values import (
 from simnet.kernel.segment import ACK, FILLS, WANT_ACK, Segment
 from simnet.kernel.states import CLOSED
 from simnet.kernel.tcp.control import FIN_DUE, ISN, NARROW_ROOM
-from simnet.kernel.tcp.nagle import FULL, FULL_LATER, FULL_V6, answers, must_wait, peer_of, urgent_waits
+from simnet.kernel.tcp.nagle import FULL, FULL_LATER, FULL_V6, answers, must_wait, peer_of, probed_ns, urgent_waits
 from simnet.kernel.tcp.window import BY_HAND, DELAYED_NS, HELD_NS, acknowledge_later, full_segment, hold_back
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ class Cork:
         left = n % full if self.corked or n < full else 0
         if left and self.timer is None:
             clock = connection.stack.clock
-            self.timer = clock.at(clock.now_ns + CORKED_NS, _timed_out, connection)
+            due_ns = 0 if self.corked else probed_ns(connection)
+            self.timer = clock.at(due_ns or clock.now_ns + CORKED_NS, _timed_out, connection)
         return left
 
     def wait(self, connection: Sender) -> bool:

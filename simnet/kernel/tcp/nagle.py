@@ -16,12 +16,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sized
 from typing import TYPE_CHECKING, Any, Final
 
+from simnet.kernel.counted.account import PROBE_NS
 from simnet.kernel.counted.hindsight import look_back
 from simnet.kernel.counted.receiving import QUICK, SMALL
 from simnet.kernel.options.values import IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK
 from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, RECEIVING, SYN_RECV
 from simnet.kernel.tcp.control import FIN_SENT, ISN
-from simnet.kernel.tcp.window import DELAYED_NS, FIRST_WINDOW, LATER_WINDOW, acknowledge_later, end_waits, still_expects
+from simnet.kernel.tcp.window import (
+    DELAYED_NS,
+    FIRST_WINDOW,
+    FOR_EVER,
+    LATER_WINDOW,
+    acknowledge_later,
+    end_waits,
+    still_expects,
+)
 
 if TYPE_CHECKING:
     from simnet.kernel.buffer import Buffer
@@ -42,6 +51,10 @@ _STILL_WAITING: Final = (IPPROTO_TCP, -100 - TCP_QUICKACK)  # what had come then
 _TALKING: Final = (ESTABLISHED, CLOSE_WAIT)
 _QUICKACK: Final = (IPPROTO_TCP, TCP_QUICKACK)
 _NODELAY: Final = (IPPROTO_TCP, TCP_NODELAY)
+_PROBES_AT: Final = (
+    IPPROTO_TCP,
+    -100 - TCP_NODELAY,
+)  # when the last of several writes that nobody answered is sent again
 
 
 def answers(connection: ControlBlock) -> bool:
@@ -120,7 +133,10 @@ def must_wait(sender: Sender) -> bool:
     if (inbox is None or not inbox.size) and peer.snd_nxt == ISN + 1 and peer.options is None:
         return False  # it has read all, and answers nothing: that was acknowledged
     options = sender.options
-    if (options is not None and options.get(_NODELAY)) or (peer.urg_seq and _urgent(peer)):
+    if options is not None and options.get(_NODELAY):
+        options[_PROBES_AT] = now_ns + PROBE_NS
+        return False
+    if peer.urg_seq and _urgent(peer):
         return False
     if inbox is not None and FULL <= sender.sent == inbox.size + inbox.offset and len(inbox.rest or ()) < FEW:
         found = look_back(sender, peer)
@@ -185,6 +201,32 @@ def unacknowledged(sender: Sender, peer: Any) -> int:
     return UNKNOWN if inbox.size <= SMALL and rest is not None and len(rest) >= QUICK else 0
 
 
+def has_probed(sender: ControlBlock) -> bool:
+    """Has it written several times with TCP_NODELAY, and then waited so long that it has sent the last segment again?
+
+    tcp_send_loss_probe: an end that meets what it has acknowledges all of it at once.
+    """
+    options = sender.options
+    at_ns = 0 if options is None else options.get(_PROBES_AT, 0)
+    return 0 < at_ns <= sender.stack.clock.now_ns
+
+
+def ends_in_two(receiver: Sender) -> bool:
+    """Has the peer's FIN come while what stood before it was not acknowledged? With two segments on its way it probes."""
+    if receiver.ledger is not None:
+        return receiver.ledger.other.account.probe_ns > 0
+    return receiver.rcv_nxt - 1 > max(receiver.rcv_wup, ISN + 1) and receiver.guard is None and answers(receiver)
+
+
+def probed_ns(receiver: Sender) -> int:
+    """When the peer, which has ended, sends its FIN again because nobody has acknowledged it; 0 if it does not."""
+    ended_ns = receiver.ended_ns
+    if receiver.state != CLOSE_WAIT or not 0 <= ended_ns < FOR_EVER or not ends_in_two(receiver):
+        return 0
+    at_ns = ended_ns + PROBE_NS
+    return at_ns if at_ns > receiver.stack.clock.now_ns else 0
+
+
 def in_flight(sender: Sender) -> int:
     """How many bytes SIOCOUTQ tells of because their acknowledgement waits, where that is certain."""
     if sender.ledger is not None:
@@ -200,7 +242,7 @@ def in_flight(sender: Sender) -> int:
             return int(peer.rcv_nxt - peer.rcv_wup) - 1  # but the FIN
         return 0
     peer = peer_of(sender) if young and sender.state in _TALKING else None
-    return 0 if peer is None else max(0, unacknowledged(sender, peer))
+    return 0 if peer is None or has_probed(sender) else max(0, unacknowledged(sender, peer))
 
 
 def _latest(inbox: Buffer, n: int) -> list[bytes]:

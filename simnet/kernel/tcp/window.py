@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from simnet.kernel.counted.account import PROBE_NS
 from simnet.kernel.options.values import TICK_NS
 from simnet.kernel.segment import ACK, FILLS
 from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, LAST_ACK, RECEIVING
@@ -179,12 +180,12 @@ def fill(sender: Sender, n: int) -> None:
     sender.slow = True  # acknowledgements count now
 
 
-def acknowledge_later(receiver: Sender) -> None:
-    """Our window was filled, or the peer's FIN came: tcp_send_delayed_ack."""
+def acknowledge_later(receiver: Sender, probed: bool = False) -> None:
+    """Our window was filled, or the peer's FIN came: tcp_send_delayed_ack. Or sooner, when the peer has *probed*."""
     window = window_of(receiver)
     if window.owed is None:
         clock = receiver.stack.clock
-        window.owed = clock.at(clock.now_ns + delay_of(receiver), _tell, receiver)
+        window.owed = clock.at(clock.now_ns + (PROBE_NS if probed else delay_of(receiver)), _tell, receiver)
 
 
 def delay_of(receiver: ControlBlock) -> int:
@@ -192,9 +193,9 @@ def delay_of(receiver: ControlBlock) -> int:
     return DELAYED_NS if receiver.received else TICK_NS
 
 
-def acknowledge_end_later(receiver: Sender) -> None:
+def acknowledge_end_later(receiver: Sender, probed: bool) -> None:
     """The peer's FIN came: tcp_fin expects an answer that the acknowledgement can go along with."""
-    acknowledge_later(receiver)
+    acknowledge_later(receiver, probed)
     window_of(receiver).end_waits = not receiver.unread  # else it lies with what is
 
 
