@@ -15,7 +15,7 @@ from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
 IP, IPV6, UDP, SOL = socket.IPPROTO_IP, socket.IPPROTO_IPV6, socket.IPPROTO_UDP, socket.SOL_SOCKET
-IP_PKTINFO, IP_RECVERR, IP_RECVTTL, IP_RECVORIGDSTADDR, IPV6_RECVERR, UDP_CORK = 8, 11, 12, 20, 25, 1
+IP_PKTINFO, IP_RECVERR, IP_RECVTTL, IP_RECVORIGDSTADDR, IPV6_RECVERR, UDP_CORK, IP_CHECKSUM = 8, 11, 12, 20, 25, 1, 23
 UDP_SEGMENT, UDP_GRO = 103, 104
 SO_NO_CHECK, UDP_NO_CHECK6_TX, UDP_NO_CHECK6_RX = 11, 101, 102
 IP_RECVOPTS, IPV6_2292PKTINFO, IPV6_2292HOPLIMIT, IPV6_FLOWINFO = 6, 2, 8, 11
@@ -762,3 +762,40 @@ def test_k087_an_error_queue_keeps_what_finds_memory(
     while outcome(lambda: sock.recvmsg(1, 300, ERRQUEUE)) != "EAGAIN":
         told += 1
     assert told == kept
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ([b"one alone"], ""),
+        ([b"ab", b"c"], "c4620000"),
+        ([b"ab", b"cd", b"ef"], "c4c66566"),  # what is added lies elsewhere
+        ([b"abc", b"x", b"cdefghijklmnop"], "060ca0b7"),
+        ([b"abcdefghijk", b"lmnopq"], "0ea2a5a9"),
+        ([b"", b""], "ffffffff"),
+        ([b"\xff\xff", b""], "ffff0000"),
+        ([b"a" * 30, b"b" * 38], "e2e21f1f"),
+        ([b"a" * 30, b"b" * 39], ""),
+    ],
+    ids=["one", "short", "three", "odd", "longer", "empty", "ones", "longest", "too-long"],
+)
+def test_k131_the_sum_of_what_was_collected_is_told(world: World, parts: list[bytes], told: str) -> None:
+    receiver, sender = bound(world), bound(world)
+    receiver.setsockopt(IP, IP_CHECKSUM, 1)
+    for part in parts[:-1]:
+        sender.sendto(part, socket.MSG_MORE, receiver.getsockname())
+    sender.sendto(parts[-1], receiver.getsockname())
+    world.readable(receiver)
+    ancillary = receiver.recvmsg(100, 64)[1]
+    assert [(level, kind, data.hex()) for level, kind, data in ancillary] == [(IP, IP_CHECKSUM, told)] * bool(told)
+
+
+def test_k131_a_long_one_is_summed_when_a_part_of_it_is_read(world: World) -> None:
+    receiver, sender = bound(world), bound(world)
+    receiver.setsockopt(IP, IP_CHECKSUM, 1)
+    sender.connect(receiver.getsockname())
+    sender.send(b"a" * 500, socket.MSG_MORE)
+    sender.send(b"b" * 500)
+    world.readable(receiver)
+    assert receiver.recvmsg(9, 64, socket.MSG_PEEK)[1] == []
+    assert receiver.recvmsg(9, 64)[1] == [(IP, IP_CHECKSUM, bytes.fromhex("96969696"))]

@@ -45,6 +45,7 @@ from simnet.kernel.options.packed import (
     link_of,
 )
 from simnet.kernel.options.rare import (
+    IP_CHECKSUM,
     IP_PROTOCOL,
     IPV6_2292DSTOPTS,
     IPV6_2292HOPLIMIT,
@@ -96,6 +97,8 @@ GSO_MAX_SIZE: Final = 65536
 UNFRAGMENTED_V6: Final = 65488  # the MTU of loopback less the headers of IPv6 and UDP
 JOINED: Final = (IPPROTO_UDP, UDP_GRO)
 DROPS: Final = (SOL_SOCKET, SO_RXQ_OVFL)
+CHECKED_AT_ONCE: Final = 68  # bytes: CHECKSUM_BREAK less the header; of more, only who reads a part knows a sum
+ALL_ONES: Final = 0xFFFFFFFF
 _TOLD_BY: Final = {SO_MARK: SO_RCVMARK, SO_PRIORITY: SO_RCVPRIORITY}
 MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 
@@ -173,8 +176,11 @@ def note(options: dict[Key, Any], datagram: Datagram, socket: DatagramSender) ->
     return Noted(datagram, way_in, time_on(socket.stack) if stamps else 0, dropped)
 
 
-def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list[Message]:
-    """What the options of *socket* ask to be told of *datagram*, or of an ICMP error, in the kernel's order."""
+def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False, summed: bool = False) -> list[Message]:
+    """What the options of *socket* ask to be told of *datagram*, or of an ICMP error, in the kernel's order.
+
+    It was *summed* if it had to be checked before a part of it was read.
+    """
     options = socket.options
     if not options:
         return []
@@ -207,7 +213,22 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False) -> list
     if noted:
         host = source_on(socket, target, link) if is_group(target) or is_broadcast(target) else target
     messages += _told_v4(options, datagram, marks, link, host)
+    if own and marks.begun >= 0 and not icmp and options.get((IPPROTO_IP, IP_CHECKSUM)):
+        size = len(datagram.payload)
+        if summed or size <= CHECKED_AT_ONCE:
+            first = size - marks.pages
+            messages.append((IPPROTO_IP, IP_CHECKSUM, struct.pack("=I", _sum_of(datagram.payload, first))))
     return messages
+
+
+def _sum_of(payload: bytes, first: int) -> int:
+    """What csum_partial makes of the *first* bytes, and of the rest, which lies elsewhere."""
+    turned = bytes(3) if first & 1 else b""  # csum_shift turns what stands at an odd place
+    total = 0
+    for part in (payload[:first], turned + payload[first:]):
+        words = part + bytes(-len(part) % 4)
+        total += sum(struct.unpack(f"<{len(words) // 4}I", words))
+    return total % ALL_ONES or ALL_ONES
 
 
 def _told_v6(options: dict[Key, Any], datagram: Datagram, marks: Marks, link: int, icmp: bool) -> list[Message]:

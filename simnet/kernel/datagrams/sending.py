@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from simnet.kernel import inet
 from simnet.kernel.buffer import Data
-from simnet.kernel.datagrams.ancillary import UNCHECKED_V6, in_segments, marks_of, said
+from simnet.kernel.datagrams.ancillary import UNCHECKED, UNCHECKED_V6, in_segments, marks_of, said
 from simnet.kernel.datagrams.errors import Report, check_v4
 from simnet.kernel.datagrams.groups import (
     Membership,
@@ -387,6 +387,8 @@ class DatagramSender(File):
             self._check_state(source or self._autobind()[0], target)
         if collects:  # the first part has the marks of all, but for the TTL of IPv4
             marks = marks or now or PLAIN
+            if not six and not marks.segment and not (self.options and self.options.get(UNCHECKED)):
+                marks = marks._replace(begun=len(payload))
         says = marks or now or PLAIN
         paged = len(payload) if says.segment else 0  # nothing but headers lies in its buffer
         memory = memory_of(len(payload) - paged, six, len(says.options)) + paged

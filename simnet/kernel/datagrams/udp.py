@@ -201,7 +201,10 @@ class UdpSocket(DatagramSender):
             datagram = self._next(flags)
             payload = datagram.payload
             length, cut = len(payload), len(payload) > n
-        messages, message_flags, _ = fitted(told(self, datagram), ancbufsize) if self.options else ([], 0, 0)
+        messages, message_flags = [], 0
+        if self.options:
+            told_of = told(self, datagram, summed=cut and not flags & MSG_PEEK)
+            messages, message_flags, _ = fitted(told_of, ancbufsize)
         if cut:
             message_flags |= MSG_TRUNC
         if len(payload) > n or (at_place and flags & MSG_TRUNC):
