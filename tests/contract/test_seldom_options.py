@@ -23,7 +23,11 @@ KINDS = ("tcp", "tcp6", "udp", "udp6", "unix")
 SWITCH = ((0, 0), (1, 1), (7, 1), (-1, 1))
 CTRUNC = int(socket.MSG_CTRUNC)
 
-NO_PROGRAM = tuple((value, "EINVAL") for value in (1, b"", bytes(15), bytes(16), b"\xff" * 16, bytes(24)))
+NOWHERE = b"\1" + bytes(7) + b"\xff" * 8  # a program of one instruction, and where it is not
+NO_PROGRAM = (
+    *((value, "EINVAL") for value in (1, b"", bytes(15), bytes(16), b"\xff" * 16, bytes(24))),
+    (NOWHERE, "EFAULT"),
+)
 ANY_PROGRAM = tuple((value, "EINVAL" if value == b"" else "EPERM") for value, _ in NO_PROGRAM)
 
 EVERYWHERE: dict[tuple[int, int], Any] = {
@@ -35,7 +39,10 @@ EVERYWHERE: dict[tuple[int, int], Any] = {
     # SO_ATTACH_REUSEPORT_CBPF, which wants a program that is there: its length, and where it is.
     (SOL, 51): ("ENOPROTOOPT", NO_PROGRAM),
     # SO_ATTACH_BPF and SO_ATTACH_REUSEPORT_EBPF, which want the number of one.
-    **{(SOL, name): ("ENOPROTOOPT", ((1, "EINVAL"), (-1, "EBADF"), (bytes(3), "EINVAL"))) for name in (50, 52)},
+    **{
+        (SOL, name): ("ENOPROTOOPT", ((1, "EINVAL"), (-1, "EBADF"), (2**31 - 1, "EBADF"), (bytes(3), "EINVAL")))
+        for name in (50, 52)
+    },
     (SOL, SO_BUF_LOCK): (0, ((0, 0), (1, 1), (2, 2), (3, 3), (4, "EINVAL"), (-1, "EINVAL"), (b"1", "EINVAL"))),
     (SOL, SO_RCVMARK): (0, SWITCH),
     (SOL, SO_RCVPRIORITY): (0, SWITCH),
@@ -106,6 +113,48 @@ def test_k131_a_buffer_that_was_set_or_locked_keeps_its_size(world: World) -> No
     server = world.accept(listener)
     sizes = [[end.getsockopt(SOL, name) for name in (SO_BUF_LOCK, socket.SO_SNDBUF)] for end in (client, server)]
     assert sizes == [[0, 3_939_840], [3, 16384]]  # which else grows with the connection
+
+
+TIMES = (  # told in ticks of 4 ms
+    (44, 120_000, ((999, "EINVAL"), (1000, 1000), (4001, 4004), (119_999, 120_000), (120_001, "EINVAL"))),
+    *((name, 200_000, ((4000, "EINVAL"), (4001, 8000), (119_999, 120_000), (200_001, "EINVAL"))) for name in (45, 46)),
+)
+
+
+@pytest.mark.parametrize(("name", "default", "told"), TIMES, ids=["RTO_MAX_MS", "RTO_MIN_US", "DELACK_MAX_US"])
+def test_k131_a_socket_that_is_not_open_keeps_the_times_of_its_packets(
+    world: World, name: int, default: int, told: Any
+) -> None:
+    sock = world.socket()
+    assert sock.getsockopt(TCP, name) == default
+    for value, wanted in told:
+        refused = wanted == "EINVAL"
+        world.gives("EINVAL" if refused else None, sock.setsockopt, TCP, name, value)
+        assert refused or sock.getsockopt(TCP, name) == wanted
+
+
+@pytest.mark.parametrize(("level", "name"), [(IP, 21), (IPV6, 73)])
+def test_k131_it_keeps_how_far_packets_may_come_too(world: World, level: int, name: int) -> None:
+    sock = world.socket(socket.AF_INET6)
+    for value in (64, 254, 255):
+        sock.setsockopt(level, name, value)
+        assert sock.getsockopt(level, name) == value
+    world.gives("EINVAL", sock.setsockopt, level, name, 256)
+
+
+def test_k131_a_buffer_that_was_only_locked_is_let_go(world: World) -> None:
+    sock = world.socket()
+    before = sock.getsockopt(SOL, socket.SO_RCVBUF)
+    for locks in (3, 2, 0):
+        sock.setsockopt(SOL, SO_BUF_LOCK, locks)
+        assert (sock.getsockopt(SOL, SO_BUF_LOCK), sock.getsockopt(SOL, socket.SO_RCVBUF)) == (locks, before)
+
+
+def test_k131_packet_options_that_are_nowhere(world: World) -> None:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        sock = world.socket(socket.AF_INET6, kind)
+        world.gives("EFAULT", sock.setsockopt, IPV6, 6, None, 4)
+        world.gives(None, sock.setsockopt, IPV6, 6, None, 0)
 
 
 def between(world: World, ip: str, options: Any, *sender: Any) -> tuple[Any, Any]:

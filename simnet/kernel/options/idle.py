@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from errno import EINVAL, ENODEV, ENOPROTOOPT, EOPNOTSUPP
 from typing import Any, Final
 
+from simnet.kernel.errors import not_modelled
 from simnet.kernel.options.rare import IPV6_MINHOPCOUNT, RARE_EVERYWHERE, RARE_TCP, RARE_UDP, SO_INQ, refused
 from simnet.kernel.options.values import (
     INT_MAX,
@@ -34,6 +35,7 @@ from simnet.kernel.options.values import (
     UNIX_OPTIONS,
     Key,
     Option,
+    is_beyond,
 )
 
 SO_DEBUG: Final = 1
@@ -121,7 +123,7 @@ _INTERNET: Final[dict[Key, Option]] = {
     **_EVERYWHERE,
     (SOL_SOCKET, SO_ZEROCOPY): Option(0),  # until a send says MSG_ZEROCOPY
     (IPPROTO_IP, IP_MTU_DISCOVER): Option(1, 0, 5),
-    (IPPROTO_IP, IP_MINTTL): Option(0, 0, 255, fixed=True, idle=64, shortest=1),
+    (IPPROTO_IP, IP_MINTTL): Option(0, 0, 255, fixed=True, idle=64, later=True, shortest=1),
     (IPPROTO_IP, IP_MULTICAST_LOOP): _ON_BY_A_BYTE,
     (IPPROTO_IP, IP_RECVERR): SWITCH,
     (IPPROTO_IP, IP_MULTICAST_ALL): Option(1, shortest=1),
@@ -165,7 +167,7 @@ ALL_TCP_OPTIONS: Final[dict[Key, Option]] = {
     (IPPROTO_TCP, TCP_FASTOPEN_CONNECT): Option(0),  # of no effect without a cookie, which no listener here gives out
     (IPPROTO_TCP, TCP_INQ): Option(0),
     (IPPROTO_TCP, TCP_TX_DELAY): Option(0, 0, (1 << 28) - 1),  # microseconds, by a queue that neither lo nor eth0 has
-    (IPPROTO_TCP, TCP_RTO_MAX_MS): Option(120_000, 1000, 120_000, fixed=True),
+    (IPPROTO_TCP, TCP_RTO_MAX_MS): Option(120_000, 1000, 120_000, fixed=True, later=True, step=4),
     **TCP_OPTIONS,
 }
 
@@ -194,6 +196,16 @@ ALL_UNIX_OPTIONS: Final[dict[Key, Option]] = {
     (SOL_SOCKET, SO_INQ): Option(0),
     **UNIX_OPTIONS,
 }
+
+
+ONCE_OPEN: Final = frozenset(key for key, option in ALL_TCP_OPTIONS.items() if option.later)
+
+
+def check_before_it_opens(options: Mapping[Key, Any]) -> None:
+    """NotModelled, if a connection with these *options* would do what is not modelled."""
+    for level, name in ONCE_OPEN & options.keys():
+        if is_beyond(ALL_TCP_OPTIONS[(level, name)], options[(level, name)]):
+            not_modelled(f"a connection with level {level}, option {name} at {options[(level, name)]}")
 
 
 def binds_anywhere(options: Mapping[Key, Any] | None) -> bool:

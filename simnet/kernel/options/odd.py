@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from errno import EBADF, EINVAL, ENOENT, ENOPROTOOPT, EPERM, ESRCH
+from errno import EBADF, EFAULT, EINVAL, ENOENT, ENOPROTOOPT, EPERM, ESRCH
 from typing import Any, Final
 
 from simnet.kernel.errors import not_modelled, socket_error
@@ -24,7 +24,7 @@ from simnet.kernel.options.routes import forget_route
 from simnet.kernel.options.told import locks_of
 from simnet.kernel.options.values import IPPROTO_IPV6, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, AnySocket, Key
 from simnet.kernel.ports import REUSE_PORT
-from simnet.kernel.states import ESTABLISHED
+from simnet.kernel.states import CLOSED, ESTABLISHED
 from simnet.kernel.tcp.control import ISN
 
 BUFFERS: Final = 3  # both of SO_BUF_LOCK
@@ -47,6 +47,8 @@ PROGRAM_SIZE: Final = 16  # struct sock_fprog
 PROGRAM_MAX: Final = 4096  # BPF_MAXINSNS
 STANDARD_STREAMS: Final = (0, 1, 2)
 FIRST_NUMBER: Final = 1 << 20  # of a simulated descriptor
+NUMBERS_END: Final = 1 << 30  # no host opens as many
+ADDRESSES: Final = range(1 << 16, 1 << 47)  # where a program has memory
 NO_FILTER: Final = (SOL_SOCKET, SO_LOCK_FILTER)
 PREFERENCES: Final = (IPPROTO_IPV6, IPV6_ADDR_PREFERENCES)
 PREFER_TMP, PREFER_PUBLIC, PREFER_COA, PREFER_CGA = 1, 2, 4, 8  # IPV6_PREFER_SRC_...
@@ -166,6 +168,8 @@ def _attach_program(socket: AnySocket, key: Key, value: bytes) -> None:
     length, address = struct.unpack("=H6xQ", value)
     if not 0 < length <= PROGRAM_MAX or not address:
         raise socket_error(EINVAL)
+    if address not in ADDRESSES:
+        raise socket_error(EFAULT)
     not_modelled(f"setsockopt(level {key[0]}, option {key[1]})")
 
 
@@ -175,12 +179,27 @@ def _attach_loaded(socket: AnySocket, _: Key, value: bytes) -> None:
         raise socket_error(EINVAL)
     _check_filter_lock(socket)
     number = struct.unpack("=i", value)[0]
-    raise socket_error(EINVAL if 0 <= number < len(STANDARD_STREAMS) or number >= FIRST_NUMBER else EBADF)
+    a_file = 0 <= number < len(STANDARD_STREAMS) or FIRST_NUMBER <= number < NUMBERS_END
+    raise socket_error(EINVAL if a_file else EBADF)
 
 
 def _check_filter_lock(socket: AnySocket) -> None:
     if kept(socket, NO_FILTER):
         raise socket_error(EPERM)
+
+
+def _let_go(socket: Any, locks: int) -> None:
+    """The buffers of a TCP socket in *locks* may grow again: one that is not open, nor has another size than at first."""
+    for bit, name in ((1, SO_SNDBUF), (2, SO_RCVBUF)):
+        if locks & bit:
+            size = socket.options.pop((SOL_SOCKET, name), 0)
+            if (
+                socket.state != CLOSED
+                or socket.peer is not None
+                or size not in (0, socket.getsockopt(SOL_SOCKET, name))
+            ):
+                socket.options[(SOL_SOCKET, name)] = size
+                not_modelled("setsockopt(SO_BUF_LOCK) that lets go of a buffer of a TCP socket")
 
 
 def _lock_buffers(socket: Any, _: Key, value: bytes) -> None:
@@ -190,9 +209,8 @@ def _lock_buffers(socket: Any, _: Key, value: bytes) -> None:
     before = locks_of(socket.options or {})
     if socket.type != SOCK_STREAM or socket.family == AF_UNIX:  # whose buffers have one size anyway
         socket.options = {**(socket.options or {}), BUFFER_LOCKS: locks}
-    elif before & ~locks:
-        not_modelled("setsockopt(SO_BUF_LOCK) that lets go of a buffer of a TCP socket")
     else:
+        _let_go(socket, before & ~locks)
         for bit, name in ((1, SO_SNDBUF), (2, SO_RCVBUF)):
             if locks & ~before & bit:
                 socket.setsockopt(SOL_SOCKET, name, socket.getsockopt(SOL_SOCKET, name) // 2)

@@ -41,6 +41,7 @@ from simnet.kernel.options.odd import (
 from simnet.kernel.options.rare import (
     FASTOPEN_KEY,
     FASTOPEN_KEY_SIZES,
+    IPV6_2292PKTOPTIONS,
     IPV6_ADDRFORM,
     IPV6_FLOWLABEL_MGR,
     NOT_READ,
@@ -229,6 +230,8 @@ def read(socket: AnySocket, key: Key, value: NoBuffer, known: bool) -> bytes:
     if value.length and key in SIZES and not (stream and key in MEMBERSHIPS):
         fewest, most = SIZES[key]
         raise socket_error(EFAULT if fewest <= value.length <= most else EINVAL)
+    if value.length and key == (IPPROTO_IPV6, IPV6_2292PKTOPTIONS):
+        raise socket_error(EFAULT)
     if key in NOT_READ:
         return b""
     own = IP_MREQ_SIZE if key in MEMBERSHIPS else 4 if key == MULTICAST_LINK else 0

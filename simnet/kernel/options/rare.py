@@ -184,7 +184,7 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IP, IP_PASSSEC): SWITCH,
     (IPPROTO_IP, IP_NODEFRAG): refused(0, ENOPROTOOPT),  # a raw socket's
     (IPPROTO_IP, IP_PROTOCOL): refused(0, ENOPROTOOPT),
-    (IPPROTO_IP, IP_CHECKSUM): SWITCH,  # of what was not sent over loopback, by some cards
+    (IPPROTO_IP, IP_CHECKSUM): SWITCH,  # of what a host has summed itself
     (IPPROTO_IP, IP_RECVERR_RFC4884): Option(0),
     (IPPROTO_IP, IP_UNICAST_IF): Option(0, INT_MIN, INT_MAX, shortest=4, longest=4),
     PORT_RANGE: Option(0, INT_MIN, INT_MAX, shortest=4, longest=4),
@@ -196,7 +196,7 @@ RARE_INTERNET: Final[dict[Key, Option]] = {
     (IPPROTO_IPV6, IPV6_ROUTER_ALERT): NEVER,
     (IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE): SWITCH,
     (IPPROTO_IPV6, IPV6_RECVERR_RFC4884): Option(0),
-    (IPPROTO_IPV6, IPV6_MINHOPCOUNT): Option(0, 0, 255, fixed=True, idle=64),
+    (IPPROTO_IPV6, IPV6_MINHOPCOUNT): Option(0, 0, 255, fixed=True, idle=64, later=True),
     (IPPROTO_IPV6, IPV6_UNICAST_IF): Option(0, INT_MIN, INT_MAX, longest=4),
     (IPPROTO_IPV6, IPV6_RECVFRAGSIZE): Option(0, switch=True, shortest=0),  # only what is larger than loopback's link
     **{
@@ -223,8 +223,10 @@ RARE_TCP: Final[dict[Key, Option]] = {
     },
     (IPPROTO_TCP, TCP_THIN_DUPACK): Option(0, keeps=False),
     (IPPROTO_TCP, TCP_REPAIR): Option(0, 0, 1, minus_one=True, fixed=True),
-    (IPPROTO_TCP, TCP_RTO_MIN_US): Option(200_000, 4001, 200_000, fixed=True),  # from two ticks on
-    (IPPROTO_TCP, TCP_DELACK_MAX_US): Option(200_000, 4001, 200_000, fixed=True),
+    (IPPROTO_TCP, TCP_RTO_MIN_US): Option(
+        200_000, 4001, 200_000, fixed=True, later=True, step=4000
+    ),  # from two ticks on
+    (IPPROTO_TCP, TCP_DELACK_MAX_US): Option(200_000, 4001, 200_000, fixed=True, later=True, step=4000),
 }
 
 RARE_UDP: Final[dict[Key, Option]] = {

@@ -7,6 +7,7 @@ from errno import EACCES, EADDRNOTAVAIL, EDOM, EFAULT, EINVAL, ENOPROTOOPT, EPER
 from typing import Any, Final, NamedTuple, Protocol
 
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.states import CLOSED
 
 SOL_SOCKET: Final = 1
 IPPROTO_IP: Final = 0
@@ -138,6 +139,8 @@ class Option(NamedTuple):
     minus_one: bool = False  # -1 asks for the default
     fixed: bool = False  # any value but the default would have to do something that is not modelled
     idle: int = 0  # and up to this value it would do nothing
+    later: bool = False  # none of them does anything before a connection opens
+    step: int = 1  # it is rounded up to a multiple of this
     shortest: int = -1  # bytes of the shortest value that is taken; by default what the level takes
     longest: int = INT_MAX  # and of the longest
     below: int = 0  # errno for a negative value, where it is another
@@ -281,9 +284,14 @@ def stored(socket: AnySocket, key: Key, option: Option, value: int) -> int:
     if value and key in WAYS:
         _look_at_way(socket, key, value)
     kept = _kept(option, value)
-    if option.fixed and kept != option.default and not 0 < kept <= option.idle:
+    if is_beyond(option, kept) and not (option.later and socket.peer is None and socket.state == CLOSED):
         not_modelled(f"setsockopt(level {key[0]}, option {key[1]}, {value})")
     return kept
+
+
+def is_beyond(option: Option, kept: int) -> bool:
+    """Would what is *kept* have to do something that is not modelled?"""
+    return option.fixed and kept != option.default and not 0 < kept <= option.idle
 
 
 def _kept(option: Option, value: int) -> int:
@@ -295,7 +303,7 @@ def _kept(option: Option, value: int) -> int:
         raise socket_error(option.refusal)
     if not option.keeps:
         return option.default
-    return value & option.bits if option.bits else value
+    return value & option.bits if option.bits else -(-value // option.step) * option.step
 
 
 def note_priority(options: dict[Key, Any], tos: int) -> None:

@@ -26,6 +26,7 @@ from simnet.kernel.options.idle import (
     TCP_FASTOPEN_CONNECT,
     TCP_FASTOPEN_NO_COOKIE,
     binds_anywhere,
+    check_before_it_opens,
 )
 from simnet.kernel.options.packed import go_by_scope, is_elsewhere
 from simnet.kernel.options.routes import FORGOTTEN, forget_route
@@ -157,6 +158,7 @@ class TcpSocket(Stream):
             return
         stack = self.stack
         if self.options is not None:
+            check_before_it_opens(self.options)
             self.options.pop(QUICK_ACK, None)
         if not self.port:
             # A listener shut down gave its ephemeral port back, but an address named by hand stays.
@@ -251,6 +253,8 @@ class TcpSocket(Stream):
 
     def _open(self, address: Sequence[Any]) -> None:
         """tcp_v4_connect: choose source and port, send the SYN."""
+        if self.options is not None:
+            check_before_it_opens(self.options)
         stack = self.stack
         ip, port = inet.named(self.family, address)
         local = self.local
