@@ -21,7 +21,7 @@ MAXSEG = (TCP, socket.TCP_MAXSEG)
 NODELAY = (TCP, socket.TCP_NODELAY)
 SNDBUF, RCVBUF = ((socket.SOL_SOCKET, name) for name in (socket.SO_SNDBUF, socket.SO_RCVBUF))
 IDLE = 0.06  # seconds: an answer would have been one by then
-FIN_WAIT2 = 5  # as TCP_INFO has it
+FIN_WAIT1, FIN_WAIT2 = 4, 5  # as TCP_INFO has them
 PROBED = 0.025  # seconds, by when the end of what was sent is probed, after 4 to 12 ms, and not acknowledged yet
 
 
@@ -162,7 +162,7 @@ def test_k062_a_fin_behind_what_is_not_acknowledged_is_probed(world: World, ends
     time.sleep(PROBED)  # who hears a segment once more sends what only MSG_MORE holds
     if ends == "shutdown":
         world.gives(b"held back", server.recv, 10)
-        assert server.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == FIN_WAIT2
+        assert server.getsockopt(TCP, socket.TCP_INFO, 1)[0] == FIN_WAIT2
         assert world.ioctl(server, "SIOCOUTQ") == 0
     else:
         world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
@@ -177,6 +177,23 @@ def test_k062_a_fin_that_goes_with_the_data_is_not_probed(world: World) -> None:
     server.shutdown(socket.SHUT_WR)
     time.sleep(PROBED)
     assert world.ioctl(server, "SIOCOUTQ") == 5
+
+
+@pytest.mark.parametrize(
+    ("size", "state", "left"),
+    [(500, FIN_WAIT1, 501), (1000, FIN_WAIT2, 0), (32_768, FIN_WAIT2, 0), (40_000, FIN_WAIT1, 1)],
+)
+def test_k062_a_fin_after_a_dialogue_is_acknowledged_if_more_than_a_segment_is_not(
+    world: World, size: int, state: int, left: int
+) -> None:
+    client, server = world.pair()
+    client.send(b"question")
+    world.gives(b"question", server.recv, 10)
+    server.send(b"answer")
+    world.gives(b"answer", client.recv, 10)
+    client.send(bytes(size))
+    client.shutdown(socket.SHUT_WR)
+    assert (client.getsockopt(TCP, socket.TCP_INFO, 1)[0], world.ioctl(client, "SIOCOUTQ")) == (state, left)
 
 
 def test_k062_who_is_probed_sends_what_only_more_holds(world: World) -> None:

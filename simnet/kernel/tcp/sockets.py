@@ -17,6 +17,8 @@ from errno import (
 from typing import Any, Final
 
 from simnet.kernel import inet
+from simnet.kernel.counted.ledger import begin_in_hindsight
+from simnet.kernel.counted.receiving import SMALL
 from simnet.kernel.errors import not_modelled, socket_error
 from simnet.kernel.messages import AF_INET, AF_INET6, SHUT_RDWR, SOCK_STREAM
 from simnet.kernel.options.flow_labels import note_label, peer_name
@@ -373,6 +375,8 @@ class TcpSocket(Stream):
             self.disconnect()
             self.stage = UNCONNECTED
         else:
+            if bits & SHUT_SEND and self.ledger is None and self.sent >= SMALL:
+                begin_in_hindsight(self, for_long=False)  # so much is perhaps acknowledged with the FIN
             self.shut |= bits
             self.calm = False
             if bits & SHUT_SEND:
@@ -385,6 +389,8 @@ class TcpSocket(Stream):
     def destroy(self) -> None:
         """``tcp_close``: FIN, or RST if something was left unread or linger says so (K-070 to K-073)."""
         state = self.state
+        if self.lingers and self.ledger is None and self.sent >= SMALL:
+            begin_in_hindsight(self, for_long=False)
         self.shut = SHUT_RECEIVE | SHUT_SEND
         self.calm = False
         inbox = self.inbox
