@@ -27,6 +27,9 @@ OPTIONS = {
 }
 
 
+MSG_PROBE = 0x10
+
+
 def bound(world: World, family: int = 4, options: Any = ()) -> Any:
     sock = world.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
     for option in options:
@@ -799,3 +802,10 @@ def test_k131_a_long_one_is_summed_when_a_part_of_it_is_read(world: World) -> No
     world.readable(receiver)
     assert receiver.recvmsg(9, 64, socket.MSG_PEEK)[1] == []
     assert receiver.recvmsg(9, 64)[1] == [(IP, IP_CHECKSUM, bytes.fromhex("96969696"))]
+
+
+@pytest.mark.parametrize(("family", "size"), [(4, 65_508), (4, 65_535), (6, 65_528), (6, 70_000)])
+def test_k131_what_only_looks_for_a_way_may_be_too_long(world: World, family: int, size: int) -> None:
+    sock = bound(world, family)
+    assert sock.sendto(bytes(size), MSG_PROBE, sock.getsockname()) == size
+    world.gives("EAGAIN", sock.recv, 9, socket.MSG_DONTWAIT)

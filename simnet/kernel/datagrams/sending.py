@@ -297,7 +297,7 @@ class DatagramSender(File):
             self._may_send_to(target, flags)
         payload = bytes(data)
         size = len(payload)
-        if size > ALWAYS_FITS:
+        if size > ALWAYS_FITS and not flags & MSG_PROBE:
             check_length(self, size, target, None, length_rule(self, ":" in target[0]))
         # MSG_PROBE looks the way up, sends nothing, and asks for no buffer, where a state is looked at.
         if not flags & MSG_PROBE:
