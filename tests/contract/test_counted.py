@@ -196,6 +196,23 @@ def test_k062_a_fin_after_a_dialogue_is_acknowledged_if_more_than_a_segment_is_n
     assert (client.getsockopt(TCP, socket.TCP_INFO, 1)[0], world.ioctl(client, "SIOCOUTQ")) == (state, left)
 
 
+@pytest.mark.parametrize("ended", [False, True], ids=["open", "shutdown"])
+@pytest.mark.parametrize("size", [1, 100, 10_000])
+def test_k062_a_reset_acknowledges_nothing_that_was_not_before(world: World, size: int, ended: bool) -> None:
+    client, server = world.pair()
+    client.send(b"question")
+    world.gives(b"question", server.recv, 10)
+    server.send(b"answer")
+    world.gives(b"answer", client.recv, 10)
+    client.send(bytes(size))
+    if ended:
+        client.shutdown(socket.SHUT_WR)
+    left = world.ioctl(client, "SIOCOUTQ")
+    server.close()
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.ioctl(client, "SIOCOUTQ") == left == (0 if ended and size == 10_000 else size + ended)
+
+
 def test_k062_who_is_probed_sends_what_only_more_holds(world: World) -> None:
     client, server = world.pair(options={NODELAY: 1})
     client.send(b"question")

@@ -245,6 +245,13 @@ def in_flight(sender: Sender) -> int:
     return 0 if peer is None or has_probed(sender) else max(0, unacknowledged(sender, peer))
 
 
+def left_at_reset(receiver: Sender) -> int:
+    """How many sequence numbers of its peer's does *receiver*, which resets it, leave without an acknowledgement for ever?"""
+    peer = peer_of(receiver)
+    left = 0 if peer is None or peer is receiver else in_flight(peer)
+    return left + (peer.state == FIN_WAIT1 and peer.ledger is None) if left else 0
+
+
 def _latest(inbox: Buffer, n: int) -> list[bytes]:
     """The last writes that *inbox* has of, with *n* bytes in them."""
     found: list[bytes] = []

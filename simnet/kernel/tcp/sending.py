@@ -51,7 +51,7 @@ from simnet.kernel.tcp.control import (
 from simnet.kernel.tcp.cork import segment_of
 from simnet.kernel.tcp.guard import Guard
 from simnet.kernel.tcp.listener import forget
-from simnet.kernel.tcp.nagle import in_flight
+from simnet.kernel.tcp.nagle import in_flight, left_at_reset
 from simnet.kernel.tcp.window import (
     FIRST_WINDOW,
     FIRST_WINDOW_V6,
@@ -225,9 +225,12 @@ class Sender(ControlBlock):
                 self.wake(ANY_NEWS)
 
     def send_reset(self) -> None:
-        """An RST of our own making, as on close with unread data."""
+        """An RST of our own making, as on close with unread data. It acknowledges nothing that was not before."""
         if self.local is not None and self.peer is not None:
+            heard = self.rcv_nxt
+            self.rcv_nxt -= left_at_reset(self)
             self.put(RST | ACK)
+            self.rcv_nxt = heard
 
     def freed(self) -> None:
         """The program read something: move the window, and say so if the sender may need to know.
