@@ -100,7 +100,7 @@ def test_what_does_not_exist_and_what_is_not_modelled(stack: Stack, family: int,
         s.setsockopt(99, 1, 1)
     with fails(ENOPROTOOPT if family == AF_INET6 else EOPNOTSUPP):
         s.getsockopt(99, 1)
-    program = struct.pack("=H6xQ", 1, 0x1000)
+    program = struct.pack("=H6xQ", 1, 0x5555_0000_0000)
     for call in (
         lambda: s.setsockopt(1, 26, program),  # SO_ATTACH_FILTER
         lambda: s.setsockopt(1, 51, program),  # SO_ATTACH_REUSEPORT_CBPF
