@@ -149,6 +149,12 @@ class _StackClock:
     def on_the_way(self, connection: Any) -> int:
         return lookback.on_the_way(self._machine.fabric, connection)
 
+    def received_ns(self, connection: Any) -> int | None:
+        return lookback.received_ns(self._machine.fabric, connection)
+
+    def answers(self, connection: Any, wait_ns: int, late_ns: int) -> bool | None:
+        return lookback.answers(self._machine.fabric, connection, wait_ns, late_ns)
+
     def _run(self, pair: tuple[Any, Any]) -> None:
         pair[0](pair[1])
         if self._machine.out:

@@ -15,9 +15,10 @@ from errno import (
     EPROTONOSUPPORT,
     ESOCKTNOSUPPORT,
 )
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 
 from simnet.kernel import inet
+from simnet.kernel.clocks import Clock
 from simnet.kernel.datagrams.groups import EVERYBODY, ToGroup, hears_group
 from simnet.kernel.datagrams.ports import UdpPorts, hears_all
 from simnet.kernel.datagrams.udp import UdpSocket
@@ -66,30 +67,6 @@ IPPROTO_ICMP: Final = 1
 IPPROTO_ICMPV6: Final = 58
 
 TIME_WAITS_MAX: Final = 16384  # net.ipv4.tcp_max_tw_buckets of a small machine; beyond it TIME_WAIT is skipped (K-029)
-
-
-class Timer(Protocol):
-    """What a clock gives for a deadline."""
-
-    def cancel(self) -> None: ...
-
-
-class Clock(Protocol):
-    """Virtual time, as a stack sees it."""
-
-    now_ns: int
-
-    def at(
-        self, deadline_ns: int, function: Callable[[Any], None], argument: Any, background: bool = ..., /
-    ) -> Timer: ...
-
-    def heard_ns(self, connection: Any, /) -> int:
-        """When a loss-free connection last heard of its peer, which it has not noted."""
-        ...
-
-    def on_the_way(self, connection: Any, /) -> int:
-        """How many bytes of it would have no acknowledgement yet, if there were acknowledgements."""
-        ...
 
 
 class Stack(Identified):

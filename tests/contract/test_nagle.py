@@ -435,3 +435,45 @@ def test_k060_what_quickack_sends_for_waits_until_all_is_read(world: World) -> N
     assert world.ioctl(client, "SIOCOUTQNSD") == 4
     world.gives(b"x" * 1500, server.recv, 2000)
     assert arrived(world, server, 4) == 4
+
+
+LATE = 0.06  # seconds: neither is what comes then an answer, nor does anybody wait so long for one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [False, True], ids=["untouched", "SIOCOUTQ"])
+def test_k060_a_late_answer_is_none(world: World, asked: bool) -> None:
+    client, server = world.pair()
+    client.send(b"question")
+    time.sleep(LATE)
+    if asked:
+        world.ioctl(client, "SIOCOUTQ")
+    server.send(b"answer")
+    assert server.getsockopt(TCP, QUICKACK) == 1
+    client.send(b"1")
+    server.send(b"2")
+    assert server.getsockopt(TCP, QUICKACK) == 0
+
+
+@pytest.mark.slow
+def test_k060_who_had_nothing_to_answer_expects_to_no_more(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"question")
+    server.send(b"answer")
+    assert server.getsockopt(TCP, QUICKACK) == 0
+    client.send(b"1")
+    time.sleep(LATE)
+    assert server.getsockopt(TCP, QUICKACK) == 1
+
+
+@pytest.mark.slow
+def test_k062_a_late_answer_does_not_make_a_fin_wait_for_a_probe(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"question")
+    time.sleep(LATE)
+    server.send(b"answer")
+    client.send(b"1")
+    client.shutdown(socket.SHUT_WR)
+    time.sleep(0.02)
+    state = client.getsockopt(TCP, socket.TCP_INFO, 1)[0]
+    assert (state, world.ioctl(client, "SIOCOUTQ")) == (FIN_WAIT1, 1)

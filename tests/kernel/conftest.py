@@ -45,6 +45,12 @@ class Clock:
     def on_the_way(self, connection: Any) -> int:
         return 0
 
+    def received_ns(self, connection: Any) -> None:
+        return None
+
+    def answers(self, connection: Any, wait_ns: int, late_ns: int) -> None:
+        return None
+
 
 def stack_of(packet: Packet) -> Stack:
     """The stack that emitted *packet*, by itself or for a connection."""

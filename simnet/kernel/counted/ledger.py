@@ -450,6 +450,10 @@ def _look_back(sender: Sender, for_mss: bool = False) -> tuple[Account, Any, Acc
     accounts = look_back(sender, peer, sender.state != ESTABLISHED)
     if accounts is None:
         return None
+    for end, account in ((sender, accounts[0]), (peer, accounts[1])):
+        if account.heard_ns >= 0:
+            received_ns = clock.received_ns(end)
+            account.heard_ns = account.heard_ns if received_ns is None else received_ns
     if old or has_probed(sender) or has_probed(peer):
         for each in accounts:
             each.acknowledge_late()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.counted.account import PROBE_NS
 from simnet.kernel.counted.hindsight import look_back
-from simnet.kernel.counted.receiving import QUICK, SMALL
+from simnet.kernel.counted.receiving import ATO_NS, QUICK, SMALL
 from simnet.kernel.options.values import IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK
 from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, RECEIVING, SYN_RECV
 from simnet.kernel.tcp.control import FIN_SENT, ISN
@@ -64,12 +64,21 @@ def answers(connection: ControlBlock) -> bool:
     return since == 0 or (connection.rcv_wup > ISN + 1 and connection.snd_nxt - (connection.fin == FIN_SENT) > since)
 
 
+def _answers_now(connection: ControlBlock) -> bool:
+    """The same where it matters when that was: an answer that came late is none, nor is one expected that did not come."""
+    if not answers(connection):
+        return False
+    told = connection.options is None or ANSWERS_SINCE not in connection.options
+    known = connection.stack.clock.answers(connection, ATO_NS, DELAYED_NS) if told else None
+    return known is None or known
+
+
 def expects_answer(connection: ControlBlock) -> bool:
     """Is it in pingpong mode? As TCP_QUICKACK tells, which knows more of it after the peer's FIN."""
     if connection.ledger is not None:
         return connection.ledger.account.pingpong
     if connection.ended_ns == -1:
-        return answers(connection)
+        return _answers_now(connection)
     sent = connection.ended_ns >= 0 and connection.state == CLOSE_WAIT and connection.rcv_wup >= connection.rcv_nxt
     return sent or still_expects(connection)
 
@@ -215,7 +224,7 @@ def ends_in_two(receiver: Sender) -> bool:
     """Has the peer's FIN come while what stood before it was not acknowledged? With two segments on its way it probes."""
     if receiver.ledger is not None:
         return receiver.ledger.other.account.probe_ns > 0
-    return receiver.rcv_nxt - 1 > max(receiver.rcv_wup, ISN + 1) and receiver.guard is None and answers(receiver)
+    return receiver.rcv_nxt - 1 > max(receiver.rcv_wup, ISN + 1) and receiver.guard is None and _answers_now(receiver)
 
 
 def probed_ns(receiver: Sender) -> int:

@@ -335,12 +335,9 @@ class Sender(ControlBlock):
     def _drop_timers(self) -> None:
         if self.ledger is not None:
             self.ledger.close()
-        if self.guard is not None:
-            self.guard.stop()
-        if self.cork is not None:
-            self.cork.stop()
-        if self.tampering is not None:
-            self.tampering.stop()
+        for each in (self.guard, self.cork, self.tampering):
+            if each is not None:
+                each.stop()
 
     def prepare(self) -> None:
         """Before the first segment: what the path asks of this connection."""
