@@ -68,6 +68,8 @@ def _answers_now(connection: ControlBlock) -> bool:
     """The same where it matters when that was: an answer that came late is none, nor is one expected that did not come."""
     if not answers(connection):
         return False
+    if connection.stack.clock.now_ns - connection.since_ns < ATO_NS:
+        return True
     told = connection.options is None or ANSWERS_SINCE not in connection.options
     known = connection.stack.clock.answers(connection, ATO_NS, DELAYED_NS) if told else None
     return known is None or known
@@ -224,7 +226,10 @@ def ends_in_two(receiver: Sender) -> bool:
     """Has the peer's FIN come while what stood before it was not acknowledged? With two segments on its way it probes."""
     if receiver.ledger is not None:
         return receiver.ledger.other.account.probe_ns > 0
-    return receiver.rcv_nxt - 1 > max(receiver.rcv_wup, ISN + 1) and receiver.guard is None and _answers_now(receiver)
+    if receiver.rcv_nxt - 1 <= max(receiver.rcv_wup, ISN + 1) or receiver.guard is not None:
+        return False
+    within_host = (receiver.peer, receiver.local) in receiver.stack.connections  # elsewhere it takes two trips more
+    return within_host and _answers_now(receiver)
 
 
 def probed_ns(receiver: Sender) -> int:
