@@ -29,6 +29,14 @@ def wait_for(world: World, wanted: Any, sock: Any, request: str) -> None:
     world.gives(wanted, lambda: "EAGAIN" if (n := world.ioctl(sock, request)) != wanted else n)
 
 
+def talk(world: World, client: Any, server: Any) -> None:
+    """A question and its answer: from now on acknowledgements come along with answers."""
+    client.send(b"question")
+    world.gives(b"question", server.recv, 10)
+    server.send(b"answer")
+    world.gives(b"answer", client.recv, 10)
+
+
 def fill(sock: Any, each: int) -> int:
     """How many bytes *sock* takes in writes of *each*, until it takes none."""
     taken = 0
@@ -58,10 +66,7 @@ def test_k065_a_connection_that_was_idle_is_counted_from_its_first_data(world: W
 def test_k060_after_a_pause_nagles_rule_holds_back_all_the_same(world: World) -> None:
     client, server = world.pair()
     time.sleep(IDLE)
-    client.send(b"question")
-    world.gives(b"question", server.recv, 10)
-    server.send(b"answer")
-    world.gives(b"answer", client.recv, 10)
+    talk(world, client, server)
     client.send(b"first ")
     client.send(b"second")
     world.pause()
@@ -139,10 +144,7 @@ def test_k062_what_waits_goes_with_the_probe_of_what_went_before(world: World) -
 
 def test_k062_a_probe_that_has_nothing_new_is_acknowledged(world: World) -> None:
     client, server = world.pair(options={SNDBUF: 100_000, NODELAY: 1})
-    client.send(b"question")
-    world.gives(b"question", server.recv, 10)
-    server.send(b"answer")
-    world.gives(b"answer", client.recv, 10)
+    talk(world, client, server)
     client.send(b"more ")
     client.send(b"than one")
     assert world.ioctl(client, "SIOCOUTQ") == 13
@@ -187,10 +189,7 @@ def test_k062_a_fin_after_a_dialogue_is_acknowledged_if_more_than_a_segment_is_n
     world: World, size: int, state: int, left: int
 ) -> None:
     client, server = world.pair()
-    client.send(b"question")
-    world.gives(b"question", server.recv, 10)
-    server.send(b"answer")
-    world.gives(b"answer", client.recv, 10)
+    talk(world, client, server)
     client.send(bytes(size))
     client.shutdown(socket.SHUT_WR)
     assert (client.getsockopt(TCP, socket.TCP_INFO, 1)[0], world.ioctl(client, "SIOCOUTQ")) == (state, left)
@@ -200,10 +199,7 @@ def test_k062_a_fin_after_a_dialogue_is_acknowledged_if_more_than_a_segment_is_n
 @pytest.mark.parametrize("size", [1, 100, 10_000])
 def test_k062_a_reset_acknowledges_nothing_that_was_not_before(world: World, size: int, ended: bool) -> None:
     client, server = world.pair()
-    client.send(b"question")
-    world.gives(b"question", server.recv, 10)
-    server.send(b"answer")
-    world.gives(b"answer", client.recv, 10)
+    talk(world, client, server)
     client.send(bytes(size))
     if ended:
         client.shutdown(socket.SHUT_WR)
@@ -215,10 +211,7 @@ def test_k062_a_reset_acknowledges_nothing_that_was_not_before(world: World, siz
 
 def test_k062_who_is_probed_sends_what_only_more_holds(world: World) -> None:
     client, server = world.pair(options={NODELAY: 1})
-    client.send(b"question")
-    world.gives(b"question", server.recv, 10)
-    server.send(b"answer")
-    world.gives(b"answer", client.recv, 10)
+    talk(world, client, server)
     client.send(b"more ")
     client.send(b"than one")
     server.send(b"held back", socket.MSG_MORE)
@@ -228,10 +221,7 @@ def test_k062_who_is_probed_sends_what_only_more_holds(world: World) -> None:
 
 def test_k062_two_writes_that_nobody_counts_are_probed_too(world: World) -> None:
     client, server = world.pair(options={NODELAY: 1})
-    client.send(b"question")
-    world.gives(b"question", server.recv, 10)
-    server.send(b"answer")
-    world.gives(b"answer", client.recv, 10)
+    talk(world, client, server)
     client.send(b"more ")
     client.send(b"than one")
     assert world.ioctl(client, "SIOCOUTQ") == 5 + 8
@@ -306,10 +296,7 @@ def test_k090_a_large_urgent_write_is_cut_into_single_segments(
 
 def test_k090_while_an_urgent_byte_is_not_acknowledged_nothing_waits_in_small_buffers(world: World) -> None:
     client, server = world.pair(options={SNDBUF: 20_000})
-    client.send(b"question")
-    world.gives(b"question", server.recv, 10)
-    server.send(b"answer")
-    world.gives(b"answer", client.recv, 10)
+    talk(world, client, server)
     client.send(b"first!", OOB)
     client.send(b"second")
     client.send(b"third")
