@@ -972,7 +972,7 @@ def test_descriptors_are_reused_lowest_first(where: str) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        pytest.param(lambda sock: sock.setsockopt(SOL, 26, struct.pack("=H6xQ", 1, 0x1000)), id="an option"),
+        pytest.param(lambda sock: sock.setsockopt(SOL, 26, struct.pack("=H6xQ", 1, 0x5555_0000_0000)), id="an option"),
         pytest.param(
             lambda sock: (sock.setsockopt(SOL, 60, 1), sock.send(b"x", 0x4000000)), id="MSG_ZEROCOPY where it counts"
         ),

@@ -763,9 +763,10 @@ def test_it(net):
 @pytest.mark.slow
 @pytest.mark.parametrize(("runs", "more"), [(3, "  "), (1, "")])
 def test_where_warnings_are_errors_a_socket_that_is_dropped_is_told_with_its_line_and_the_fault(
-    suite: pytest.Pytester, runs: int, more: str
+    suite: pytest.Pytester, runs: int, more: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of several that nobody could catch pytest makes a group, and one is raised by itself."""
+    monkeypatch.setenv("CI", "true")  # there nothing is cut
     suite.makepyfile(test_leaks=LEAKS)
     result = run(suite, "-W", "error", "test_leaks.py", f"--simnet-runs={runs}")
     result.assert_outcomes(failed=1)

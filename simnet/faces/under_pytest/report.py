@@ -158,14 +158,12 @@ def _has_no_line(error: BaseException) -> bool:
 
 
 def _nowhere(item: pytest.Item, error: BaseException) -> _Drawn:
-    within = [
-        _said(each) for each in getattr(error, "exceptions", (error,))
-    ]  # of a group, each that is told differently
+    within = [_said(each) for each in getattr(error, "exceptions", (error,))]  # of a group, each told differently
     lines = [line for told in dict.fromkeys(within) for line in told]
     if isinstance(error, BaseExceptionGroup):
         lines = [exception_text(error), *(f"  {line}" for line in lines)]
     drawn = ReprTraceback([ReprEntryNative([f"E   {line}\n" for line in lines])], None, "native")
-    return drawn, ReprFileLocation(str(item.path), (item.location[1] or 0) + 1, exception_text(error)), None
+    return drawn, ReprFileLocation(str(item.path), (item.location[1] or 0) + 1, lines[0]), None
 
 
 def _said(error: BaseException) -> tuple[str, ...]:
