@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from dispatch.loop import Loop
 
 NOWHERE = (errno.EDESTADDRREQ, errno.ENOTCONN)
+# Seconds until a peer is asked again of whom the poller knows nothing; doubles up to BREATH while it takes nothing.
+PEER_FULL_DELAY = 0.001
 BATCH = 32  # datagrams in one turn; the other channels wait meanwhile
 
 
 class Datagram(Channel):
     """A datagram socket: bound to *local*, or talking to *peer* only, or both."""
 
-    __slots__ = ("_file", "_queue", "_resting", "addr", "dropped")
+    __slots__ = ("_file", "_pause", "_queue", "_resting", "_stuck", "addr", "dropped")
 
     #: The largest datagram that is read whole, in bytes; UDP has none above.
     max_size = 65535
@@ -50,6 +52,8 @@ class Datagram(Channel):
         self._queue: deque[tuple[bytes, Address]] = deque()
         self._file: Any = None  # of a Unix socket
         self._resting = False
+        self._stuck = False  # the kernel has room, and the peer's queue has none
+        self._pause = PEER_FULL_DELAY
         self.dropped = 0  # datagrams that the queue had no room for
         if sock is None:
             if local is None and peer is None:
@@ -173,8 +177,12 @@ class Datagram(Channel):
             for _ in range(BATCH):
                 if self._channel_state & CLOSED or not self._receive():
                     break
-        if bits & OUT and self._queue and not self._channel_state & CLOSED:
-            self._flush()
+        if bits & OUT and self._queue and not self._channel_state & CLOSED and not self._flush():
+            # A Unix socket that is not connected is always writable, however full the queues of those it talks to.
+            self._stuck = True
+            self._update()
+            self.loop.call_later(self._pause, self._ask_again)
+            self._pause = min(2 * self._pause, BREATH)
 
     def _receive(self) -> bool:
         """One datagram; False if there is none."""
@@ -193,21 +201,31 @@ class Datagram(Channel):
         self._call("handle_datagram", data, addr)
         return True
 
-    def _flush(self) -> None:
+    def _flush(self) -> bool:
+        """Send what waits; False if the first of it cannot be sent, though nothing is wrong with it."""
+        went = False
         while self._queue and not self._channel_state & CLOSED:
-            data, addr = self._queue[0]
+            data, addr = self._queue.popleft()  # now: handle_error may close, and come back to here
             try:
                 self._send(data, addr)
             except OSError as error:
-                if error.errno in OUT_OF_RESOURCES:
+                if error.errno in OUT_OF_RESOURCES or error.errno in TRY_AGAIN:
+                    self._queue.appendleft((data, addr))
+                    if error.errno in TRY_AGAIN:
+                        break
                     self._rest()
-                    return
-                if error.errno in TRY_AGAIN:
-                    break
+                    return True
                 self.loop.call_soon(self._tell_failure, error)
             except (TypeError, ValueError, OverflowError) as error:  # no address, which nobody could tell by its looks
                 self._failed("send", error)
-            self._queue.popleft()
+            went = True
+        if went:
+            self._pause = PEER_FULL_DELAY
+        self._update()
+        return went
+
+    def _ask_again(self) -> None:
+        self._stuck = False
         self._update()
 
     def _send(self, data: Any, addr: Address) -> None:
@@ -222,7 +240,7 @@ class Datagram(Channel):
 
     def _update(self) -> None:
         if not self._channel_state & CLOSED and not self._resting:
-            self.loop._want(self, IN | OUT if self._queue else IN)
+            self.loop._want(self, IN | OUT if self._queue and not self._stuck else IN)
 
     def _rest(self) -> None:
         if not self._resting and not self._channel_state & CLOSED:

@@ -9,6 +9,7 @@ import socket
 import pytest
 
 import dispatch
+from tests.dispatch.conftest import StoppedClock
 
 
 class Keeper(dispatch.Datagram):
@@ -287,3 +288,62 @@ def test_one_that_asks_without_a_name_gets_no_answer_and_ends_nothing(kernel_wor
 
     assert server.got == [(b"nameless", False), (b"named", True)]
     assert server.failures == [errno.ENOTCONN]
+
+
+def test_a_full_queue_of_a_peer_is_asked_again_after_a_while_and_not_in_a_circle(kernel_world, tmp_path):
+    clock = StoppedClock()
+    loop = kernel_world.loop(network=clock)
+    sender = Keeper(os.fspath(tmp_path / "sender"), loop=loop)  # without a peer: to the kernel it is always writable
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(os.fspath(tmp_path / "receiver"))
+        receiver.setblocking(False)
+        sent = [b"%d" % number for number in range(200)]
+        for data in sent:
+            assert sender.send(data, tmp_path / "receiver")
+        assert [loop.run_once(0) for _ in range(5)] == [1, 0, 0, 0, 0]
+
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.sendto(b"meanwhile", os.fspath(tmp_path / "sender"))
+        kernel_world.turn(loop)
+        assert sender.got == [(b"meanwhile", None)]
+
+        got = []
+        for _ in range(1000):
+            clock.now += 0.05
+            loop.run_once(0)
+            try:
+                while True:
+                    got.append(receiver.recv(10))
+            except BlockingIOError:
+                pass
+            if got == sent:
+                break
+        assert got == sent
+        loop.run_once(0)
+        assert [loop.run_once(0) for _ in range(3)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("verb", ["close", "abort", "send"])
+def test_who_hears_that_what_waited_had_no_address_may_end_it_there(world, verb):
+    class Strict(Keeper):
+        def handle_error(self, error):
+            self.failures.append(type(error))
+            if verb == "send":
+                self.send(b"sorry", self.addr)
+            else:
+                getattr(self, verb)()
+
+        def handle_close(self, reason):
+            self.failures.append("close")
+
+    loop = world.loop()
+    server = Strict(("127.0.0.1", 0), loop=loop)
+    server.socket = FickleDatagrams(server.socket, [errno.EAGAIN])
+    server.send(b"first", server.addr)
+    for host in ("one\0", "two\0"):  # by its looks nobody knows
+        assert server.send(b"x", (host, 9))
+    world.turn(loop, 5)
+
+    asked = {"close": 2, "abort": 1, "send": 2}[verb]
+    assert sum(each != "close" for each in server.failures) == asked
+    assert server.failures.count("close") == (verb != "send")
