@@ -53,6 +53,7 @@ def shut(loop: Loop) -> None:
         loop._waker._finish(None)
     for call in loop._signals[:]:
         call.cancel()
-    loop._soon.clear()
+    while loop._soon:
+        loop._soon.popleft().cancel()
     loop._timers.clear()
     loop.poller.close()

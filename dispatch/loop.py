@@ -304,8 +304,11 @@ class Loop:
             while due and not self.closed:
                 self._make(due.popleft())
         finally:
-            for timer in due:  # Ctrl-C in one of them costs nobody else its call
-                self._timers.add(timer)
+            for timer in due:  # Ctrl-C in one of them costs nobody else its call; the end of the loop does
+                if self.closed:
+                    timer.cancel()
+                else:
+                    self._timers.add(timer)
         for _ in range(len(self._soon)):  # what these ask for comes in the next pass
             try:
                 timer = self._soon.popleft()

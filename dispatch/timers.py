@@ -89,6 +89,8 @@ class Timers:
         return due
 
     def clear(self) -> None:
+        for entry in self.heap:
+            entry[2].cancel()  # its owner may ask whether it is still to come
         self.heap.clear()
 
     def __len__(self) -> int:

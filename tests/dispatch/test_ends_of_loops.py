@@ -109,11 +109,12 @@ def test_a_client_that_connects_again_and_again_does_not_keep_a_loop_that_ends(w
     listener = world.listen(world.loop(), Recorder)
     connect()
     loop.call_soon(loop.close, deadline)
-    late = loop.call_later(2, loop.stop)
+    late = []
+    loop.call_later(2, lambda: late.append(loop.stop()))
     loop.run()
 
     assert loop.closed
-    assert late, "it had to be stopped"
+    assert not late, "it had to be stopped"
     assert not loop.channels
     assert all(each.closed for each in everybody)
 
@@ -262,3 +263,20 @@ def test_whether_a_channel_keeps_its_loop_running_is_decided_when_it_joins(world
 
     assert channel.closed
     assert loop.time() - before < 5
+
+
+@pytest.mark.parametrize("where", ["from outside", "in a call", "in the one before it"])
+def test_a_call_that_will_never_come_is_not_true_any_more(world, where):
+    loop = world.loop()
+    if where == "in a call":
+        loop.call_soon(loop.close)
+    elif where == "in the one before it":
+        loop.call_later(0, loop.close)
+    calls = [loop.call_later(0, print), loop.call_soon(print), loop.call_every(1, print), loop.call_later(1, print)]
+    if where == "from outside":
+        loop.close()
+    else:
+        loop.run_once(0)
+
+    assert loop.closed
+    assert [bool(each) for each in calls] == [False] * 4
