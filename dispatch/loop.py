@@ -157,8 +157,9 @@ class Loop:
     def call_soon_threadsafe(self, function: Callable[..., object], *args: Any) -> Timer:
         """Call in the next pass, and end the loop's sleep. The one method for other threads and signal handlers."""
         timer = self._timer(0.0, function, args)
+        waker = self._the_waker()  # before: who is told that it cannot be had makes no call
         self._soon.append(timer)
-        self._the_waker().wake()
+        waker.wake()
         return timer
 
     def call_on_signal(self, number: int, function: Callable[..., object], *args: Any) -> SignalCall:
@@ -264,7 +265,10 @@ class Loop:
         elif self._soon or self._timers.heap or self._stopping:
             timeout = self._until_due(timeout)
         if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and _others_may_call():
-            self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep
+            try:
+                self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep
+            except OSError:
+                pass  # no descriptor is left: who calls then will be told
         # In a handler's own turn of the loop they wait: what was polled before it is still told.
         if self._newcomers and self._turning is None:
             admit(self._newcomers)

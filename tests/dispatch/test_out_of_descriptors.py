@@ -101,6 +101,32 @@ with socket.create_server(("127.0.0.1", 0)) as listener, dispatch.Loop() as loop
 assert told == [errno.EMFILE], told
 """
 
+IN_THREADS = """
+import dispatch, threading
+
+dispatch.preload()
+told = []
+
+def call(loop):
+    try:
+        loop.call_soon_threadsafe(told.append, "a call that was refused")
+    except OSError as error:
+        told.append(type(error))
+
+for poller in ("poll", "select"):
+    loop = dispatch.Loop(poller=poller)
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    exhaust()
+    loop.call_later(0.001, told.append, poller)
+    loop.call_later(0.002, call, loop)
+    loop.run()
+    done.set()
+    thread.join()
+assert told == ["poll", OSError, "select", OSError], told
+"""
+
 
 def run(program: str) -> str:
     unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COV")}  # which opens a file
@@ -130,3 +156,8 @@ def test_a_handlers_error_is_told_and_costs_its_channel_only():
 
 def test_a_connect_that_cannot_even_begin_is_told_to_handle_close():
     assert run(CONNECTING) == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="poll and select of POSIX")
+def test_a_loop_that_cannot_be_woken_by_other_threads_runs_all_the_same_and_they_are_told():
+    assert run(IN_THREADS) == ""
