@@ -166,7 +166,7 @@ class Stream(Receiver):
         if state & (CLOSING | CLOSED):
             return
         self.loop._check_thread()
-        if not state & CONNECTED and (self._waiting is None or not state & CONNECTING):
+        if not state & CONNECTED and not (state & CONNECTING and self._has_output()):
             self._finish(None)
             return
         self._channel_state = state | CLOSING
@@ -395,6 +395,9 @@ class Stream(Receiver):
                 if not self._channel_state & RESTING:  # else it is come back to after the rest
                     self.loop.call_soon(self._read_rest)
 
+    def _has_output(self) -> bool:
+        return self._waiting is not None or (self._more is not None and bool(self._more.staged))
+
     def _lose_output(self) -> None:
         if self.queued:
             self._extras().lost += self.queued
@@ -427,7 +430,7 @@ class Stream(Receiver):
     def _finish(self, reason: BaseException | None) -> None:
         if self._channel_state & CLOSED:
             return
-        if self._waiting is not None or (self._more is not None and self._more.staged):
+        if self._has_output():
             self._lose_output()
             if self._channel_state & CONNECTED and not self._channel_state & BROKEN:
                 # What was sent so far is not all: the peer must not take it for a whole. It gets RST instead of FIN.

@@ -132,6 +132,9 @@ class Layer:
         if not stream._channel_state & CLOSED:
             self.wait_for_peer(stream)
             stream._update()  # closed or paused before it was connected, it is read for the handshake all the same
+            if stream._channel_state & EOF and not stream._channel_state & BLOCKED:
+                stream._flush_staged()  # what was written before: the peer may still read
+                self._incoming.write_eof()  # its half of a handshake will not come
             self.pump(stream)
             if not stream._channel_state & (CLOSED | BLOCKED):
                 stream._flush_staged()
