@@ -129,8 +129,8 @@ class Receiver(Sender):
                 self._sent_nothing(error)
                 return
             self.bytes_sent += sent
-            if self._more is not None:
-                self._more.touched = self.loop._now
+            if self._more is not None and self._more.idle is not None:
+                self._more.touched = self.loop.time()  # handle_data may have taken its time
             if sent != len(out):
                 self._sent_part(out, sent)
             return

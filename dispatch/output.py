@@ -229,8 +229,8 @@ class Sender(Channel):
                 offered = 0
                 self.bytes_sent += sent
                 self._waiting_bytes -= sent
-                if self._more is not None:
-                    self._more.touched = self.loop._now
+                if self._more is not None and self._more.idle is not None:
+                    self._more.touched = self.loop.time()  # its turn may have begun long ago
                 if not self._waiting_bytes:
                     self._waiting = None
                     if self._channel_state & CONSEQUENCE:
@@ -336,7 +336,8 @@ class Sender(Channel):
                     if not staged:
                         more.staged = b""
                 self.bytes_sent += sent
-                more.touched = self.loop._now
+                if more.idle is not None:
+                    more.touched = self.loop.time()  # as above
                 budget -= max(JOIN_BELOW, sent)  # what it took to make little is counted, too
                 if short:
                     break
@@ -442,7 +443,8 @@ class Sender(Channel):
             if self._channel_state & (FULL | PROMISED | HELD) and not self._channel_state & (CLOSING | CLOSED):
                 self._below_low_water()
         elif self._channel_state & (FULL | HELD) or (
-            self._channel_state & PROMISED and type(self).handle_drained is not Sender.handle_drained
+            self._channel_state & PROMISED
+            and getattr(self.handle_drained, "__func__", None) is not Sender.handle_drained
         ):
             self._below_low_water()
         else:

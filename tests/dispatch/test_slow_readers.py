@@ -297,3 +297,22 @@ def test_who_asks_for_many_files_at_once_is_not_listened_to_until_they_are_sent(
     assert channel.closed
     assert max(queued) < 70
     assert not drained
+
+
+def test_an_object_may_have_its_own_handler_for_what_has_drained(world):
+    loop = world.loop()
+    channel, _ = world.connected(loop, Plain)
+    told = []
+    channel.low_water = channel.high_water = 5000
+    channel.handle_drained = lambda: told.append("drained")
+    assert not channel.write(bytes(6000))
+    world.turn(loop)
+
+    assert told == ["drained"]
+
+
+class Plain(dispatch.Stream):
+    """It says nothing of what has drained."""
+
+    def handle_data(self, data):
+        """Drop it."""
