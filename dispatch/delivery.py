@@ -51,7 +51,8 @@ def _say_crowded(loop: Loop) -> None:
     crowded = getattr(loop.poller, "crowded", None)
     if crowded is not None:
         channels = loop.channels.items()
-        crowded(lambda: [(fd, each._bits) for fd, each in channels if not each._bits & ASLEEP])
+        own = [] if loop._waker is None else [(loop._waker.fd, int(IN))]
+        crowded(lambda: own + [(fd, each._bits) for fd, each in channels if not each._bits & ASLEEP])
 
 
 def _watched(loop: Loop, watch: Watch, ready: Sequence[tuple[int, int]]) -> None:
@@ -65,6 +66,14 @@ def _watched(loop: Loop, watch: Watch, ready: Sequence[tuple[int, int]]) -> None
                 watch.serve(loop, channel, bits)
             except Exception as error:  # noqa: BLE001 - what handlers raise is dealt with; this should not be
                 channel._turn_failed(error)
+        elif channel is None:
+            _not_a_channels(loop, fd)
+
+
+def _not_a_channels(loop: Loop, fd: int) -> None:
+    """Its channel has left in this turn; or somebody wakes the loop."""
+    if loop._waker is not None and loop._waker.fd == fd:
+        loop._waker.woken()
 
 
 def _unwatched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
@@ -76,7 +85,8 @@ def _unwatched(loop: Loop, ready: Sequence[tuple[int, int]]) -> None:
         try:
             served = channels[fd]
         except KeyError:
-            continue  # as above
+            _not_a_channels(loop, fd)
+            continue
         loop._turning = served
         if served._plain != bits:
             if served._born < turn:

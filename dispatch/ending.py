@@ -19,11 +19,10 @@ ROUNDS = 100  # handlers of the last channels may open others; some would do so 
 def end_all(loop: Loop, end: Callable[[Channel], object]) -> None:
     """Those in the background, too. A program's own ``close`` or ``abort`` may fail, which is its channel's affair."""
     for channel in list(loop.channels.values()):
-        if channel is not loop._waker:
-            try:
-                end(channel)
-            except Exception as error:  # noqa: BLE001 - as in a handler
-                channel._failed("close", error)
+        try:
+            end(channel)
+        except Exception as error:  # noqa: BLE001 - as in a handler
+            channel._failed("close", error)
 
 
 def give_up(loop: Loop) -> None:
@@ -41,7 +40,7 @@ def shut(loop: Loop) -> None:
         for _ in range(ROUNDS):
             give_up(loop)
             loop._settle()
-            if all(channel is loop._waker for channel in loop.channels.values()):
+            if not loop.channels:
                 break
         with making:
             loop.closed = True
@@ -50,7 +49,7 @@ def shut(loop: Loop) -> None:
     finally:
         leave(token)
     if loop._waker is not None:
-        loop._waker._finish(None)
+        loop._waker.end()
     for call in loop._signals[:]:
         call.cancel()
     while loop._soon:

@@ -38,9 +38,6 @@ def _renew(loop: Loop) -> None:
         loop.poller = loop.network.poller()  # no descriptor is left; it may have one that needs none
     waker, loop._waker = loop._waker, None
     if waker is not None:
-        del loop.channels[waker._fileno]
-        loop._aside.discard(waker._fileno)
-        loop._background = len(loop._aside)
         waker.let_go()
     _watch_again(loop)  # not those closed behind our back: the parent's has forgotten them, too
     if waker is not None:

@@ -8,7 +8,6 @@ longer asks for are masked. The loop blocks in its poller's ``poll`` and nowhere
 
 from __future__ import annotations
 
-import sys
 from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
@@ -264,9 +263,10 @@ class Loop:
             timeout = 0  # who ended may have been the last: nobody would wake us
         elif self._soon or self._timers.heap or self._stopping:
             timeout = self._until_due(timeout)
-        if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch and _others_may_call():
+        if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch:
             try:
-                self._the_waker()  # poll(2) and select(2) do not notice what is watched while they sleep
+                # Now: poll(2) and select(2) do not notice what a thread, or a signal's handler, has watched while they sleep.
+                self._the_waker()
             except OSError:
                 pass  # no descriptor is left: who calls then will be told
         # In a handler's own turn of the loop they wait: what was polled before it is still told.
@@ -322,7 +322,7 @@ class Loop:
 
     def _alive(self) -> bool:
         if self._draining:  # what those in the background have written is sent, too
-            return any(channel is not self._waker for channel in self.channels.values())
+            return bool(self.channels)
         if len(self.channels) > self._background or self._soon or self._ended or self._unsent:
             return True
         return self._timers.next_due() is not None
@@ -367,17 +367,10 @@ class Loop:
 
     def _join(self, channel: Channel, bits: int) -> None:
         """*channel* wants to be polled for *bits* from now on."""
-        if not channel.background:
-            self._check_thread()
+        self._check_thread()
         fd = channel.socket.fileno()
-        before = self.channels.get(fd)
-        if before is not None and before is not channel:
-            if before.socket is channel.socket:
-                raise RuntimeError(f"{before!r} serves this socket already; a socket has one channel")
-            # Somebody closed that channel's socket behind our back, and the kernel gave the number away again.
-            if before.socket.fileno() == fd:
-                before.socket.detach()  # its close() would close the new one
-            before._finish(Aborted(f"its descriptor {fd} was closed by somebody else and is used again"))
+        if self.channels.get(fd) is not channel:
+            self._make_way(fd, channel.socket)
         self.poller.watch(fd, bits)
         channel._fileno = fd
         channel._bits = bits
@@ -390,6 +383,18 @@ class Loop:
         if observers:
             for observer in observers:
                 observer.opened(channel)
+
+    def _make_way(self, fd: int, sock: Any) -> None:
+        """The number *fd* is of *sock* now: whoever had it was closed behind our back, and the kernel gave it away again."""
+        if self._waker is not None:
+            self._waker.make_way(fd)
+        before = self.channels.get(fd)
+        if before is not None:
+            if before.socket is sock:
+                raise RuntimeError(f"{before!r} serves this socket already; a socket has one channel")
+            if before.socket.fileno() == fd:
+                before.socket.detach()  # its close() would close the new one
+            before._finish(Aborted(f"its descriptor {fd} was closed by somebody else and is used again"))
 
     def _written_to(self, stream: Any) -> None:
         """*stream* was written to outside its own turn: send at the end of this one."""
@@ -475,8 +480,3 @@ class Loop:
     def __repr__(self) -> str:
         state = "closed" if self.closed else "running" if self.running else "idle"
         return f"<dispatch.Loop {state}, {len(self.channels)} channels, {self.poller.name}>"
-
-
-def _others_may_call() -> bool:
-    """Whether there is another thread that could want to wake this one."""
-    return "threading" in sys.modules and sys.modules["threading"].active_count() > 1

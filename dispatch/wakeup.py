@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any
-from dispatch.channel import CONNECTED, Channel
+from dispatch.errors import TRY_AGAIN
 from dispatch.interfaces import IN
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop
 
 
-class Waker(Channel):
-    """Both ends of the pair. Made when first needed: a loop that nobody wakes has two descriptors less."""
+class Waker:
+    """What the loop polls beside its channels, of which it is none: a program may list those, and write to them, or close them.
 
-    __slots__ = ("_sender", "_told")
+    Both ends of the pair. Made when first needed, or on poll and select before the first sleep: else a loop that nobody wakes has two
+    descriptors less.
+    """
 
-    background = True
+    __slots__ = ("_loop", "_sender", "_told", "fd", "socket")
 
     def __init__(self, loop: Loop) -> None:
-        self._attach(loop)
+        self._loop = loop
         self._told = False
         receiver, self._sender = loop.network.socketpair()
         receiver.setblocking(False)
         self._sender.setblocking(False)
-        self.socket = receiver
-        self._channel_state = CONNECTED
+        self.socket: Any = receiver
+        self.fd: int = receiver.fileno()
+        loop._make_way(self.fd, receiver)
         try:
-            loop._join(self, IN)
+            loop.poller.watch(self.fd, IN)
         except OSError:  # select cannot watch its number
             self.let_go()
             raise
@@ -40,24 +43,39 @@ class Waker(Channel):
             except OSError:
                 pass  # the loop is closed, or the pair is full of bytes that will wake it
 
-    def _turn(self, bits: int) -> None:
+    def woken(self) -> None:
+        """The loop is awake, and makes the calls that it was asked for."""
         try:
             self.socket.recv(4096)
-        except OSError:
-            pass
+        except OSError as error:
+            if error.errno not in TRY_AGAIN:
+                self._lost()  # poll(2) and select(2) would say so for ever
         finally:
             # After reading: who came in between has sent nothing, but its call is made in this turn. Before, its byte would be
             # read here with the others, and the next one would believe that the loop has been told.
             self._told = False
+
+    def make_way(self, fd: int) -> None:
+        """The number *fd* is of another's socket now: one of the pair had it, if that was closed behind our back."""
+        if fd in (self.fd, self._sender.fileno()):
+            self._lost()
+
+    def _lost(self) -> None:
+        """Who next wants to wake the loop makes another. The numbers of this one may be anybody's: they are not closed."""
+        self._loop.poller.forget(self.fd)
+        self._loop._waker = None
+        self.socket.detach()
+        self._sender.detach()
 
     def let_go(self) -> None:
         """Close both ends, of which the loop knows nothing: it took none, or this is a forked child."""
         self.socket.close()
         self._sender.close()
 
-    def _finish(self, reason: BaseException | None) -> None:
-        self._sender.close()
-        Channel._finish(self, reason)
+    def end(self) -> None:
+        """The loop is closed, or has another."""
+        self._loop.poller.forget(self.fd)
+        self.let_go()
 
 
 def make_waker(loop: Loop) -> Waker:
@@ -72,7 +90,7 @@ def make_waker(loop: Loop) -> Waker:
     if loop._waker is None:
         loop._waker = made
     elif made is not None:
-        made._finish(None)  # a signal came meanwhile, whose handler needed one, too
+        made.end()  # a signal came meanwhile, whose handler needed one, too
     assert loop._waker is not None
     return loop._waker
 

@@ -638,6 +638,10 @@ def test_a_stream_that_never_connected_closes_and_says_so(world):
     assert streams[1].statistics().lost == 10
 
 
+class Aside(dispatch.Listener):
+    background = True
+
+
 def test_another_thread_is_refused_at_every_verb(kernel_world):
     loop = kernel_world.loop()
     channel, _ = kernel_world.connected(loop, Recorder)
@@ -661,8 +665,9 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
             (loop.run_once, 0), (client.connect, NOBODY), (setattr, verbs, "reading", False),
             (setattr, verbs, "writing", True), (setattr, listener, "limit", 5),
             (dispatch.Listener, ("127.0.0.1", 0), Recorder), (fresh.listen,), (fresh.connect, NOBODY),
+            (Aside, ("127.0.0.1", 0), Recorder),
         ):  # fmt: skip
-            options = {"loop": loop} if call is dispatch.Listener else {}
+            options = {"loop": loop} if call in (dispatch.Listener, Aside) else {}
             refused(RuntimeError, "runs in another thread; use its call_soon_threadsafe", call, *args, **options)
     finally:
         loop.call_soon_threadsafe(loop.stop)

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -314,6 +315,57 @@ def test_the_waker_does_not_keep_a_loop_running(world):
     loop.run()
 
     assert seen == [1]
+
+
+def test_what_wakes_a_loop_is_none_of_its_channels(world):
+    loop, seen = world.loop(), []
+    loop.call_soon_threadsafe(seen.append, 1)
+    assert loop.channels == {}
+
+    channel, _ = world.connected(loop, Recorder)
+    assert list(loop.channels.values()) == [channel]
+    for each in list(loop.channels.values()):
+        each.close()
+    while loop.channels:
+        loop.run_once(1)
+    loop.call_soon_threadsafe(seen.append, 2)
+    assert loop.run_once(1) == 1
+    assert seen == [1, 2]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no alarm here")
+def test_a_handler_of_the_programs_own_may_wake_a_loop_that_was_never_woken(world):
+    if world.poller == "kqueue" and sys.platform == "linux":
+        pytest.skip("the emulation does not notice what is watched while it sleeps")
+    loop = world.loop()
+    late = loop.call_later(PATIENCE, loop.stop)
+    before = signal.signal(signal.SIGALRM, lambda *_: loop.call_soon_threadsafe(loop.stop))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        loop.run()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert late, "it slept on"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="numbers of sockets are those of files on POSIX only")
+def test_a_loop_whose_waker_was_closed_behind_its_back_does_not_spin(kernel_world, in_thread):
+    loop, seen = kernel_world.loop(), []
+    loop.call_soon_threadsafe(seen.append, 1)
+    for sock in (loop._waker.socket, loop._waker._sender):
+        os.close(sock.fileno())
+    kernel_world.turn(loop)
+    assert loop.run_once(0) == 0
+
+    with contextlib.ExitStack() as taken:  # both numbers are somebody else's
+        channels = [Recorder(end, loop=loop) for end in socket.socketpair()]
+        for channel in channels:
+            taken.callback(channel.abort)
+        channels[0].write(b"x")
+        in_thread(lambda: loop.call_soon_threadsafe(seen.append, 2))
+        kernel_world.run(loop, lambda: seen == [1, 2] and channels[1].data == b"x")
 
 
 def test_several_loops_run_in_several_threads(kernel_world, in_thread):
