@@ -70,7 +70,10 @@ class Chat(Stream):
 
     def set_terminator(self, terminator: bytes | int | None) -> None:
         """Use this terminator from here on, also for data that has already arrived. In ``handle_message`` an assignment does the same."""
-        self.terminator = check_terminator(terminator)
+        terminator = check_terminator(terminator)
+        if not self._cutting:
+            self.loop._check_thread()
+        self.terminator = terminator
         self._cut_later()
 
     def get_terminator(self) -> bytes | int | None:

@@ -121,6 +121,7 @@ class Dispatcher(Channel):
     def bind(self, address: Address) -> None:
         """Bind to a local address."""
         check_address(address, self._open_socket().family)
+        self.loop._check_thread()
         self.socket.bind(for_a_socket(address))
         self.addr = self.socket.getsockname()
         if self.socket.type == _socket.SOCK_DGRAM and self._fileno < 0:

@@ -56,6 +56,7 @@ def start(
         raise ValueError(
             "start_tls() needs server_hostname: the context checks the name in the certificate, and OpenSSL checks none if told none"
         )
+    stream.loop._check_thread()  # before anything of it is there
     if stream._channel_state & (CLOSING | CLOSED):
         return  # the peer may go at any time, and its program need not ask before
     if stream._channel_state & LAYERED:

@@ -644,13 +644,15 @@ class Aside(dispatch.Listener):
 
 def test_another_thread_is_refused_at_every_verb(kernel_world):
     loop = kernel_world.loop()
-    channel, _ = kernel_world.connected(loop, Recorder)
+    channel, _ = kernel_world.connected(loop, dispatch.Chat)
     listener = kernel_world.listen(loop, Recorder)
     datagram = dispatch.Datagram(("127.0.0.1", 0), loop=loop)
     verbs, _ = kernel_world.connected(loop, dispatch.Dispatcher)
     fresh = dispatch.Dispatcher(loop=loop)
     fresh.create_socket()
-    client = Recorder(loop=loop)
+    unbound = dispatch.Dispatcher(loop=loop)
+    unbound.create_socket(type=socket.SOCK_DGRAM)
+    client, waiting = Recorder(loop=loop), Recorder(loop=loop)
     started = threading.Event()
     loop.call_soon(started.set)
     thread = threading.Thread(target=loop.run)
@@ -665,9 +667,13 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
             (loop.run_once, 0), (client.connect, NOBODY), (setattr, verbs, "reading", False),
             (setattr, verbs, "writing", True), (setattr, listener, "limit", 5),
             (dispatch.Listener, ("127.0.0.1", 0), Recorder), (fresh.listen,), (fresh.connect, NOBODY),
-            (Aside, ("127.0.0.1", 0), Recorder),
+            (Aside, ("127.0.0.1", 0), Recorder), (unbound.bind, ("127.0.0.1", 0)),
+            (channel.start_tls, ssl.create_default_context()), (channel.set_terminator, b"x"),
+            (waiting.start_tls, ssl.create_default_context()),
         ):  # fmt: skip
             options = {"loop": loop} if call in (dispatch.Listener, Aside) else {}
+            if getattr(call, "__name__", "") == "start_tls":
+                options = {"server_hostname": "localhost"}
             refused(RuntimeError, "runs in another thread; use its call_soon_threadsafe", call, *args, **options)
     finally:
         loop.call_soon_threadsafe(loop.stop)
@@ -679,7 +685,12 @@ def test_another_thread_is_refused_at_every_verb(kernel_world):
     assert not fresh.accepting
     assert not fresh.connecting
     assert client.addr is None
+    assert not unbound.connected
+    assert channel.tls is None
+    assert waiting.tls is None
+    assert channel.get_terminator() == b"\r\n"
     fresh.close()
+    unbound.close()
     channel.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), server_side=True)  # no producer was taken
 
 
