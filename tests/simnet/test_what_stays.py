@@ -211,3 +211,18 @@ def test_where_nothing_of_the_users_changes_nothing_is_named() -> None:
     with pytest.raises(NotRepeatable) as caught:
         run_sweep(counts)
     assert "\nstays " not in str(caught.value)
+
+
+def test_a_module_of_the_interpreters_own_without_a_file_is_nobodys() -> None:
+    def imports(net: Any) -> object:
+        with net.host("server").listen(7), socket.create_connection(("server", 7)):
+            sys.modules[f"made {len(sys.modules)}"] = sys
+            return len(sys.modules)
+
+    try:
+        with pytest.raises(NotRepeatable) as caught:
+            run_sweep(imports)
+    finally:
+        for name in [each for each in sys.modules if each.startswith("made ")]:
+            del sys.modules[name]
+    assert "sys:modules" not in str(caught.value)

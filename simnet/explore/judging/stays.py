@@ -70,6 +70,8 @@ def _state() -> Iterator[tuple[str, _Value]]:
     """Each name of a user's modules whose value can be told in short, and that value."""
     modules: list[tuple[str, Any]] = list(sys.modules.items())
     for module, held in modules:  # programs put other things there, too
+        if module in sys.builtin_module_names:  # no file tells whose they are, nor whose a notebook's names are
+            continue
         if isinstance(held, ModuleType) and users_own(getattr(held, "__file__", None) or ""):
             for name, value in list(vars(held).items()):
                 if not name.startswith("__"):
