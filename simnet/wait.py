@@ -32,6 +32,7 @@ from greenlet import getcurrent, greenlet
 from simnet.clock import Clock
 from simnet.scheduling import stuck
 from simnet.scheduling.beginnings import ITS_TURN, begin
+from simnet.scheduling.rounds import looks_at_the_end, only_goes_round
 from simnet.scheduling.storms import ENTRIES_A_LOOK, getting_nowhere
 from simnet.scheduling.workers import idle_worker
 from simnet.trace import WAKE, Trace
@@ -53,7 +54,7 @@ FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything
 HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, is a heart that beats
 CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop that will not end by itself
 SWITCHES_MAX = 5_000_000  # process switches in one run; the longest sensible runs make a few hundred thousand
-SETTLE_MAX_NS, ARRIVES_NS = 300 * 10**9, 100 * 10**9  # after the body's end; and then for what is on its way
+SETTLE_MAX_NS = 300 * 10**9  # after the body's end
 WAITS_WHEN_ENDED_MAX, WAITS_TOLD_AGAIN_MAX = 100, 120  # calls in `finally` code until a process is told again, given up
 
 
@@ -337,15 +338,14 @@ class Scheduler:
 
     # --- the end of a run --------------------------------------------------------------------------------------
 
-    def settle(self) -> None:
-        """Called by the body, when it has ended if not before: everybody else goes on until the network is quiet."""
+    def settle(self, *, over: bool = True) -> None:
+        """Called by the body, when it is *over* if not before: everybody else goes on until the network is quiet."""
         self.account()
         self._settling = True
-        self._settle_until_ns = self.clock.now_ns + SETTLE_MAX_NS
-        body = self.body
-        body.waiting = ("quiet", None)
-        body.since_ns = self.clock.now_ns
-        body.asleep = True
+        body, now_ns = self.body, self.clock.now_ns
+        self._settle_until_ns = now_ns + SETTLE_MAX_NS
+        self.rounds = looks_at_the_end(self, self._settle_until_ns, over=over)
+        body.waiting, body.since_ns, body.asleep = ("quiet", None), now_ns, True
         self._switch(self._next())
         body.waiting = body.pending = None
         self._settling = False
@@ -398,7 +398,7 @@ class Scheduler:
             if self.interrupted is not None:
                 self._rouse_body()
             elif clock.busy:
-                if self._settling and clock.now_ns > self._settle_until_ns + ARRIVES_NS:
+                if self._settling and only_goes_round(self, self._settle_until_ns):
                     self._rouse_body()
                 else:
                     clock.tick()

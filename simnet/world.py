@@ -199,7 +199,7 @@ class Network(Holding):
             raise RuntimeError(f"run() is for the test alone; {caller.name} lets time pass with time.sleep()")
         if seconds is None:
             scheduler.ticks = 0  # how long the test has slept before says nothing of others
-            scheduler.settle()
+            scheduler.settle(over=False)
         else:
             scheduler.backend.sleep(seconds_of("run", seconds))
 

@@ -1,4 +1,4 @@
-"""Whether a run goes round and round: the test waits, and beside it the same calls are made with the same bytes, for days.
+"""Whether a run goes round and round: the same calls are made with the same bytes, for days while the test waits, or when it is over.
 
 A heart that beats on another connection has an effect each time, so it is not only clocks that tick; and where no run without faults
 says how long the test should last, nothing else would end it. A beat with a number or a dice in it is never the same, and is not stopped.
@@ -6,6 +6,7 @@ says how long the test should last, nothing else would end it. A beat with a num
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from simnet.trace import CALL, SEGMENT, Entry, Failed
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from simnet.clock import Clock
     from simnet.wait import Scheduler
 
-__all__ = ["LINES_MAX", "Rounds", "due_instants", "go_on_for_ever", "lines_of"]
+__all__ = ["LINES_MAX", "Rounds", "due_instants", "go_on_for_ever", "lines_of", "looks_at_the_end", "only_goes_round"]
 
 LINES_MAX = 200  # that differ, among the 10,000 of a look: the same ones fifty times over
 LOOK_NS = 3600 * 10**9  # in which so many are made at least: more often than every few seconds beats no heart
@@ -24,19 +25,30 @@ ROUNDS_NS = 24 * 3600 * 10**9
 LOOKS_BESIDE = 10  # in a row; several days, if a heart beats twice a minute
 # If the test waits for one of those, or beats itself: it may count, and a test of 100,000 beats takes half a minute.
 LOOKS_BESIDE_AWAITED = 100
+# When the test is over: as long as who wakes each second, and calls nobody, has until it is quiet; the usual time-out is a minute.
+SETTLES_NS = 32 * 10**9  # and as long again, with nothing new
+ARRIVES_NS = 100 * 10**9  # for what is on its way, when the time of a test that is over has passed
 ENDS = ("the end of", "a lock", "a notification")  # what such a one gives
 
 
 class Rounds:
     """What has been seen at looks in a row that showed nothing new."""
 
-    __slots__ = ("due", "end", "lines", "looks", "since_ns")
+    __slots__ = ("due", "end", "lines", "look_ns", "looks", "since_ns")
 
-    def __init__(self) -> None:
+    def __init__(self, end: int = 0, look_ns: int = 0) -> None:
         self.lines: frozenset[Any] = frozenset()
         self.due: frozenset[int] = frozenset()
         self.since_ns = 0
-        self.looks = self.end = 0  # and how long the trace was at the latest
+        self.looks, self.end = 0, end  # and how long the trace was at the latest
+        self.look_ns = look_ns  # when the next one is due, if the test is over
+
+    def look(self, lines: frozenset[Any], due: frozenset[int], now_ns: int) -> None:
+        if len(lines) > LINES_MAX or not lines <= self.lines or due & self.due:
+            self.looks, self.since_ns = 0, now_ns
+        else:
+            self.looks += 1
+        self.lines, self.due = lines, due
 
 
 def go_on_for_ever(scheduler: Scheduler, entries: list[Entry], begin: int) -> bool:
@@ -53,15 +65,33 @@ def go_on_for_ever(scheduler: Scheduler, entries: list[Entry], begin: int) -> bo
         rounds = scheduler.rounds = Rounds()
     if begin < rounds.end:  # the same look once more, put off for another's turn
         return False
+    rounds.look(frozenset(lines_of(entries, begin)), frozenset(due_instants(scheduler.clock)), now_ns)
     rounds.end = len(entries)
-    lines, due = frozenset(lines_of(entries, begin)), frozenset(due_instants(scheduler.clock))
-    if len(lines) > LINES_MAX or not lines <= rounds.lines or due & rounds.due:
-        rounds.looks, rounds.since_ns = 0, now_ns
-    else:
-        rounds.looks += 1
-    rounds.lines, rounds.due = lines, due
     alone = body.asleep and not body.has_deadline and waits not in ENDS
     return rounds.looks >= (LOOKS_BESIDE if alone else LOOKS_BESIDE_AWAITED) and now_ns - rounds.since_ns >= ROUNDS_NS
+
+
+def looks_at_the_end(scheduler: Scheduler, until_ns: int, *, over: bool) -> Rounds:
+    """What `only_goes_round` goes by, from now on; where the test is not *over*, it waits until *until_ns*."""
+    return Rounds(len(scheduler.trace.entries), scheduler.clock.now_ns + SETTLES_NS if over else until_ns + ARRIVES_NS)
+
+
+def only_goes_round(scheduler: Scheduler, until_ns: int) -> bool:
+    """The test is over: is its time too, at *until_ns*, and what was on its way? Or was nothing new in this look, of half a minute?
+
+    Then nothing that was due at the look before may be due still. What an asyncio loop has put off, such as the end of a
+    session, is due as well, though the loop wakes for other things meanwhile.
+    """
+    rounds: Rounds = scheduler.rounds
+    entries, now_ns = scheduler.trace.entries, scheduler.clock.now_ns
+    if now_ns <= rounds.look_ns:
+        return False
+    if now_ns > until_ns + ARRIVES_NS or not scheduler.recording:
+        return now_ns > until_ns + ARRIVES_NS
+    due = frozenset(each for each in (*due_instants(scheduler.clock), *_put_off(scheduler)) if each <= until_ns)
+    rounds.look(frozenset(lines_of(entries, rounds.end)), due, now_ns)
+    rounds.end, rounds.look_ns = len(entries), now_ns + SETTLES_NS
+    return rounds.looks > 0
 
 
 def lines_of(entries: list[Entry], begin: int) -> Iterator[tuple[Any, ...]]:
@@ -83,3 +113,14 @@ def due_instants(clock: Clock) -> Iterator[int]:
     for instant, bunch in clock.due.items():
         if any(fn is not None or timer.fn is not None for fn, timer in bunch):
             yield instant
+
+
+def _put_off(scheduler: Scheduler) -> Iterator[int]:
+    """The instants for which asyncio's loops have timers, in all processes."""
+    asyncio: Any = sys.modules.get("asyncio")
+    loops = [each.state.get("loop") for each in scheduler.processes]
+    loops.append(None if asyncio is None else asyncio._get_running_loop())  # of who runs now
+    for loop in loops:
+        for handle in getattr(loop, "_scheduled", ()):
+            if not handle.cancelled():
+                yield int(handle.when() * 10**9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import select
 import socket
 import time
@@ -128,3 +129,57 @@ def test_but_not_for_one_that_beats_for_ever(beside: bool) -> None:
             net.host("client").run(beats)
         else:
             beats()
+
+
+class Beats(asyncio.DatagramProtocol):
+    """A heart that beats three times a second."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport, self.loop = transport, asyncio.get_running_loop()
+        self.beat()
+
+    def beat(self) -> None:
+        self.transport.sendto(b"beat", ("echo", 7))
+        self.loop.call_later(0.3, self.beat)
+
+
+async def beats_for_ever(after: float | None = None, then: Callable[[], object] = lambda: None) -> None:
+    loop = asyncio.get_running_loop()
+    if after is not None:
+        loop.call_later(after, then)
+    await loop.create_datagram_endpoint(Beats, local_addr=("0.0.0.0", 7))
+    await asyncio.Event().wait()
+
+
+def settles_after(after: float | None = None) -> tuple[float, list[str]]:
+    done: list[str] = []
+    with simnet.Network() as net:
+        net.host("echo").spawn(asyncio.run, beats_for_ever())
+        net.host("client").spawn(asyncio.run, beats_for_ever(after, lambda: done.append("dropped")))
+        net.sleep(1)
+    return net.time, done
+
+
+def test_a_network_in_which_hearts_beat_by_datagrams_is_quiet_after_a_minute() -> None:
+    seconds, _ = settles_after()
+    assert 64 < seconds < 70
+
+
+def test_what_a_loop_has_put_off_beside_its_beats_comes_first() -> None:
+    seconds, done = settles_after(200)
+    assert done == ["dropped"]
+    assert seconds < 300
+
+
+def test_what_is_put_off_for_longer_than_the_end_takes_is_not_waited_for() -> None:
+    seconds, done = settles_after(1_000)
+    assert done == []
+    assert 64 < seconds < 70
+
+
+def test_the_network_is_run_for_300_seconds_all_the_same() -> None:
+    with simnet.Network() as net:
+        net.host("echo").spawn(asyncio.run, beats_for_ever())
+        net.host("client").spawn(asyncio.run, beats_for_ever())
+        net.run()
+        assert 299 < net.time < 302
