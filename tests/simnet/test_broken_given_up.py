@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import linecache
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from simnet.explore.judging.given_up import goes_on_with_the_broken
 from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
+from simnet.faults.plan import FaultPlan
+from simnet.run import play
 
 LINES = [b"one\n", b"two\n", b"three\n", b"four\n"]
 
@@ -132,3 +137,36 @@ def test_who_does_so_without_a_fault_as_well_is_not() -> None:
         return got
 
     assert not run_sweep(test, SweepOptions.of(target="client", kinds=["reset"])).warnings
+
+
+async def sends_a_file(path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError), path.open("rb") as file:
+            await reader.readline()
+            await asyncio.get_running_loop().sendfile(writer.transport, file)
+        writer.close()
+
+    async with await asyncio.start_server(answer, port=514) as server:
+        await server.serve_forever()
+
+
+def test_who_reads_the_end_and_is_told_while_it_answers_has_been_told_once(tmp_path: Path) -> None:
+    """The sendfile of asyncio sends by hand what the kernel's would not, whatever it said; socket.sendfile does as well."""
+    path = tmp_path / "file"
+    path.write_bytes(b"file")
+
+    def asks(net: Any) -> bytes:
+        net.host("server").spawn(asyncio.run, sends_a_file(path))
+        time.sleep(1)
+        with suppress(OSError), connect() as sock:
+            sock.sendall(b"x\n")
+            return sock.recv(100)
+        return b""
+
+    place = "test->server:514#1 end=server"
+    plan = FaultPlan.parse(f"eof {place} byte=1; error {place} send call=1 errno=ETIMEDOUT")
+    playing = SweepOptions.of(target="server").playing
+    run = play(asks, plan, **playing)
+    told = [str(each[7][1]) for each in run.trace.entries if each[5] == "send" and each[2] == "server"]
+    assert told == ["ETIMEDOUT", "EPIPE"]
+    assert goes_on_with_the_broken(play(asks, **playing), run) is None

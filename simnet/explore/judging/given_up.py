@@ -34,6 +34,7 @@ def _told_again(run: Run) -> tuple[str, int] | None:
         return None
     again: dict[tuple[str, str], int] = {}  # of those that are broken: how often
     tried: set[tuple[str, str]] = set()  # to say something there since it was told last
+    ended: set[tuple[str, str]] = set()  # it has read the end, and was not told yet that what it says reaches nobody
     for index, (_, kind, host, place, end, op, _, detail) in enumerate(entries):
         if kind != CALL or host not in run.targets:
             continue
@@ -41,11 +42,16 @@ def _told_again(run: Run) -> tuple[str, int] | None:
         if op == "close":
             again.pop(which, None)
             tried.discard(which)
+            ended.discard(which)
         elif op not in ASKS:
             continue
         elif _tells(detail[1]) and (op == "recv" or detail[1]):
             if which not in again:
                 again[which] = 0
+                if op == "recv" and detail[1] == b"":
+                    ended.add(which)
+            elif op == "send" and which in ended:
+                ended.discard(which)
             elif op == "send" or which in tried:
                 again[which] += 1
                 if again[which] == AGAIN:
