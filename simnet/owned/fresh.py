@@ -8,13 +8,13 @@ from ast import literal_eval
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from copy import deepcopy
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from random import Random
 from types import NoneType
 from typing import Any
 
-__all__ = ["as_found", "copied", "kind_in_asyncio", "maker_of"]
+__all__ = ["CACHED", "as_found", "copied", "kind_in_asyncio", "maker_of"]
 
 #: What cannot change.
 PLAIN = frozenset({NoneType, bool, int, float, complex, str, bytes})
@@ -25,6 +25,9 @@ SIZE = 1_000  # of one of them; a table of more is no counter
 
 #: What is empty, or zero, when it is made of nothing.
 EMPTIED = (dict, list, set, deque, tuple, str, bytes, bytearray, int, float, threading.local)
+
+#: What ``functools.lru_cache`` and ``cache`` make of a function.
+CACHED = type(lru_cache(len))
 
 #: What tasks wait for. Each belongs to the loop in which one first did.
 IN_ASYNCIO = ("Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore", "Queue", "LifoQueue", "PriorityQueue")
@@ -63,7 +66,7 @@ def _is_plain(value: Any, depth: int, kept: dict[int, Any]) -> bool:
 
 def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
     """What makes a fresh one of *value*, which is kept for each process: *made*, if there was something plain at first; else an empty
-    container of the same type, a zero, dice, a lock or queue of asyncio's, or None.
+    container of the same type, a zero, dice, a lock or queue of asyncio's, a function whose cache is empty, or None.
     """
     if made:
         return partial(copied, made) if type(made) in CONTAINERS or type(made) is count else lambda: made
@@ -71,6 +74,8 @@ def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
         return _none
     if type(value) is Random:
         return _dice()
+    if isinstance(value, CACHED):
+        return partial(lru_cache(**value.cache_parameters()), value.__wrapped__)
     if isinstance(value, defaultdict):
         return partial(type(value), value.default_factory)
     if isinstance(value, deque):

@@ -18,7 +18,7 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
 
 PROGRAM = """
-import asyncio, itertools, random, types
+import asyncio, functools, itertools, random, types
 
 IDS = itertools.count(1)
 SEEN = {}
@@ -32,6 +32,10 @@ STOP = asyncio.Event()
 class Pool:
     made = 0
     unread = bytearray()
+
+@functools.lru_cache
+def address_of(name):
+    return name
 
 class Registry:
     def __init__(self):
@@ -101,6 +105,13 @@ def member(program: Any) -> str:
     return last
 
 
+def cached(program: Any) -> int:
+    """How often it had to look, each time for another name."""
+    program.address_of(program.address_of.cache_info().misses)
+    misses: int = program.address_of.cache_info().misses
+    return misses
+
+
 def lock(program: Any) -> str:
     async def both() -> None:
         await asyncio.gather(held(), held())
@@ -134,6 +145,7 @@ BOUND = "belongs to the event loop of an earlier run: name it, or make it in the
             "ids_of_mine:ROOMS was {'attic', 'cellar', 'den', 'hall', 'room 3'}, then {'attic', 'cellar', 'den', 'hall', 'room 4'}",
         ),
         (lock, f"ids_of_mine:LOCK, an asyncio.Lock, {BOUND}"),
+        (cached, "ids_of_mine:address_of was an lru_cache of 2, then an lru_cache of 3"),
         (number, "ids_of_mine:IDS was count(3), then count(4)"),
         (entry, "ids_of_mine:SEEN was a dict of 2, then a dict of 3"),
         (dice, "ids_of_mine:RETRY, a random.Random, has gone on"),
@@ -189,6 +201,7 @@ def test_what_others_objects_hold_is_not_named_and_of_many_the_first_few_are(
         ("REGISTRY.last", of_an_object),
         ("COUNTERS", counter),
         ("ROOMS", member),
+        ("address_of", cached),
         ("LOCK", lock),
         ("STOP", event),
     ],

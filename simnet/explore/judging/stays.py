@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from simnet.blame import users_own
 from simnet.explore.judging.outcomes import short_repr
-from simnet.owned.fresh import copied, kind_in_asyncio
+from simnet.owned.fresh import CACHED, copied, kind_in_asyncio
 
 __all__ = ["STATE_STAYS", "what_stays"]
 
@@ -103,6 +103,8 @@ def _value(value: Any) -> _Value | None:
         return _Value("a random.Random", value.getstate())
     if kind in CONTAINERS:
         return _Value(f"a {kind.__name__} of {len(value)}", copied(value))
+    if kind is CACHED:
+        return _Value(f"an lru_cache of {value.cache_info().currsize}")
     if waited_for := kind_in_asyncio(value):
         stands = [each for name in STANDS if (each := getattr(value, name, None)) is not None]
         return _Value(f"an asyncio.{waited_for}", copied(stands), getattr(value, "_loop", None) is not None)
