@@ -398,7 +398,7 @@ class Scheduler:
             if self.interrupted is not None:
                 self._rouse_body()
             elif clock.busy:
-                if self._settling and only_goes_round(self, self._settle_until_ns):
+                if self._settling and clock.now_ns > self.rounds.look_ns and only_goes_round(self):
                     self._rouse_body()
                 else:
                     clock.tick()

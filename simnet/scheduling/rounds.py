@@ -34,14 +34,14 @@ ENDS = ("the end of", "a lock", "a notification")  # what such a one gives
 class Rounds:
     """What has been seen at looks in a row that showed nothing new."""
 
-    __slots__ = ("due", "end", "lines", "look_ns", "looks", "since_ns")
+    __slots__ = ("due", "end", "lines", "look_ns", "looks", "since_ns", "until_ns")
 
-    def __init__(self, end: int = 0, look_ns: int = 0) -> None:
+    def __init__(self, end: int = 0, look_ns: int = 0, until_ns: int = 0) -> None:
         self.lines: frozenset[Any] = frozenset()
         self.due: frozenset[int] = frozenset()
         self.since_ns = 0
         self.looks, self.end = 0, end  # and how long the trace was at the latest
-        self.look_ns = look_ns  # when the next one is due, if the test is over
+        self.look_ns, self.until_ns = look_ns, until_ns  # when the next one is due, if the test is over; for how long
 
     def look(self, lines: frozenset[Any], due: frozenset[int], now_ns: int) -> None:
         if len(lines) > LINES_MAX or not lines <= self.lines or due & self.due:
@@ -73,19 +73,18 @@ def go_on_for_ever(scheduler: Scheduler, entries: list[Entry], begin: int) -> bo
 
 def looks_at_the_end(scheduler: Scheduler, until_ns: int, *, over: bool) -> Rounds:
     """What `only_goes_round` goes by, from now on; where the test is not *over*, it waits until *until_ns*."""
-    return Rounds(len(scheduler.trace.entries), scheduler.clock.now_ns + SETTLES_NS if over else until_ns + ARRIVES_NS)
+    look_ns = scheduler.clock.now_ns + SETTLES_NS if over else until_ns + ARRIVES_NS
+    return Rounds(len(scheduler.trace.entries), look_ns, until_ns)
 
 
-def only_goes_round(scheduler: Scheduler, until_ns: int) -> bool:
-    """The test is over: is its time too, at *until_ns*, and what was on its way? Or was nothing new in this look, of half a minute?
+def only_goes_round(scheduler: Scheduler) -> bool:
+    """A look is due, and the test is over: is its time too, and what was on its way? Or was nothing new in half a minute?
 
     Then nothing that was due at the look before may be due still. What an asyncio loop has put off, such as the end of a
     session, is due as well, though the loop wakes for other things meanwhile.
     """
     rounds: Rounds = scheduler.rounds
-    entries, now_ns = scheduler.trace.entries, scheduler.clock.now_ns
-    if now_ns <= rounds.look_ns:
-        return False
+    entries, now_ns, until_ns = scheduler.trace.entries, scheduler.clock.now_ns, rounds.until_ns
     if now_ns > until_ns + ARRIVES_NS or not scheduler.recording:
         return now_ns > until_ns + ARRIVES_NS
     due = frozenset(each for each in (*due_instants(scheduler.clock), *_put_off(scheduler)) if each <= until_ns)
