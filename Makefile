@@ -24,7 +24,7 @@ coverage: .venv/.dev  ## all tests, with branch coverage: which lines are dark (
 	$(PY) -m pytest $(ABREAST) --cov --cov-report=term
 
 quick: .venv/.dev  ## the tests that are not slow (under a minute)
-	$(PY) -m pytest $(ABREAST) -q -m "not slow"
+	$(PY) -m pytest -q -m "not slow"
 
 check: .venv/.dev  ## form and types: ruff, mypy --strict
 	$(PY) -m ruff check .

@@ -41,6 +41,22 @@ def pytest_configure(config: pytest.Config) -> None:
         measuring.cov_controller.cov.stop()  # pytest-cov starts another in a worker, and that one alone is reported
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """And all tests that are not slow run side by side, as by `make quick`, unless somebody says how: ``-n 0`` for one process."""
+    asked = config.option
+    hurries = asked.markexpr == "not slow" and config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    watched = asked.collectonly or asked.usepdb or asked.trace or asked.capture == "no"
+    if hurries and not watched and getattr(asked, "numprocesses", 0) is None and not hasattr(config, "workerinput"):
+        asked.numprocesses = min(os.cpu_count() or 1, 4)
+        asked.dist, asked.maxworkerrestart, asked.loadscopereorder = "loadfile", "0", False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The house first: it reads every file, for which nobody should have to wait alone in the end."""
+    items.sort(key=lambda item: item.path.name != "test_house.py")
+
+
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist, see `make test`
 def pytest_xdist_setupnodes() -> None:
     """Nor shall a worker be measured as any subprocess is, which would be once more, and in vain."""

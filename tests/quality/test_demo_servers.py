@@ -19,6 +19,8 @@ import pytest
 import simnet
 from tests.conftest import PATIENCE, RESET
 
+pytestmark = pytest.mark.slow  # each is a few sweeps
+
 DEMO = Path(simnet.__file__).parent / "demo"
 LINES = [b"hello\n", b"a line longer than what the server takes in one read\n", b"bye\n"]
 

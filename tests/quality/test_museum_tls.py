@@ -22,6 +22,8 @@ from tests.quality import museum, museum_tls
 from tests.quality.found import line_of
 from tests.quality.museum_tls import Vault
 
+pytestmark = pytest.mark.slow  # each is a few sweeps
+
 INSIDE, OUTSIDE = contexts("server")
 for context in (INSIDE, OUTSIDE):
     context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # which Python set by itself, up to 3.11.2
@@ -95,7 +97,6 @@ def test_each_mistake_has_its_row() -> None:
     assert [vault for vault, _, _, _ in FOUND] == Vault.__subclasses__()
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # who has gone before it is wrapped is left so by ssl
 def test_who_makes_none_of_them_passes_single_faults() -> None:
     result = sweep(Vault, runs=600)

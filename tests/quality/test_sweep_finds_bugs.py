@@ -14,6 +14,8 @@ from simnet.explore.sweep import run_sweep
 from tests.quality import servers
 from tests.quality.found import line_of, only
 
+pytestmark = pytest.mark.slow  # each is a few sweeps
+
 SERVER = SweepOptions.of(target="server")
 
 
@@ -107,7 +109,6 @@ def test_a_descriptor_that_nobody_closes_is_found() -> None:
     assert failure.reason == "nothing-left"
 
 
-@pytest.mark.slow
 def test_a_loop_that_spins_at_an_end_in_the_middle_of_a_line_is_found() -> None:
     result = sweep(echo(servers.EofIsNews))
     failure = only(result)
@@ -118,7 +119,6 @@ def test_a_loop_that_spins_at_an_end_in_the_middle_of_a_line_is_found() -> None:
     assert all(len(line) <= 80 for line in text.splitlines() if line.startswith("E "))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("server", [servers.TrustsReadiness, servers.SendsAll, servers.ResetIsFatal])
 def test_what_was_found_is_found_again_and_its_plan_plays_alone(server: type[servers.Careful]) -> None:
     from simnet.run import play

@@ -20,6 +20,8 @@ from simnet.run import play
 from tests.quality import datagram_servers as servers
 from tests.quality.found import line_of, only
 
+pytestmark = pytest.mark.slow  # each is a few sweeps
+
 TRIES = 3
 
 

@@ -15,6 +15,8 @@ from simnet.run import play
 from tests.quality import servers
 from tests.quality.found import line_of, only
 
+pytestmark = pytest.mark.slow  # each is a few sweeps
+
 PATH = "/run/echo.sock"
 CONNECTION = f"server->server:{PATH}#1"
 MEETS = {
@@ -78,7 +80,6 @@ def test_a_mistake_is_found_where_it_is(server: type[servers.Careful], reason: s
     assert found[reason].at == at or not at
 
 
-@pytest.mark.slow
 def test_a_parser_that_takes_a_read_for_a_line_is_found() -> None:
     failure = only(sweep(echo(servers.OneReadIsOneLine, reply=b"pong\n")))
     assert failure.reason == "body-raised"

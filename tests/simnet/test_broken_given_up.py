@@ -20,6 +20,8 @@ from simnet.explore.sweep import run_sweep
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
 
+pytestmark = pytest.mark.slow  # each is a few sweeps
+
 LINES = [b"one\n", b"two\n", b"three\n", b"four\n"]
 
 

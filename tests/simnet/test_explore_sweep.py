@@ -30,6 +30,8 @@ from simnet.faults.plan import FaultPlan
 from simnet.realnet import play_real
 from simnet.run import Run, play
 
+pytestmark = pytest.mark.slow  # each is a few sweeps
+
 SERVER = SweepOptions.of(target="server")
 
 
@@ -597,7 +599,6 @@ def test_a_client_can_be_held_to_its_outcome_though_an_answer_comes_after_its_ti
     assert failure.reason == "outcome"
 
 
-@pytest.mark.slow
 def test_the_heap_is_frozen_for_the_sweep_alone() -> None:
     seen: list[int] = []
 
@@ -612,7 +613,6 @@ def test_the_heap_is_frozen_for_the_sweep_alone() -> None:
     assert gc.get_freeze_count() <= before  # Python 3.12 begins with some of its own frozen
 
 
-@pytest.mark.slow
 def test_only_the_runs_that_failed_are_kept() -> None:
     def runs() -> int:
         gc.collect()  # a run whose body raised is in a cycle with its traceback
@@ -746,7 +746,6 @@ def test_a_stall_that_outlasts_a_deadline_is_no_better_witness_than_an_early_end
     assert [fault.kind for fault in failure.plan] == ["eof"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("who", ["test", "server/serve"])
 def test_who_computes_for_ever_is_told_with_the_line(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
     monkeypatch.setattr(watchdog, "HANG_SECONDS", 0.5)
@@ -775,7 +774,6 @@ def test_who_computes_for_ever_is_told_with_the_line(monkeypatch: pytest.MonkeyP
     assert "has computed" in str(failure.run.outcome)
 
 
-@pytest.mark.slow
 def test_of_many_runs_that_compute_for_ever_the_first_alone_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "HANG_SECONDS", 1.5)
     monkeypatch.setattr(watchdog, "AGAIN_SECONDS", 0.25)

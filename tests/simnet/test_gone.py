@@ -20,6 +20,8 @@ from simnet.explore.sweep import run_sweep
 from simnet.faults.plan import FaultPlan
 from tests.quality.found import only
 
+pytestmark = pytest.mark.slow  # each is a few sweeps
+
 
 def answer(port: int) -> None:
     """A server that answers each of its clients once, one after the other."""
@@ -124,7 +126,6 @@ def forward(port: int) -> None:
                 threading.Thread(target=served, args=(listener.accept()[0],), daemon=True).start()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("level", [None, "failure"])
 def test_a_proxy_that_keeps_a_client_since_its_server_is_silent_is_warned(level: str | None) -> None:
     def test(net: Any) -> bytes:
@@ -162,7 +163,6 @@ def test_who_connects_again_without_a_pause_is_found_when_all_are_hung_up_on() -
     assert "was hung up on each time before a byte had come: client->server:7#" in str(failure.error)
 
 
-@pytest.mark.slow
 def test_who_pauses_before_it_connects_again_may_be_hung_up_on_for_good() -> None:
     result = sweep(lambda: begins_anew(0.5))
     assert result.ok, [each.text() for each in result.reports()]
@@ -305,7 +305,6 @@ def test_a_server_on_a_unix_socket_never_falls_silent() -> None:
     assert tried == ["refuse server->server:/run/app.sock#*"]
 
 
-@pytest.mark.slow
 def test_no_pair_begins_with_a_server_that_has_gone() -> None:
     first, second = (sweep(once, runs=300, depth=depth) for depth in (1, 2))
     assert second.ok
@@ -340,7 +339,6 @@ def test_of_who_is_refused_for_good_no_more_is_asked_than_that_it_does_not_storm
     assert asked.reason == "always", "who asks for it hears it"
 
 
-@pytest.mark.slow
 def test_a_storm_is_found_beside_what_is_not_asked_of_who_is_refused_for_good() -> None:
     def test(net: Any) -> bytes:
         def connect() -> socket.socket:

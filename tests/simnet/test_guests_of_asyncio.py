@@ -27,6 +27,8 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.report.failure import report
 from simnet.explore.sweep import run_sweep
 
+pytestmark = pytest.mark.slow  # each is a few sweeps
+
 
 class Capitals(Chat):
     terminator = b"\n"
@@ -350,7 +352,6 @@ def test_an_asyncio_web_server_and_a_blocking_client(simnet_network: Any) -> Non
     assert net.time >= 0.8
 
 
-@pytest.mark.slow
 def test_who_is_ended_with_connections_open_leaves_no_complaint_behind(caplog: pytest.LogCaptureFixture) -> None:
     """Warnings are errors here, those of finalizers too; asyncio's own go to its logger."""
     left = []
@@ -378,7 +379,6 @@ def test_who_is_ended_with_connections_open_leaves_no_complaint_behind(caplog: p
     assert caplog.text == ""
 
 
-@pytest.mark.slow
 def test_asyncio_may_be_imported_within_the_run() -> None:
     program = """
 import sys, simnet
@@ -417,7 +417,6 @@ def test_where_a_loop_runs_already_as_in_a_notebook_a_test_may_run_its_own(netwo
     assert asyncio.run(cell()) == [1]
 
 
-@pytest.mark.slow
 def test_what_a_server_would_still_have_awaited_when_its_network_ended_is_no_complaint() -> None:
     held = []
 

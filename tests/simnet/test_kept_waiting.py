@@ -16,6 +16,8 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
 
+pytestmark = pytest.mark.slow  # each is a few sweeps
+
 
 def greet(sock: socket.socket, name: bytes) -> None:
     with suppress(OSError), sock:

@@ -18,6 +18,8 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
 
+pytestmark = pytest.mark.slow  # each is a few sweeps
+
 
 def line_of(mark: str) -> str:
     lines = Path(__file__).read_text(encoding="utf-8").splitlines()
@@ -87,7 +89,6 @@ def sweep(test: Callable[[Any], object], target: str, **options: Any) -> SweepRe
     return run_sweep(test, SweepOptions.of(**{"target": target, "kinds": ["reset", "eof"], **options}))
 
 
-@pytest.mark.slow
 def test_an_answer_that_will_never_come_and_that_a_task_awaits_is_a_failure_at_its_line() -> None:
     (failure,) = sweep(asking(careful=False), "client").failures
     assert (failure.reason, failure.at) == ("waits-for-ever", line_of("NOBODY-WAKES-IT"))

@@ -13,6 +13,8 @@ import simnet
 from tests.simnet.silence import in_silence
 from tests.simnet.test_trio import ask, serve
 
+pytestmark = pytest.mark.slow  # each is a few sweeps
+
 trio: Any = pytest.importorskip("trio", reason="trio is not installed: it comes with the extra `guests`")
 
 
@@ -162,7 +164,6 @@ async def has_no_time() -> None:
             await trio.sleep_forever()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "told"),
     [

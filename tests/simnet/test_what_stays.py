@@ -17,6 +17,8 @@ from simnet.explore.baseline import NotRepeatable
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
 
+pytestmark = pytest.mark.slow  # each is a few sweeps
+
 PROGRAM = """
 import asyncio, functools, itertools, random, types
 
