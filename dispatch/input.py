@@ -43,9 +43,8 @@ class Receiver(Sender):
 
     def handle_data(self, data: bytes, /) -> None:
         """*data* has arrived; never empty. By default: drop it, and log that once for the class."""
-        if (
-            getattr(self.handle_data, "__func__", None) is Receiver.handle_data
-        ):  # else it was asked by one that overrides it
+        # Else it was asked by one that overrides it.
+        if getattr(self.handle_data, "__func__", None) is Receiver.handle_data:
             dropped(self, "handle_data", len(data))
 
     def handle_urgent(self, data: bytes, /) -> None:

@@ -251,9 +251,8 @@ class Process(Misnamed):
             file = each.waiting[1] if each.waiting is not None else None
             with unheard():
                 self.scheduler.end(each, f"the program of {self.name} has ended")
-            if (
-                isinstance(file, File) and file.has_no_name()
-            ):  # closed by another thread: that call kept it open, and is no more
+            # Closed by another thread: that call kept it open, and is no more.
+            if isinstance(file, File) and file.has_no_name():
                 file.let_go()
                 self.machine.flush()
 

@@ -23,10 +23,9 @@ from simnet.world import Network
 __all__ = ["LONGER_NS", "Outcome", "ProcessFailure", "Run", "Waiting", "known_of", "play", "run_of", "unless_left"]
 
 CALLS_MAX_HURRIED = 1_000  # of 20,000 calls for nothing in a row, where many runs like this one have made them all
-TIMES_AS_LONG = 10  # as the run without faults, and
-LONGER_NS = (
-    4 * 3600 * 1_000_000_000
-)  # than that, may a run last: a keepalive of two hours finds out that a peer is gone
+# A run may last so many times as long as the one without faults, and so much longer: a keepalive of two hours finds out that a peer is gone.
+TIMES_AS_LONG = 10
+LONGER_NS = 4 * 3600 * 1_000_000_000
 
 
 class Outcome(NamedTuple):

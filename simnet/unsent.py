@@ -32,9 +32,8 @@ class Counted:
         first = id(pieces[0]) if length else 0
         new: Iterable[Any] = pieces
         if first == self.first and self.length < length:
-            new = [
-                pieces[n] for n in range(self.length - length, 0)
-            ]  # from behind: a deque goes there from its nearer end
+            # From behind: a deque goes there from its nearer end.
+            new = [pieces[n] for n in range(self.length - length, 0)]
         else:
             self.first, self.size = first, 0
         self.size += sum(len(each) for each in new if isinstance(each, (bytes, bytearray, memoryview)))

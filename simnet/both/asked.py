@@ -34,9 +34,8 @@ __all__ = [
 NO_FAULTS = FaultPlan()
 # Such as 10.0.0.1 or [::1]: places have them, but nobody looks them up as a name.
 ADDRESS = re.compile(r"[0-9.]+|\[.*\]")
-right_names: set[str] = (
-    set()
-)  # of hosts, looked at before, as runs of one test name the same few; asked for membership only
+# Of hosts, looked at before, as runs of one test name the same few; asked for membership only.
+right_names: set[str] = set()
 SECONDS_MAX = 4e9  # 127 years: beyond it a clock would think that no time-out ever comes
 
 _T = TypeVar("_T")

@@ -44,9 +44,8 @@ class Beginning(NamedTuple):
 def judged_alone(run: Run, began: Beginning, *, left: bool, invariants: Mapping[str, str], **options: Any) -> Judgement:
     """The verdict on *run*, in which a client has *left* before its time, or none has."""
     ended = {each.process for each in run.failures}
-    crashed = {
-        each.host for each in run.trace.of(PROCESS) if each.op == "crash"
-    }  # by a fault or by hand, with all that ran there
+    # By a fault or by hand, with all that ran there.
+    crashed = {each.host for each in run.trace.of(PROCESS) if each.op == "crash"}
     before = replace(
         run,
         body_error=None,

@@ -106,9 +106,8 @@ class Marks(NamedTuple):
     priority: int = 0  # SO_PRIORITY and SO_MARK of who sent it, which its own host sees
     mark: int = 0
     unchecked: bool = False  # over IPv6 without a checksum, which few receivers take
-    begun: int = (
-        -1
-    )  # bytes that MSG_MORE or a cork had begun over IPv4, with a checksum that no card makes; -1 for none
+    # Bytes that MSG_MORE or a cork had begun over IPv4, with a checksum that no card makes; -1 for none.
+    begun: int = -1
 
 
 PLAIN: Final = Marks()

@@ -30,9 +30,8 @@ class Alike:
         self.soon_ns = baseline_ns + SOON_NS
         # For what the test waited, and the lines of the last look, with what was left in the end.
         self.known: dict[tuple[str, frozenset[Any]], set[Any]] = {}
-        self.judged: set[tuple[Any, ...]] = (
-            set()
-        )  # what was said of those that were played in full, the kind of fault first
+        # What was said of those that were played in full, the kind of fault first.
+        self.judged: set[tuple[Any, ...]] = set()
         self.runs = 0  # that were played in full
         self.hurried = self.early = False  # of the run that is played: it may be stopped sooner; it was
         self.due: frozenset[int] | None = None  # at the look before, if that had but their lines

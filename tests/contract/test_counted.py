@@ -457,9 +457,8 @@ def test_k065_what_the_interface_cuts_itself_is_heard_by_the_segment(world: Worl
     listener = world.listener(options={RCVBUF: 262_144})
     client = world.client(listener, options={SNDBUF: 65_536})
     world.accept(listener)
-    assert (
-        client.send(bytes(1_000_000)) == 131_068
-    )  # of which the last 65,534 are two segments, and two acknowledgements
+    # Of which the last 65,534 are two segments, and two acknowledgements.
+    assert client.send(bytes(1_000_000)) == 131_068
     assert client.send(bytes(1_000_000)) == 130_966  # so that of these none is acknowledged at once
     with pytest.raises(BlockingIOError):
         client.send(b"x")

@@ -156,9 +156,8 @@ def test_a_star_import_gives_what_it_gave(name):
     theirs, ours = {}, {}
     exec(f"from {name} import *", theirs)
     exec(f"from dispatch.{name} import *", ours)
-    more = {
-        key for key in set(theirs) ^ set(ours) if not key.startswith(("__", "@"))
-    }  # @: pytest's, in a plugin's package
+    # @: pytest's, in a plugin's package.
+    more = {key for key in set(theirs) ^ set(ours) if not key.startswith(("__", "@"))}
     assert more <= {"fifo"}  # of asynchat before 3.7
 
 
@@ -745,9 +744,8 @@ def test_what_is_put_into_a_large_dict_by_hand_is_served_though_the_loop_is_busy
     busy = Echo(pairs[0][0], stands_for)
     pairs[0][1].send(b"x")
     replaced = Recorder(pairs[1][0], stands_for)
-    stands_for.update(
-        dict.fromkeys(range(10_000, 14_000), None)
-    )  # strangers without an object: nobody is served for them
+    # Strangers without an object: nobody is served for them.
+    stands_for.update(dict.fromkeys(range(10_000, 14_000), None))
     turn(stands_for, 5)
 
     other = Recorder(None, {})
@@ -933,10 +931,8 @@ def test_a_channel_whose_socket_was_detached_is_served_as_long_as_its_descriptor
     if then != "closed" and number < 1 << 20:
         os.close(number)
 
-    assert channel.events in (
-        ["close"],
-        [("error", OSError)],
-    )  # whatever stands there is read, where all are polled anew
+    # Whatever stands there is read, where all are polled anew.
+    assert channel.events in (["close"], [("error", OSError)])
 
 
 def test_nothing_reaches_who_comes_back_in_a_turn_with_another_socket_of_the_same_number(map, turn):

@@ -151,11 +151,8 @@ def test_calls_on_sockets_that_no_plan_can_name_are_no_points() -> None:
     found = families(Points.of(net.trace, ["server"]), ["server"])
 
     places = {str(family.make(index).place) for family in found for index in range(family.size)}
-    assert places - {"server"} == {
-        "server:7",
-        "test->server:7",
-        "server->test:*",
-    }  # the one with a port, and its datagrams
+    # The one with a port, and its datagrams.
+    assert places - {"server"} == {"server:7", "test->server:7", "server->test:*"}
 
 
 def test_a_unix_stream_has_the_points_of_its_calls_its_connect_and_its_bytes() -> None:

@@ -254,9 +254,8 @@ def test_what_need_not_wait_in_a_thread_of_anyios_is_done_there_and_then_and_wha
         with simnet.Network() as net:
             asyncio.run(AsyncIOBackend.run_sync_in_worker_thread(time.sleep, (1,)))
             assert net.time == 1
-        assert (
-            asyncio.run(AsyncIOBackend.run_sync_in_worker_thread(int, ())) == "AnyIO worker thread"
-        )  # outside of a run
+        # Outside of a run.
+        assert asyncio.run(AsyncIOBackend.run_sync_in_worker_thread(int, ())) == "AnyIO worker thread"
     finally:
         modules.restore()
     assert AsyncIOBackend.run_sync_in_worker_thread == run

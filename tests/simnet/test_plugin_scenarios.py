@@ -169,10 +169,8 @@ def test_they_are_collected_from_within_their_folder_too(
 ) -> None:
     keep(suite, folder="scenarios")
     monkeypatch.chdir(suite.path / "scenarios")
-    for marked in (
-        False,
-        True,
-    ):  # without a file that marks the root it is, to pytest, the folder that it is started in
+    # Without a file that marks the root it is, to pytest, the folder that it is started in.
+    for marked in (False, True):
         if marked:
             (suite.path / "pyproject.toml").touch()
         run(suite, "--collect-only", "-q").stdout.fnmatch_lines(["*pieces.toml::test_hasty"])

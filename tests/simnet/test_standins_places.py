@@ -117,9 +117,8 @@ def test_early_bound_names_get_the_stand_in_and_their_original_back(program: typ
         assert program.Meter.since.__defaults__ == (time.monotonic,)
         assert program.stamp.__kwdefaults__ == {"clock": time.time}
         assert program.early.__defaults__ == (socket.gethostbyname,)
-        assert (
-            program.Meter().since(program.Meter().clock()) >= 0
-        )  # a class attribute does not bind: C functions do not
+        # A class attribute does not bind: C functions do not.
+        assert program.Meter().since(program.Meter().clock()) >= 0
     finally:
         modules.remove(nobody)
         modules.restore()

@@ -733,9 +733,8 @@ def test_an_example_that_hangs_where_one_has_before_is_stopped_soon_unless_it_is
         )
     full = [text for text in Hasty.told if "made 20,000 calls" in text]
     soon = [text for text in Hasty.told if "made 1,000 calls" in text]
-    assert (
-        len(Hasty._hung_at) < len(full) <= len(Hasty._hung_at) + 3
-    )  # the first at each line, and those that are shown
+    # The first at each line, and those that are shown.
+    assert len(Hasty._hung_at) < len(full) <= len(Hasty._hung_at) + 3
     assert len(soon) > len(full)
 
 

@@ -1243,9 +1243,8 @@ def test_ctrl_c_at_any_moment_of_any_run_leaves_nothing_entered() -> None:
         presser = threading.Timer(0.0003 * moment, os.kill, (os.getpid(), signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             presser.start()
-            for _ in range(
-                100_000
-            ):  # not until some time: a machine may be paused, and the signal comes when all is over
+            # Not until some time: a machine may be paused, and the signal comes when all is over.
+            for _ in range(100_000):
                 simnet.play(talk)
         presser.join()
         assert wait.current_scheduler() is None

@@ -359,9 +359,8 @@ class Ledger:
                         acknowledge_later(each.other.sender)
                 sender.ledger = None
                 expect_answer(sender, each.account.pingpong)
-                if (
-                    each.account.pingpong
-                ):  # it has answered, though what it sent may have gone before what it heard came
+                # It has answered, though what it sent may have gone before what it heard came.
+                if each.account.pingpong:
                     sender.rcv_wup = max(sender.rcv_wup, ISN + 1 + each.account.rcv_wup)
                     answer_on(sender)
                 if sender.unsent and sender.state != CLOSED:

@@ -52,9 +52,8 @@ LOOP: Final = ((IPPROTO_IP, IP_MULTICAST_LOOP), (IPPROTO_IPV6, IPV6_MULTICAST_LO
 
 MOST_SOURCES: Final = 10  # of one membership: net.ipv4.igmp_max_msf
 MOST_SOURCES_V6: Final = 64  # net.ipv6.mld_max_msf
-UNBLOCK, BLOCK, ADD_SOURCE, DROP_SOURCE = range(
-    37, 41
-)  # IP_UNBLOCK_SOURCE, IP_BLOCK_SOURCE, IP_ADD_SOURCE_MEMBERSHIP ...
+# IP_UNBLOCK_SOURCE, IP_BLOCK_SOURCE, IP_ADD_SOURCE_MEMBERSHIP ...
+UNBLOCK, BLOCK, ADD_SOURCE, DROP_SOURCE = range(37, 41)
 SOURCES: Final = frozenset((IPPROTO_IP, name) for name in (UNBLOCK, BLOCK, ADD_SOURCE, DROP_SOURCE))
 SOURCES_SIZE: Final = 12  # of struct ip_mreq_source: group, address of a link, source
 

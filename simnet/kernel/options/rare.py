@@ -139,9 +139,8 @@ PACKET_OPTIONS: Final = {
 }
 NETFILTER: Final = (*range(68, 80), 81, 82, *range(84, 96))
 IPTABLES: Final = (*range(64, 68), *range(96, 100))
-NOT_READ: Final = frozenset(
-    (IPPROTO_IP, name) for name in (IP_PKTOPTIONS, IP_PROTOCOL, *MULTICAST_BY_SOURCE)
-)  # refused before
+# Refused before.
+NOT_READ: Final = frozenset((IPPROTO_IP, name) for name in (IP_PKTOPTIONS, IP_PROTOCOL, *MULTICAST_BY_SOURCE))
 
 NEVER: Final = Option(0, INT_MAX + 1, INT_MAX + 1, ENOPROTOOPT)  # no number is right, after its length was looked at
 

@@ -73,10 +73,8 @@ IPV6_TCLASS: Final = 67
 
 LAST_MSS: Final = (IPPROTO_TCP, -TCP_MAXSEG)  # what TCP_MAXSEG has shown before a disconnect
 DEAD_MSS: Final = (IPPROTO_TCP, -300 - TCP_MAXSEG)  # what it is where TCP_MAXSEG was set once the connection was over
-LATER_MSS: Final = (
-    IPPROTO_TCP,
-    -400 - TCP_MAXSEG,
-)  # what TCP_MAXSEG was set to while it lived, which is told afterwards
+# What TCP_MAXSEG was set to while it lived, which is told afterwards.
+LATER_MSS: Final = (IPPROTO_TCP, -400 - TCP_MAXSEG)
 # And what it had grown to when its past could be told for the last time.
 SEEN_MSS: Final = (IPPROTO_TCP, -200 - TCP_MAXSEG)
 
@@ -271,9 +269,8 @@ def _look_at_way(socket: AnySocket, key: Key, link: int) -> None:
 
 def stored(socket: AnySocket, key: Key, option: Option, value: int) -> int:
     """*value* as the kernel keeps it, or the refusal; NotModelled for one that would have to do something."""
-    if key in _PRIVILEGED_VALUES and (
-        option.fixed or not socket.stack.privileged
-    ):  # fixed: nobody may do what is not modelled
+    # Fixed: nobody may do what is not modelled.
+    if key in _PRIVILEGED_VALUES and (option.fixed or not socket.stack.privileged):
         error, low, high = _PRIVILEGED_VALUES[key]
         if not low <= value <= high:
             raise socket_error(error)

@@ -192,9 +192,8 @@ class Connection(Tamperable):
                 self.owed = 1  # the SYN
                 self.die(ECONNREFUSED)
             return
-        if (
-            not flags & SYN
-        ):  # who has not heard our SYN acknowledges no number of ours, though all of ours begin at the same
+        # Who has not heard our SYN acknowledges no number of ours, though all of ours begin at the same.
+        if not flags & SYN:
             if flags & ACK:
                 self._answered_by_an_old_one(segment)
             return

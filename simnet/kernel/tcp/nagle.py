@@ -51,10 +51,8 @@ _STILL_WAITING: Final = (IPPROTO_TCP, -100 - TCP_QUICKACK)  # what had come then
 _TALKING: Final = (ESTABLISHED, CLOSE_WAIT)
 _QUICKACK: Final = (IPPROTO_TCP, TCP_QUICKACK)
 _NODELAY: Final = (IPPROTO_TCP, TCP_NODELAY)
-_PROBES_AT: Final = (
-    IPPROTO_TCP,
-    -100 - TCP_NODELAY,
-)  # when the last of several writes that nobody answered is sent again
+# When the last of several writes that nobody answered is sent again.
+_PROBES_AT: Final = (IPPROTO_TCP, -100 - TCP_NODELAY)
 
 
 def answers(connection: ControlBlock) -> bool:
@@ -91,9 +89,8 @@ def acknowledge_at_once(connection: Sender, number: int) -> None:
     options = connection.options
     del options[_QUICKACK]
     if not answers(connection):
-        connection.rcv_wup = connection.rcv_nxt - (
-            connection.done and not number
-        )  # what came was acknowledged as it came
+        # What came was acknowledged as it came.
+        connection.rcv_wup = connection.rcv_nxt - (connection.done and not number)
     waiting = connection.rcv_nxt - max(connection.rcv_wup, ISN + 1)
     options[ANSWERS_SINCE] = connection.snd_nxt if number else 0
     peer: Any = connection.stack.connections.get((connection.peer, connection.local))
