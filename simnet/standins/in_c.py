@@ -25,7 +25,7 @@ LIBEV = (
 KAFKA = ("the network of librdkafka", "kafka-python speaks to Kafka in Python")
 ARES = (
     "a look-up by c-ares (pycares, aiodns)",
-    "the event loop has look-ups of its own, and aiohttp `TCPConnector(resolver=ThreadedResolver())`",
+    "the event loop has look-ups of its own: give aiohttp `TCPConnector(resolver=aiohttp.ThreadedResolver())`",
 )
 LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: what begins a connection there
     "grpc._channel": (("Channel.__init__",), GRPC),

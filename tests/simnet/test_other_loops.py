@@ -102,7 +102,7 @@ def test_a_look_up_in_c_is_refused_and_not_what_only_might_look_up(
         with simnet.Network() as net:
             net.host("client").run(look_up)
     assert net.observations == [("made", True)]
-    assert "TCPConnector(resolver=ThreadedResolver())" in str(caught.value)
+    assert "give aiohttp `TCPConnector(resolver=aiohttp.ThreadedResolver())`" in str(caught.value)
 
 
 def test_a_library_whose_sockets_are_made_in_c_works_on_real_sockets(curl: str) -> None:
