@@ -30,6 +30,7 @@ STEPS = {
         ["simnet.process", "simnet.owned", "simnet.resolver"],
         ["simnet.calls", "simnet.socket", "simnet.poll", "simnet.epoll"],
         ["simnet.standins", "simnet.unsent", "simnet.tellers"],
+        ["simnet.causes"],
         ["simnet.backend", "simnet.modules", "simnet.invariants", "simnet.observe", "simnet.aftermath"],
         ["simnet.outages"],
         ["simnet.host"],

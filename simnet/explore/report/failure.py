@@ -16,8 +16,8 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
-from simnet.aftermath import why_by_itself
 from simnet.blame import exception_text, first_of, installed, stands_nowhere, stopping_place, user_place, users_own
+from simnet.causes import why_by_itself
 from simnet.expect import IN_WORDS
 from simnet.explore.judging.akin import akin_to
 from simnet.explore.judging.excuses import excused
