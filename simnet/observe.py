@@ -212,7 +212,7 @@ class Watcher:
 
     def waits(self, transport: Any, queued: int, high_water: int, first: bool) -> None:
         """*queued* bytes wait in *transport*, whose protocol has been told to pause; *first*, by this write."""
-        label = self._name_of(transport.get_extra_info("socket")) or "a pipe"
+        label = self._name_of(tellers.socket_of(transport)) or "a pipe"
         self._grows(transport, label, queued, high_water, first, WAIT_FOR_DRAIN)
 
     def pushed(self, channel: Any, queued: int | Sequence[Any], size: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from simnet.unsent import over_appdata, over_push, over_send
 
-__all__ = ["tell", "tell_no_more", "unplace"]
+__all__ = ["socket_of", "tell", "tell_no_more", "unplace"]
 
 
 class Hearer(Protocol):
@@ -188,7 +188,7 @@ def _over_asyncio(teller: Teller) -> Any:
     def call_exception_handler(loop: Any, context: dict[str, Any]) -> Any:
         error = context.get("exception")
         if isinstance(error, BaseException) and not _slip_of_asyncio(error) and (hearers := teller.hearers()):
-            sock = _socket_of(context.get("transport"))
+            sock = socket_of(context.get("transport"))
             for hearer in hearers:
                 hearer.uncaught(error, "a callback of asyncio", sock, "a loop")
         return teller.original(loop, context)
@@ -213,7 +213,7 @@ def _slip_of_asyncio(error: BaseException) -> bool:
     return False
 
 
-def _socket_of(transport: Any) -> Any:
+def socket_of(transport: Any) -> Any:
     """The socket of *transport*, if it can say: one of TLS that was lost cannot, and a program's own need not have one."""
     try:
         return transport.get_extra_info("socket")

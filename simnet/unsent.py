@@ -78,7 +78,7 @@ def over_appdata(teller: Any) -> Any:
     def _write_appdata(protocol: Any, pieces: Any) -> None:
         first = not protocol._app_writing_paused
         teller.original(protocol, pieces)
-        if protocol._app_writing_paused:
+        if protocol._app_writing_paused and protocol._app_transport is not None:  # else it is lost, and nothing waits
             for hearer in teller.hearers():
                 queued = protocol._get_write_buffer_size()
                 hearer.waits(protocol._app_transport, queued, protocol._outgoing_high_water, first)

@@ -167,6 +167,29 @@ def test_so_is_who_writes_on_over_tls(drains: bool) -> None:
         assert "524,288 are the high-water mark. `await writer.drain()`" in str(broken.value)
 
 
+@pytest.mark.slow
+def test_who_writes_over_tls_to_a_connection_that_was_lost_while_it_was_full_is_told_nothing() -> None:
+    inside, outside = contexts("server")
+    written: list[bytes] = []
+
+    async def feed(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.set_write_buffer_limits(high=0)  # 0 bytes are too many already
+        writer.transport.abort()
+        await asyncio.sleep(1)
+        writer.write(PIECE)  # into the air, as on a kernel
+        written.append(PIECE)
+
+    async def serve() -> None:
+        async with await asyncio.start_server(feed, port=7, ssl=inside) as server:
+            await server.serve_forever()
+
+    with simnet.Network(target="server") as net:
+        net.host("server").spawn(lambda: asyncio.run(serve()))
+        with socket.create_connection(("server", 7)) as sock, outside.wrap_socket(sock, server_hostname="server"):
+            net.run(3)
+    assert written
+
+
 def hall(asyncore: Any, asynchat: Any, kind: str, patient: bool) -> None:
     """A room of asyncore's: each says to all others what it hears."""
     everybody: list[Any] = []
