@@ -107,6 +107,11 @@ def checked(levels: Any) -> dict[str, str]:
     return words
 
 
+def lets_spin(levels: Mapping[str, str]) -> bool:
+    """Does a busy loop go on, since a test asks for no more than a warning of it?"""
+    return levels.get("no-spin", "failure") != "failure"
+
+
 def with_levels(verdicts: Iterable[Verdict], levels: Mapping[str, str]) -> list[Verdict]:
     """The verdicts at the levels a test asked for; those turned off are gone."""
     kept = []

@@ -45,11 +45,13 @@ if TYPE_CHECKING:
 __all__ = ["Scheduler", "current_scheduler", "enter", "leave", "running"]
 
 PAUSES_MAX = 1_000  # polls without effect in one instant, or looks at a clock, before the clock moves on
+SPIN_NS = 100_000_000  # that a busy loop goes on which may, where nothing is due before
 POLLS_NS = 1_000_000  # virtual time that these take: a poll that finds nothing takes Linux a microsecond
 LAGS_MAX = 32  # times in a row that polls take it: a loop that is at work may have as many turns before it waits
 TICKS_MAX = 64  # wake-ups in a row by time alone: several rounds of every heartbeat seen in practice
 AWAITED_MAX = 2_000  # of them, where the body waits for one of those that wake, or one of them does more than look; or after ``longest_ns``
 ALONE_MAX = 250_000  # of them, where the body is one of those that wake: some seconds of real time, and days of virtual
+A_CLOCK_TO_MOVE = ("a clock to move", None)
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
 HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, is a heart that beats
 CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop that will not end by itself
@@ -87,7 +89,7 @@ class Scheduler:
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
         "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "hung_at", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "look_at", "before", "rounds", "alike",
-        "entries_at_ns", "entries_then", "in_vain", "interrupted", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
+        "entries_at_ns", "entries_then", "in_vain", "interrupted", "lets_spin", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
         "arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
 
@@ -120,7 +122,8 @@ class Scheduler:
         self.calls, self.calls_max = 0, CALLS_MAX  # calls without effect since the last wait, or the last with one
         self.hung_at: set[str] | None = None  # at these lines, if it is fewer that may be: see `stuck`
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
-        self.switches, self.longest_ns = 0, 2**63  # after that time a test that waits is said to wait for ever
+        self.switches, self.lets_spin = 0, False  # it does where no-spin is off, or a warning
+        self.longest_ns = 2**63  # after that time a test that waits is said to wait for ever
         self.runnable: deque[Process] = deque()
         self._sleepers, self._settling, self._settle_until_ns = 0, False, 0  # of waits: those with a deadline
         self.rounds: Any = None  # what goes on again and again: see `rounds`
@@ -189,9 +192,7 @@ class Scheduler:
             if self.interrupted is not None:
                 raise self.interrupted
         if self.recording:
-            self.trace.entries.append(
-                (clock.now_ns, WAKE, me.host_name, me.name, "", what[0], 0, not me.timed_out)
-            )  # fmt: skip
+            self.trace.entries.append((clock.now_ns, WAKE, me.host_name, me.name, "", what[0], 0, not me.timed_out))
         return not me.timed_out
 
     def _alone_until(self, deadline_ns: int, me: Process) -> bool:
@@ -223,11 +224,11 @@ class Scheduler:
         me.pauses += 1
         if clock.heap and clock.heap[0] <= clock.now_ns and clock.due_now():
             clock.tick()
-        elif me.pauses > PAUSES_MAX and not self._lag(clock):
+        elif me.pauses > PAUSES_MAX and (self.lets_spin or not self._lag(clock)):
             self.forced += 1
             if self.forced > TICKS_MAX or not clock.tick():
                 self.forced = 0
-                self._blame(stuck.polled_for_nothing(me, clock.now_ns, PAUSES_MAX), me)
+                self._spin(stuck.polled_for_nothing(me, clock.now_ns, PAUSES_MAX), me)
         if self.runnable:
             me.waiting = ITS_TURN
             self.runnable.append(me)
@@ -256,7 +257,7 @@ class Scheduler:
         self.looks_end = self.activity + PAUSES_MAX
         now = (self.effects, self.clock.now_ns)
         if now == self._looked and not stuck.spins_in_a_loop(self.current, self.ticks, *now):  # whose polls are counted
-            self.wait(("a clock to move", None), self.clock.now_ns + POLLS_NS)
+            self.wait(A_CLOCK_TO_MOVE, self.clock.now_ns + POLLS_NS)
         self._looked = (self.effects, self.clock.now_ns)
 
     def account(self) -> None:
@@ -292,16 +293,25 @@ class Scheduler:
         me.fruitless = me.fruitless + 1 if not waits or me.told_at_once(self.clock.now_ns) else 2
         return me.fruitless > (FRUITLESS_MAX if waits else PAUSES_MAX)
 
-    def spins(self, what: tuple[str, ...]) -> NoReturn:
+    def spins(self, what: tuple[str, ...]) -> None:
         """Polls of the current process reported readiness too often for nothing, of *what* at last."""
-        me = self.current
+        me, effects = self.current, self.effects
         times, me.fruitless = me.fruitless - 1, 0
-        self._blame(stuck.told_for_nothing(me, self.clock.now_ns, times, what), me)
+        self.pause()  # who may run now does first: on a kernel it had its turn long ago
+        if self.effects != effects:
+            return
+        self._spin(stuck.told_for_nothing(me, self.clock.now_ns, times, what), me)
+
+    def _spin(self, error: Spin, process: Process) -> None:
+        if not self.lets_spin:
+            self._blame(error, process)
+        if not stuck.has_spun(self.verdicts, process.name):
+            self.record(Verdict("no-spin", str(error), process.host_name, error))
+        self.wait(A_CLOCK_TO_MOVE, self.clock.next_due_ns() or self.clock.now_ns + SPIN_NS)
 
     def too_much(self, process: Process) -> None:
         """The trace has grown by a lot, by a call of *process* at last: does that lead anywhere?"""
-        error = getting_nowhere(self, process)
-        if error is not None:
+        if (error := getting_nowhere(self, process)) is not None:
             self._blame(error, process)
 
     def still_going(self, process: Process) -> None:
@@ -442,18 +452,11 @@ class Scheduler:
         return stuck.is_awaited(self, AWAITED_MAX, HEARTBEATS)
 
     def _only_hearts_beat(self) -> bool:
-        """Does everybody who will wake just look, find nothing, and sleep again, as they did the last times?
-
-        Who sleeps since before the last arrival, or call of anybody's, has not looked whether it was for it.
-        """
+        """Does everybody who will wake just look, find nothing, and sleep again, as they did the last times?"""
         if self.effects != self._arrived_effects:
             self._arrived_effects = self.effects
             self.arrived_ns = self.clock.now_ns
-        arrived_ns = self.arrived_ns
-        for process in self.processes:
-            if process.has_deadline and (process.heartbeats < HEARTBEATS or process.since_ns <= arrived_ns):
-                return False
-        return True
+        return stuck.only_look(self.processes, self.arrived_ns, HEARTBEATS)
 
     def _rouse_body(self) -> None:
         self.body.asleep = False
@@ -465,8 +468,7 @@ class Scheduler:
         self._rouse_body()
 
     def _only_time_passes(self) -> None:
-        self.body.pending = stuck.only_time_passes(self)
-        self.ticks = 0
+        self.body.pending, self.ticks = stuck.only_time_passes(self), 0
         self._rouse_body()
 
     def _wait_when_it_cannot(self, me: Process, deadline_ns: int | None) -> bool:
@@ -486,8 +488,7 @@ class Scheduler:
             self.interrupted = error
         self.swap(me, process)
         self.current = process
-        effects = self.effects
-        trace = gettrace()
+        effects, trace = self.effects, gettrace()
         me.greenlet = getcurrent()  # it may be one of the program's own
         if process.greenlet is None:
             process.greenlet = worker = idle_worker()

@@ -129,6 +129,7 @@ class RealNetwork(Holding):
         self._held: list[Callable[[], object]] = []
         self._links: dict[tuple[str, str], Link] = {}
         self._stage = Stage(self._plan, self._seed, seconds)
+        self._stage.lets_spin = checks.lets_spin(self.invariants)
         self._maps = Maps(checked_names(per_process))
         self._watcher: Watcher | None = None
         self._consoles: list[RealProcess] = []

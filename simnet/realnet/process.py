@@ -24,6 +24,7 @@ from simnet.owned.eventloops import Left, bury, hush
 from simnet.owned.threads import called_by, has_a_hook
 from simnet.process import FACE
 from simnet.realnet.machine import Machine
+from simnet.scheduling.stuck import has_spun
 from simnet.trace import PROCESS, WAKE
 from simnet.verdicts import ProcessEnded, Spin, Verdict
 from simnet.wait import FRUITLESS_MAX, WAITS_WHEN_ENDED_MAX
@@ -349,8 +350,10 @@ class RealProcess(Misnamed):
                 "and no call it made had any effect: this loop takes a whole processor. "
                 "Read it, close it, or stop asking for it."
             )
-            self.stage.record(Verdict("no-spin", str(error), self.host_name, error))
-            raise error
+            if not (self.stage.lets_spin and has_spun(self.stage.verdicts, self.name)):
+                self.stage.record(Verdict("no-spin", str(error), self.host_name, error))
+            if not self.stage.lets_spin:
+                raise error
 
     # --- does it still do anything? --------------------------------------------------------------------------------
 

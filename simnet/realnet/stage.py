@@ -70,6 +70,7 @@ class Stage:
         self.entered: Any = "by hand"  # at which line of which code, or by whom
         self.consoles: list[RealProcess] = []  # in whose name the body uses sockets of other hosts
         self.verdicts: list[Verdict] = []
+        self.lets_spin = False
         self.closed_listeners: dict[str, str] = {}  # where a program closed them last
         self.files: dict[int, RealFile] = {}  # by descriptor: what is known of each open socket
         self.connections: dict[tuple[str, int], Connection] = {}  # by the opener's address

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simnet.tls.decrypted import unread
@@ -29,8 +29,10 @@ __all__ = [
     "entrance",
     "goes_on",
     "goes_round",
+    "has_spun",
     "is_awaited",
     "nobody_will_wake",
+    "only_look",
     "only_time_passes",
     "polled_for_nothing",
     "reached_out",
@@ -155,6 +157,11 @@ def caught_too_often(process: Process, error: Hang | Spin) -> BaseException | No
     return error if times > BLAMED_MAX else None
 
 
+def has_spun(verdicts: Iterable[Verdict], name: str) -> bool:
+    """Is it on record already that the process called *name* spins? One that goes on, for a test lets it, is told so once."""
+    return any(isinstance(each.error, Spin) and each.message.startswith(f"{name} ") for each in verdicts)
+
+
 def storms(process: Process, now_ns: int, times: int, last: Entry, *, dropped: bool = False) -> Spin:
     """Failed attempts to connect, or connections that were *dropped* at once, *last* the latest, without a pause between them."""
     if dropped:
@@ -223,6 +230,16 @@ def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
     if any(each.has_deadline for each in processes[1:] if not each.done):
         return _everybody(processes, now_ns, _by_time_alone(times))
     return _everybody(processes, now_ns, "nothing is on a link and no process that could act will wake:")
+
+
+def only_look(processes: Iterable[Process], arrived_ns: int, heartbeats: int) -> bool:
+    """Has each of *processes* that will wake by time just looked so many times, after something last arrived at *arrived_ns*?
+
+    Who sleeps since before the last arrival, or call of anybody's, has not looked whether it was for it.
+    """
+    return not any(
+        each.has_deadline and (each.heartbeats < heartbeats or each.since_ns <= arrived_ns) for each in processes
+    )
 
 
 def is_awaited(scheduler: Scheduler, most: int, heartbeats: int) -> bool:

@@ -297,6 +297,28 @@ def test_a_spin_on_an_urgent_byte_is_a_verdict() -> None:
     assert "test->server:7#1 (server) PRI" in run.verdicts[0].message
 
 
+@pytest.mark.parametrize("level", ["warning", "off"])
+def test_where_that_is_let_a_busy_loop_goes_on_there_too(level: str) -> None:
+    def shouter() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            while True:
+                if select.select([connection], [connection], [])[0]:
+                    if not (data := connection.recv(100)):
+                        return
+                    connection.sendall(data.upper())
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(shouter)
+        with socket.create_connection(("server", 7)) as sock:
+            net.sleep(0.1)
+            sock.sendall(b"hello")
+            assert sock.recv(100) == b"HELLO"
+
+    run = play_real(test, FaultPlan(), target="server", invariants={"no-spin": level})
+    assert (run.body_error, run.failures) == (None, [])
+    assert [each.level for each in run.verdicts] == ["warning"] * (level == "warning")
+
+
 def test_a_spin_of_who_shuts_down_at_each_look_is_a_verdict() -> None:
     def half_closer() -> None:
         with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:

@@ -349,6 +349,63 @@ def test_a_loop_that_is_told_of_readiness_and_does_nothing_is_a_spin() -> None:
         test()
 
 
+def test_who_is_told_of_room_to_write_until_another_has_its_turn_does_not_spin() -> None:
+    """As a server that handshakes by writing, whose client is on the same host and has been woken already."""
+
+    def client() -> None:
+        with socket.create_connection(("127.0.0.1", 7)) as sock:
+            sock.sendall(sock.recv(100).upper())
+
+    with simnet.Network() as net:
+        with socket.create_server(("", 7)) as listener:
+            net.host("test").spawn(client)
+            conn, _ = listener.accept()
+        with conn:
+            conn.sendall(b"hello")
+            while not select.select([conn], [conn], [])[0]:
+                pass
+            assert conn.recv(100) == b"HELLO"
+
+
+def asks_for_room(conn: socket.socket) -> bool:
+    return bool(select.select([conn], [conn], [])[0])
+
+
+def looks_without_waiting(conn: socket.socket) -> bool:
+    return bool(select.select([conn], [], [], 0)[0])
+
+
+@pytest.mark.parametrize("look", [asks_for_room, looks_without_waiting])
+@pytest.mark.parametrize("level", ["warning", "off: it is known, and its author has gone"])
+def test_where_that_is_let_a_busy_loop_goes_on_and_time_passes(
+    look: Callable[[socket.socket], bool], level: str
+) -> None:
+    def shouter(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            while True:
+                while not look(listener):
+                    pass
+                with listener.accept()[0] as conn:
+                    data = None
+                    while data != b"":
+                        if look(conn):
+                            data = conn.recv(100)
+                            conn.sendall(data.upper())
+
+    def test(net: simnet.Network) -> None:
+        net.host("server").spawn(shouter, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            for _ in range(3):
+                time.sleep(60)
+                sock.sendall(b"hello")
+                assert sock.recv(100) == b"HELLO"
+            net.sleep(1)
+
+    run = simnet.play(test, target="server", invariants={"no-spin": level})
+    assert (run.body_error, run.failures) == (None, [])
+    assert [each.level for each in run.verdicts] == ["warning"] * (level == "warning")
+
+
 @pytest.mark.parametrize("by", ["select", "poll", "epoll"])
 def test_who_only_looks_may_look_more_often_than_who_would_wait(by: str) -> None:
     """A test that writes down after each step what each of many sockets is ready for is no busy loop."""

@@ -91,7 +91,8 @@ INVARIANTS: Mapping[str, Invariant] = {
     "no-spin": Invariant(
         "no busy loop: 200 polls in a row that report readiness nobody does anything about, or thousands that may "
         "not wait and find nothing, or reads of a stream that has ended, or a thousand attempts to connect without a pause that fail or are hung up on at once",
-        'read it, close it, or stop asking for it; a read that gives `b""` is the end; pause between two attempts',
+        'read it, close it, or stop asking for it; a read that gives `b""` is the end; pause between two attempts; where a loop is '
+        "to poll without a pause, as a game's does, say `invariants={'no-spin': 'off: why'}`: then it goes on, and time passes",
     ),
     "listener-survives": Invariant(
         "whatever happens to one connection, the listener goes on listening",
