@@ -112,7 +112,7 @@ class Lock(Exclusive):
         raise TypeError("cannot pickle '_thread.lock' object")
 
     def __repr__(self) -> str:
-        return f"<{'locked' if self.locked() else 'unlocked'} lock of a simulated process at {id(self):#x}>"
+        return f"<{'locked' if self.locked() else 'unlocked'} _thread.lock object at {id(self):#x}>"
 
 
 class Reentrant(Exclusive):
@@ -179,7 +179,8 @@ class Reentrant(Exclusive):
 
     def __repr__(self) -> str:
         owner = getattr(self._owner, "name", self._owner)
-        return f"<{'locked' if self._count else 'unlocked'} RLock owner={owner} count={self._count} at {id(self):#x}>"
+        state = "locked" if self._count else "unlocked"
+        return f"<{state} _thread.RLock object owner={owner or 0} count={self._count} at {id(self):#x}>"
 
 
 def _myself() -> Process | int:

@@ -97,6 +97,17 @@ def _shutdown(self: Any, wait: bool = True, *, cancel_futures: bool = False) -> 
 # --- asyncio
 
 
+class _ForALoop(Work):
+    """Work whose future is a loop's, which knows a cancellation by another class than a pool does."""
+
+    __slots__ = ()
+
+    def settle(self, future: Any) -> None:
+        if self.error is not None:
+            self.error = sys.modules["asyncio.futures"]._convert_future_exc(self.error)
+        super().settle(future)
+
+
 def _run_in_executor(self: Any, executor: Any, func: Any, *args: Any) -> Any:
     world = _world()
     if world is None or executor is not None or self._default_executor is not None:
@@ -106,7 +117,7 @@ def _run_in_executor(self: Any, executor: Any, func: Any, *args: Any) -> Any:
         self._check_callback(func, "run_in_executor")
     self._check_default_executor()
     future = self.create_future()
-    work = Work(func, args, {}, future)
+    work = _ForALoop(func, args, {}, future)
     world.give(self, work, partial(Pool, WORKERS, "asyncio_"))
     _tell_loop(self, work)
     return future

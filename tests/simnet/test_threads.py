@@ -324,6 +324,18 @@ def test_what_a_function_raises_after_it_has_waited_its_future_has(simnet_networ
     assert simnet_network.time == 1
 
 
+def test_what_was_called_off_in_a_thread_a_loop_tells_by_its_own_class(simnet_network: Any) -> None:
+    def fail() -> None:
+        raise concurrent.futures.CancelledError("called off")
+
+    async def main() -> type[BaseException]:
+        with pytest.raises(asyncio.CancelledError) as told:
+            await asyncio.get_running_loop().run_in_executor(None, fail)
+        return told.type
+
+    assert simnet_network.host("a").run(asyncio.run, main()) is asyncio.CancelledError
+
+
 def test_a_loop_waits_at_its_end_for_what_its_threads_still_do(simnet_network: Any) -> None:
     async def main() -> None:
         task = asyncio.create_task(asyncio.to_thread(time.sleep, 3))
