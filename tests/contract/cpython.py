@@ -2,8 +2,7 @@
 
     python -m tests.contract.cpython test_socket [PART OF A NAME ...]
 
-They are run from the interpreter's files. Where a test talks to a thread of its own, that is a process of the same host
-here: a thread has no other part in what it tests.
+They are run from the interpreter's files.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from simnet import invariants
 
 NOT_FOR_SIMNET = {
     "GeneralModuleTests.testRefCountGetNameInfo": "counts references to a global, with C's frames",
-    "TCPCloserTest.testClose": "selects a socket of the other thread by its number, which is a process here",
     "test_add_signal_handler": "SIGINT ends a run",
     "test_write_pipe": "opens a socket's number with io.open, in C",
     "test_read_pty": "reads a terminal in C, through a pipe transport",
@@ -31,6 +29,11 @@ NOT_FOR_SIMNET = {
     "test_bidirectional_pty": "uses a terminal in C, through a pipe transport",
     "test_create_connection_bluetooth": "a network without Bluetooth",
     "test_injected_authentication_failure": "puts a method into socket.socket, below simnet's own",
+    "test_debuglevel_2": "looks for microseconds, of which a clock that begins at a whole second shows none",
+    "ThreadRunningTests.test__count": "counts threads in C",
+    "ThreadRunningTests.test_unraisable_exception": "hears by sys.unraisablehook of what ends a run here",
+    "test_config_queue_handler": "looks at a queue without a pause, and nobody else runs meanwhile",
+    "TimedRotatingFileHandlerTest.test_rollover": "looks for files by the system's time",
     "test_unclosed_resource_warnings": "counts what the collector finds, of the tests before it, too",
     "test_unclosed_server_resource_warnings": "looks at the text of a warning with the real descriptor",
 }
@@ -46,20 +49,6 @@ class Told(NamedTuple):
     why: str = ""
 
 
-class Threads:
-    """The module ``_thread``, as far as those tests use it."""
-
-    def __init__(self) -> None:
-        self.network: simnet.Network | None = None
-
-    def start_new_thread(self, function: Any, args: tuple[Any, ...] = ()) -> None:
-        assert self.network is not None
-        self.network.host("test").spawn(function, *args)
-
-    def exit(self) -> None:
-        raise SystemExit
-
-
 def left_out(name: str) -> bool:
     return any(re.search(rf"\b{re.escape(each)}", name) for each in NOT_FOR_SIMNET)
 
@@ -72,7 +61,7 @@ def tests_of(suite: Any) -> Iterator[unittest.TestCase]:
             yield each
 
 
-def run(test: unittest.TestCase, threads: Threads) -> Told:
+def run(test: unittest.TestCase) -> Told:
     """*test*, alone in a network."""
     name = test.id().partition(".")[2].partition(".")[2]
     result = unittest.TestResult()
@@ -81,7 +70,6 @@ def run(test: unittest.TestCase, threads: Threads) -> Told:
     try:
         off = dict.fromkeys(invariants.NAMES, "off")
         with simnet.Network(trace=False, invariants=off, may_raise=(BaseException,)) as network:
-            threads.network = network
             try:
                 _in_its_class(test, result)
             finally:
@@ -115,15 +103,12 @@ def _in_its_class(test: unittest.TestCase, result: unittest.TestResult) -> None:
 
 
 def main(suite: str, *parts: str) -> None:
-    threads = Threads()
     support = importlib.import_module("test.support.threading_helper")
     support.wait_threads_exit = lambda timeout=None: contextlib.nullcontext()  # type: ignore[attr-defined]
     module: Any = importlib.import_module(f"test.{suite}")
-    if hasattr(module, "thread"):
-        module.thread = threads
     for test in tests_of(unittest.defaultTestLoader.loadTestsFromModule(module)):
         if (not parts or any(part in test.id() for part in parts)) and not left_out(test.id()):
-            print(json.dumps(run(test, threads)), flush=True)
+            print(json.dumps(run(test)), flush=True)
 
 
 if __name__ == "__main__":

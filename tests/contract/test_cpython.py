@@ -1,4 +1,5 @@
-"""CPython's own tests of `socket`, of the pollers, of asyncio's loops upon them and of threads pass in a simulated network.
+"""CPython's own tests of sockets, TLS, pollers, asyncio's loops upon them, threads, and the library's clients and servers pass in a
+simulated network.
 
 What they ask of a system besides sockets (subprocesses, alarms of processor time) a simulated process does not have, and says so:
 such a test is refused, by name.
@@ -26,16 +27,33 @@ from tests.house import ROOT
         ("test_poll", 4),
         ("test_select", 4),
         ("test_selectors", 70),
+        ("test_ssl", 150),
+        ("test_asynchat", 20),
+        ("test_asyncore", 80),
+        ("test_ftplib", 85),
+        ("test_httpservers", 55),
+        ("test_imaplib", 85),
+        ("test_logging", 200),
+        ("test_nntplib", 60),
+        ("test_poplib", 65),
+        ("test_smtpd", 140),
+        ("test_smtplib", 70),
+        ("test_telnetlib", 15),
+        ("test_urllib2_localnet", 18),
         ("test_wsgiref", 30),
         ("test_httplib", 100),
         ("test_asyncio.test_base_events", 100),
         ("test_asyncio.test_events", 150),
         ("test_asyncio.test_selector_events", 110),
         ("test_asyncio.test_sendfile", 60),
+        ("test_asyncio.test_sock_lowlevel", 35),
+        ("test_asyncio.test_ssl", 20),
+        ("test_asyncio.test_sslproto", 20),
         ("test_asyncio.test_streams", 50),
         ("test_asyncio.test_threads", 6),
         ("test_asyncio.test_unix_events", 110),
         ("test_socketserver", 15),
+        ("test_thread", 20),
         ("test_threading_local", 20),
         ("test_xmlrpc", 80),
     ],
@@ -57,6 +75,6 @@ def test_the_interpreters_own_tests_pass_in_a_simulated_network(suite: str, at_l
         timeout=120,
         check=True,
     )
-    told = [Told(*json.loads(line)) for line in done.stdout.splitlines() if line.startswith("[")]
+    told = [Told(*json.loads(line)) for line in done.stdout.splitlines() if line.startswith('["')]
     assert [f"{each.name}: {each.why[-600:]}" for each in told if each.how == "failed"] == []
     assert sum(each.how == "passed" for each in told) >= at_least
