@@ -230,7 +230,7 @@ class SimulatedBackend:
         if call == "close":
             original(fd)
             return pipes.closed(fd)
-        return getattr(pipes, call)(self._scheduler, pipe, original, *arguments)
+        return pipes.called(call, self._scheduler, pipe, original, *arguments)
 
     def terminal_call(self, original: Any, fd: Any, *arguments: Any) -> Any:
         """What *original* of ``termios`` says of a simulated descriptor, which is no terminal, or of a real one."""

@@ -176,6 +176,8 @@ class Epoll(Poller):
         if fd is MISSING or eventmask is MISSING or more or named:
             look_over_epoll("modify", fd, eventmask, *more, **named)
         number, file, bits = self._registration(fd, eventmask)
+        if type(file) is Pipe:
+            file.notice()
         self._epoll.modify(number, file, bits)
 
     def unregister(self, fd: Any = MISSING, *more: Any, **named: Any) -> None:

@@ -183,6 +183,13 @@ class Pipes:
             each.wake(READABLE)
             each.seen |= READABLE
 
+    def called(self, call: str, scheduler: Scheduler, pipe: Pipe, original: Callable[..., Any], *arguments: Any) -> Any:
+        """What *call*, one of ``OF_PIPES``, does by its *original*. To move something is to do something, as with a socket."""
+        done = getattr(self, call)(scheduler, pipe, original, *arguments)
+        if done not in (0, b""):
+            scheduler.effects += 1
+        return done
+
     def read(self, scheduler: Scheduler, pipe: Pipe, read: Callable[..., Any], *arguments: Any) -> Any:
         """``os.read``, ``os.readv`` and ``os.eventfd_read``: a blocking one waits for bytes, or the end."""
         if pipe.reads and os.get_blocking(pipe.fd) and not pipe.mask() & ENDS_READING:

@@ -100,6 +100,45 @@ def test_one_that_is_closed_by_its_file_object_is_none_of_a_later_ones_with_its_
         assert poll.poll(1) == [(later, select.EPOLLIN)]
 
 
+@pytest.mark.parametrize("ready", POLLERS)
+def test_who_writes_to_himself_and_reads_it_in_each_turn_does_not_spin(ready: Any) -> None:
+    with simnet.Network():
+        reader, writer = os.pipe()
+        for _ in range(1_000):
+            os.write(writer, b"x")
+            ready(reader, 1)
+            assert os.read(reader, 100) == b"x"
+        os.close(reader)
+        os.close(writer)
+
+
+def test_room_that_a_file_object_makes_is_told_to_who_asks_for_it_since_the_pipe_is_full(simnet_network: Any) -> None:
+    reader, writer = os.pipe()
+    with open(reader, "rb", buffering=0) as source, open(writer, "wb", buffering=0) as sink, select.epoll() as poll:
+        os.set_blocking(writer, False)
+        poll.register(writer, select.POLLOUT)
+        assert poll.poll(0)
+        poll.modify(writer, 0)
+        assert poll.poll(0) == []
+        while sink.write(bytes(4096)):
+            pass
+        poll.modify(writer, select.POLLOUT)
+        source.read(65536)
+        assert poll.poll(1) == [(writer, select.POLLOUT)]
+
+
+@pytest.mark.parametrize("ready", POLLERS)
+def test_who_reads_nothing_but_the_end_of_a_pipe_spins(ready: Any) -> None:
+    with pytest.raises(simnet.Spin, match="was woken 200 times in a row"), simnet.Network():
+        reader, writer = os.pipe()
+        os.close(writer)
+        try:
+            while ready(reader, 1):
+                assert os.read(reader, 100) == b""
+        finally:
+            os.close(reader)
+
+
 def test_it_stands_beside_sockets_in_one_selector() -> None:
     with Network() as net, net.host("server").listen(7) as listener:
         client = socket.create_connection(("server", 7))
