@@ -133,7 +133,7 @@ def readwrite(obj: Any, flags: int) -> None:
         if (
             flags & TROUBLE
             and (was is ALONE or generation(obj) == was)
-            and (not flags & IN or (unread is not None and _unread(obj) == unread))
+            and (not flags & IN or unread is None or _unread(obj) == unread)
         ):
             obj.handle_close()
     except NotReady:
@@ -151,11 +151,14 @@ def readwrite(obj: Any, flags: int) -> None:
 
 
 def _unread(obj: Any) -> int | None:
-    """How many bytes wait to be read at *obj*; None if that cannot be told."""
+    """How many bytes wait to be read at *obj*; None if that cannot be told: then it hears of the hang-up, too, as ever."""
     try:
         from fcntl import ioctl  # here, since hardly any program comes to it
 
-        return int.from_bytes(ioctl(obj.socket.fileno(), FIONREAD, bytes(4)), sys.byteorder)
+        number = obj._fileno if hasattr(obj, "_fileno") else obj.socket.fileno()
+        if type(number) is not int:
+            return None  # a mock's would call its fileno(), and tell of it
+        return int.from_bytes(ioctl(number, FIONREAD, bytes(4)), sys.byteorder)
     except Exception:  # noqa: BLE001 - it need not have a socket, nor the platform this question
         return None
 
@@ -175,7 +178,8 @@ def generation(obj: Any) -> tuple[int, int | None]:
     another map.
     """
     try:
-        return getattr(obj, "_dispatch_closes", 0), getattr(obj, "_fileno", 0)
+        number = getattr(obj, "_dispatch_closes", 0)
+        return number if type(number) is int else 0, getattr(obj, "_fileno", 0)  # a mock has anything
     except Exception:  # noqa: BLE001 - it need not be a dispatcher, and a __getattr__ of a program's may raise anything
         return 0, 0
 

@@ -152,7 +152,7 @@ def mend_events(core):
                 obj.handle_write_event()
             if flags & select.POLLPRI and generation(obj) == was:
                 obj.handle_expt_event()
-            nothing_came = unread is not None and waiting(obj) == unread
+            nothing_came = unread is None or waiting(obj) == unread
             if flags & OVER and generation(obj) == was and (nothing_came or not flags & select.POLLIN):
                 obj.handle_close()
         except NotReady:

@@ -306,12 +306,8 @@ def test_each_flag_calls_what_it_called():
         asyncore.readwrite(thing, flags)
         return told
 
-    over = select.POLLHUP | select.POLLERR | select.POLLNVAL
-    for flags in range(64):
-        if flags & over and flags & select.POLLIN:  # mended: data before the end is read first
-            assert program(ours, flags) == [told for told in program(theirs, flags) if told != "close"]
-        else:
-            alike(program, flags)
+    for flags in range(64):  # data and the end, too: there is no socket here that could be asked how much is to be read
+        alike(program, flags)
 
 
 def test_close_all_closes_and_raises_as_before():

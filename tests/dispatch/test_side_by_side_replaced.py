@@ -325,3 +325,37 @@ def test_a_program_may_say_which_errnos_are_an_end(where, monkeypatch):
         return seen, channel.told
 
     assert alike(program)[1] == ["close"]
+
+
+EVENTS = ["handle_read_event", "handle_write_event", "handle_expt_event"]
+
+
+@pytest.mark.parametrize("flags", range(64))
+@pytest.mark.parametrize("kind", [mock.Mock, lambda: mock.Mock(spec=[*EVENTS, "handle_close", "handle_error"])])
+def test_a_mock_is_told_every_flag_and_asked_nothing_else(kind, flags):
+    """Where nobody can tell how much is there to be read, a hang-up is told beside the data, as ever."""
+
+    def program(asyncore):
+        channel = kind()
+        asyncore.readwrite(channel, flags)
+        return channel.mock_calls
+
+    alike(program)
+
+
+@pytest.mark.parametrize("turn", ["poll", "poll2"])
+@pytest.mark.parametrize("own_map", [True, False])
+def test_a_mock_may_stand_in_the_map(turn, own_map):
+    def program(asyncore):
+        channel = mock.Mock(accepting=False)
+        near, far = socket.socketpair()
+        with near, far:
+            far.send(b"x")
+            channels = {} if own_map else asyncore.socket_map
+            channels[near.fileno()] = channel
+            getattr(asyncore, turn)(0.1, channels)
+            asyncore.loop(0.1, turn == "poll2", channels, 8)
+            channels.clear()
+        return [call for call in channel.mock_calls if call[0].startswith("handle_")]
+
+    assert alike(program) == [mock.call.handle_read_event(), mock.call.handle_write_event()] * 9
