@@ -136,17 +136,21 @@ def no_stream(sock: Any) -> TypeError:
     return TypeError(f"{sock!r} is no stream: it carries messages; {remedy}")
 
 
+def listens(sock: Any) -> bool:
+    """Whether *sock* accepts connections already."""
+    try:
+        return bool(sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN))
+    except (AttributeError, OSError):
+        return False  # it is none of a kernel's that can be asked
+
+
 def refuse_listener(sock: Any) -> None:
     """*sock* is one end of a connection, or will be.
 
     Raises:
         ValueError: it listens, and would say so only when somebody connects, by an ENOTCONN.
     """
-    try:
-        listens = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
-    except (AttributeError, OSError):
-        return  # it is none of a kernel's that can be asked
-    if listens:
+    if listens(sock):
         raise ValueError(f"{sock!r} listens and has no peer: Listener(handler=..., sock=sock) accepts its connections")
 
 

@@ -11,7 +11,7 @@ import socket as _socket
 
 from dispatch.annotations import Any
 from dispatch.channel import ACCEPTING, ASLEEP, CLOSED, CONNECTED, CONNECTING, RESTING, Channel
-from dispatch.checks import check_address, no_socket
+from dispatch.checks import check_address, listens, no_socket
 from dispatch.errors import BREATH, OUT_OF_RESOURCES, PEER_GONE, TRY_AGAIN, UNDER_WAY, socket_error
 from dispatch.interfaces import IN, OUT, PRI, READ, TROUBLE, Address
 from dispatch.sockets.accepting import died_in_queue, has_connections
@@ -28,7 +28,7 @@ class Dispatcher(Channel):
     __slots__ = ("_asked", "_reading", "_writing", "addr")
 
     def __init__(self, sock: Any = None, *, addr: Address = None, loop: Any = None) -> None:
-        """*sock* is already connected; without one, call :meth:`create_socket` next."""
+        """*sock* is already connected, or listens; without one, call :meth:`create_socket` next."""
         self._attach(loop)
         self.addr = addr
         self._reading = True
@@ -41,6 +41,9 @@ class Dispatcher(Channel):
             except AttributeError:
                 raise no_socket(sock) from None
             self._channel_state = CONNECTED
+            if addr is None and listens(sock):  # who accepts one names the peer, and asks nothing more
+                self._channel_state = ACCEPTING
+                self.addr = sock.getsockname()
             self._adopt(sock)
 
     def _adopt(self, sock: Any) -> None:

@@ -271,6 +271,26 @@ def test_a_socket_that_has_no_connections_says_so_when_it_is_asked_for_one(world
     assert f"[Errno {errno.EOPNOTSUPP}]" in caplog.text
 
 
+def test_a_socket_that_listens_already_is_a_listener(world):
+    """As whoever started the program hands it down."""
+    loop = world.loop()
+    told = []
+
+    class Inherited(dispatch.Dispatcher):
+        def handle_accepted(self, sock, addr):
+            told.append(addr)
+            sock.close()
+
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    listener = Inherited(sock, loop=loop)
+    client = world.connect(listener.addr)
+    world.run(loop, lambda: told)
+
+    assert (told, listener.accepting, listener.connected) == ([client.getsockname()], True, False)
+
+
 def test_a_listener_out_of_descriptors_rests(world):
     clock = StoppedClock()
     loop = world.loop(network=clock)
