@@ -28,7 +28,7 @@ BATCH = 32  # datagrams in one turn; the other channels wait meanwhile
 class Datagram(Channel):
     """A datagram socket: bound to *local*, or talking to *peer* only, or both."""
 
-    __slots__ = ("_file", "_pause", "_queue", "_resting", "_stuck", "addr", "dropped")
+    __slots__ = ("_file", "_full", "_pause", "_queue", "_resting", "_stuck", "addr", "dropped")
 
     #: The largest datagram that is read whole, in bytes; UDP has none above.
     max_size = 65535
@@ -50,6 +50,7 @@ class Datagram(Channel):
         """
         self._attach(loop)
         self._queue: deque[tuple[bytes, Address]] = deque()
+        self._full: set[Address] = set()  # whose queues are full, of those at paths; what waits is for them
         self._file: Any = None  # of a Unix socket
         self._resting = False
         self._stuck = False  # the kernel has room, and the peer's queue has none
@@ -131,14 +132,15 @@ class Datagram(Channel):
         self.loop._check_thread()
         if addr is not None and type(addr) is not tuple and isinstance(addr, os.PathLike):
             addr = os.fspath(addr)
-        if self._queue:
+        if self._queue or self._full:
             if addr is not None:
                 check_address(addr, self.socket.family)
-            if len(self._queue) >= self.queue_limit:
-                self.dropped += 1
-                return False
-            self._queue.append((bytes(data), addr))
-            return True
+            if not self._full or addr in self._full:
+                if len(self._queue) >= self.queue_limit:
+                    self.dropped += 1
+                    return False
+                self._queue.append((bytes(data), addr))
+                return True
         try:
             self._send(data, addr)
         except BufferError:
@@ -160,6 +162,8 @@ class Datagram(Channel):
             if error.errno in OUT_OF_RESOURCES:
                 self._rest()
             else:
+                if self._at_path():
+                    self._full.add(addr)
                 self._update()
         return True
 
@@ -202,27 +206,43 @@ class Datagram(Channel):
         return True
 
     def _flush(self) -> bool:
-        """Send what waits; False if the first of it cannot be sent, though nothing is wrong with it."""
+        """Send what waits; False if nothing of it can be sent, though nothing is wrong with it."""
         went = False
-        while self._queue and not self._channel_state & CLOSED:
-            data, addr = self._queue.popleft()  # now: handle_error may close, and come back to here
-            try:
-                self._send(data, addr)
-            except OSError as error:
-                if error.errno in OUT_OF_RESOURCES or error.errno in TRY_AGAIN:
-                    self._queue.appendleft((data, addr))
-                    if error.errno in TRY_AGAIN:
-                        break
-                    self._rest()
-                    return True
-                self.loop.call_soon(self._tell_failure, error)
-            except (TypeError, ValueError, OverflowError) as error:  # no address, which nobody could tell by its looks
-                self._failed("send", error)
-            went = True
+        waits: deque[tuple[bytes, Address]] = deque()
+        self._full = full = set()
+        try:
+            while self._queue and not self._channel_state & CLOSED:
+                data, addr = self._queue.popleft()  # now: handle_error may close, and come back to here
+                if addr in full:
+                    waits.append((data, addr))  # behind what was there before
+                    continue
+                try:
+                    self._send(data, addr)
+                except OSError as error:
+                    if error.errno in TRY_AGAIN and self._at_path():
+                        full.add(addr)  # it holds up nobody else
+                        waits.append((data, addr))
+                        continue
+                    if error.errno in OUT_OF_RESOURCES or error.errno in TRY_AGAIN:
+                        self._queue.appendleft((data, addr))
+                        if error.errno in TRY_AGAIN:
+                            break
+                        self._rest()
+                        return True
+                    self.loop.call_soon(self._tell_failure, error)
+                except (TypeError, ValueError, OverflowError) as error:  # no address, which nobody could tell by its looks
+                    self._failed("send", error)
+                went = True
+        finally:
+            self._queue.extendleft(reversed(waits))
         if went:
             self._pause = PEER_FULL_DELAY
         self._update()
         return went
+
+    def _at_path(self) -> bool:
+        """Whether this is a Unix socket: each receiver has a queue of its own, and the kernel says nothing else when it is full."""
+        return isinstance(self.addr, (str, bytes))
 
     def _ask_again(self) -> None:
         self._stuck = False

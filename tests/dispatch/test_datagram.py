@@ -323,6 +323,33 @@ def test_a_full_queue_of_a_peer_is_asked_again_after_a_while_and_not_in_a_circle
         assert [loop.run_once(0) for _ in range(3)] == [0, 0, 0]
 
 
+def test_a_receiver_that_takes_nothing_holds_up_nobody_else(kernel_world, tmp_path):
+    loop = kernel_world.loop()
+    sender = Keeper(os.fspath(tmp_path / "sender"), loop=loop)
+    lazy, busy = (os.fspath(tmp_path / name) for name in ("lazy", "busy"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sleeper:
+        sleeper.bind(lazy)
+        sleeper.setblocking(False)
+        reader = Keeper(busy, loop=loop)
+        numbers = [b"%d" % number for number in range(200)]
+        for number, data in enumerate(numbers):
+            assert sender.send(data, lazy)
+            assert sender.send(data, busy)
+            if number % 25 == 0:  # a queue holds ten or so
+                loop.run_once(0)
+        kernel_world.run(loop, lambda: len(reader.got) == len(numbers))
+        assert [data for data, _ in reader.got] == numbers
+
+        got = []
+        while len(got) < len(numbers):
+            loop.run_once(0.01)
+            try:
+                got.append(sleeper.recv(10))
+            except BlockingIOError:
+                pass
+        assert got == numbers
+
+
 @pytest.mark.parametrize("verb", ["close", "abort", "send"])
 def test_who_hears_that_what_waited_had_no_address_may_end_it_there(world, verb):
     class Strict(Keeper):
