@@ -230,7 +230,11 @@ class Datagram(Channel):
                         self._rest()
                         return True
                     self.loop.call_soon(self._tell_failure, error)
-                except (TypeError, ValueError, OverflowError) as error:  # no address, which nobody could tell by its looks
+                except (
+                    TypeError,
+                    ValueError,
+                    OverflowError,
+                ) as error:  # no address, which nobody could tell by its looks
                     self._failed("send", error)
                 went = True
         finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.errors import TRY_AGAIN
 from dispatch.interfaces import IN
@@ -17,7 +19,7 @@ class Waker:
     descriptors less.
     """
 
-    __slots__ = ("_loop", "_sender", "_told", "fd", "socket")
+    __slots__ = ("_ends", "_loop", "_sender", "_told", "fd", "socket")
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
@@ -27,6 +29,7 @@ class Waker:
         self._sender.setblocking(False)
         self.socket: Any = receiver
         self.fd: int = receiver.fileno()
+        self._ends = _identity(receiver), _identity(self._sender)
         loop._make_way(self.fd, receiver)
         try:
             loop.poller.watch(self.fd, IN)
@@ -39,14 +42,21 @@ class Waker:
         if not self._told:
             self._told = True
             try:
-                self._sender.send(b"\0")
-            except OSError:
+                if self._ends[1] == _identity(self._sender):
+                    self._sender.send(b"\0")
+                elif not self._loop.closed:
+                    self._lost()
+                    self._loop._the_waker().wake()
+            except (OSError, RuntimeError):
                 pass  # the loop is closed, or the pair is full of bytes that will wake it
 
     def woken(self) -> None:
         """The loop is awake, and makes the calls that it was asked for."""
         try:
-            self.socket.recv(4096)
+            if self._ends[0] == _identity(self.socket):
+                self.socket.recv(4096)
+            else:
+                self._lost()
         except OSError as error:
             if error.errno not in TRY_AGAIN:
                 self._lost()  # poll(2) and select(2) would say so for ever
@@ -76,6 +86,18 @@ class Waker:
         """The loop is closed, or has another."""
         self._loop.poller.forget(self.fd)
         self.let_go()
+
+
+def _identity(sock: Any) -> object:
+    """What tells *sock* from another under its number; None if nothing does, as in a simulation, or if nobody has the number.
+
+    A daemon closes all numbers that it does not know. Who has them next must not be written to, nor be read.
+    """
+    try:
+        stat = os.fstat(sock.fileno())
+    except (OSError, ValueError):
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def make_waker(loop: Loop) -> Waker:

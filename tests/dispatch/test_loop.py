@@ -368,6 +368,31 @@ def test_a_loop_whose_waker_was_closed_behind_its_back_does_not_spin(kernel_worl
         kernel_world.run(loop, lambda: seen == [1, 2] and channels[1].data == b"x")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="numbers of sockets are those of files on POSIX only")
+def test_who_has_the_numbers_of_a_loops_waker_is_neither_written_to_nor_read(kernel_world, in_thread):
+    """A daemon closes all numbers that it does not know, and opens others, of which the loop knows nothing."""
+    loop, seen = kernel_world.loop(), []
+    loop.call_soon_threadsafe(seen.append, 1)
+    kernel_world.turn(loop)
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        far.sendall(b"for near")
+        numbers = [sock.fileno() for sock in (loop._waker.socket, loop._waker._sender)]
+        for number in numbers:
+            os.dup2(near.fileno(), number)
+        kernel_world.turn(loop)
+        in_thread(lambda: loop.call_soon_threadsafe(seen.append, 2)).join()
+        kernel_world.run(loop, lambda: seen == [1, 2])
+
+        assert near.recv(10) == b"for near"
+        for number in numbers:
+            os.close(number)
+        far.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            far.recv(10)
+
+
 def test_several_loops_run_in_several_threads(kernel_world, in_thread):
     done = []
 
