@@ -57,8 +57,10 @@ def joined(map: Any, key: Any) -> None:
     engine = _engines.get(id(map))
     if engine is not None:
         guest = engine._guests.get(key)
-        if guest is not None and guest.obj is not map[key] and isinstance(map, dict) and next(reversed(map)) == key:
-            engine.taken(key)  # by hand, and nobody told: who has the number now came as the last
+        if guest is not None and isinstance(map, dict) and next(reversed(map)) == key:
+            was_last = guest.obj is map[key] and guest.number == engine._admitted and not engine.touched
+            if not was_last:
+                engine.taken(key)  # by hand, and nobody told
         engine.put(key)
 
 

@@ -153,6 +153,49 @@ def test_who_gets_the_number_of_somebody_taken_out_by_hand_comes_last(use_poll):
 
 
 @pytest.mark.parametrize("use_poll", [False, True])
+def test_who_takes_itself_out_by_hand_and_comes_back_with_another_socket_comes_last(use_poll):
+    """Also if that has the number of the one before, as it mostly does, which was closed just now."""
+
+    def program(asyncore, asynchat):
+        asked, members, peers = [], {}, []
+
+        class Member(asyncore.dispatcher):
+            def __init__(self, name):
+                self.name = name
+                near, far = socket.socketpair()
+                peers.append(far)
+                asyncore.dispatcher.__init__(self, near, members)
+
+            def readable(self):
+                asked.append(self.name)
+                return True
+
+            def writable(self):
+                return False
+
+            def handle_read(self):
+                number = self._fileno
+                del members[number]
+                near, far = socket.socketpair()
+                peers.append(far)
+                os.dup2(near.fileno(), number)
+                near.close()
+                self.socket.detach()
+                self.set_socket(socket.socket(fileno=number))
+
+        for name in ("first", "second", "third"):
+            Member(name)
+        peers[0].send(b"x")
+        asyncore.loop(0, use_poll, members, 8)
+        asyncore.close_all(members)
+        for peer in peers:
+            peer.close()
+        return asked
+
+    assert alike(program)[-3:] == ["second", "third", "first"]
+
+
+@pytest.mark.parametrize("use_poll", [False, True])
 @pytest.mark.parametrize("own_map", [True, False])
 def test_who_has_paused_and_says_nothing_of_writing_hears_of_an_urgent_byte(use_poll, own_map):
     """Under select(2), which watches for the exceptional whoever asks for anything; its base class still wants to write."""
