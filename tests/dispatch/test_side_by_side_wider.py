@@ -95,6 +95,7 @@ class Wider(wild.Program):
         super().__init__(*args, **options)
         if self.chance(0.35):
             self.map = self.dice.choice(MAPS)()
+        self.kept = []  # what was accepted by who failed then: else its end comes when its error is forgotten
         self.begun = False  # before that it is made, and nothing may fail
         self.endless = False  # it is in a loop() that only its own end ends
 
@@ -133,6 +134,7 @@ class Wider(wild.Program):
             program.tell(channel, f"{name} begins")
             program.meddle(channel, probability)
             result = did(channel, *args, **options)
+            program.kept.append(result)
             program.tell(channel, f"{name} ends")
             program.meddle(channel, probability)
             return result
