@@ -24,6 +24,7 @@ class Meddling(dispatch.Stream):
     """Does by dice what a handler can do, and tells what it is told."""
 
     high_water, low_water = 2000, 500
+    lengths: tuple[int, ...] = LENGTHS
     dice: random.Random
     told: list[Any]
     all: list[Meddling]
@@ -41,7 +42,7 @@ class Meddling(dispatch.Stream):
         other = dice.choice((self, dice.choice(self.all)))
         what = dice.randrange(20)
         if what < 9:
-            self.tell("wrote", other.write(b"%d" % what * dice.choice(LENGTHS)))
+            self.tell("wrote", other.write(b"%d" % what * dice.choice(self.lengths)))
         elif what < 11:
             other.write(bytearray(b"copied"))
         elif what == 11:
@@ -86,12 +87,12 @@ class Meddling(dispatch.Stream):
         self.tell("closed", type(reason), self.bytes_received, self.bytes_sent)
 
 
-def meddle(dice: random.Random, peer: socket.socket, got: list[Any]) -> None:
+def meddle(dice: random.Random, peer: socket.socket, got: list[Any], lengths: tuple[int, ...] = LENGTHS) -> None:
     """What a peer can do."""
     what = dice.randrange(14)
     try:
         if what < 9:
-            peer.send(b"x" * dice.choice(LENGTHS))
+            peer.send(b"x" * dice.choice(lengths))
         elif what < 11:
             got.append(peer.recv(dice.choice((1, 3000, 1 << 20))))
         elif what == 11 and dice.random() < 0.3:
