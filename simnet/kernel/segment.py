@@ -108,6 +108,7 @@ class Marks(NamedTuple):
     unchecked: bool = False  # over IPv6 without a checksum, which few receivers take
     # Bytes that MSG_MORE or a cork had begun over IPv4, with a checksum that no card makes; -1 for none.
     begun: int = -1
+    covered: int = 0  # bytes of a datagram of UDP-Lite and its header that the checksum covers; 0 for all
 
 
 PLAIN: Final = Marks()

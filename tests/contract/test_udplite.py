@@ -87,3 +87,47 @@ def test_k131_the_coverage_of_a_checksum_is_kept(world: World) -> None:
         SEND_COVERAGE,
         1,
     )
+
+
+# What the sender's checksum covers, what the receiver insists on (None: nothing), and whether 10 bytes get there.
+COVERED = [
+    (20, 0, True),  # the header counts: this is all
+    (17, 0, False),  # who insists on 0 bytes insists on all
+    (8, 0, False),
+    (12, 13, False),
+    (12, 12, True),
+    (12, 1, True),
+    (18, 100, True),
+    (0, 100, True),
+    (70_000, 0, True),
+    (8, None, True),
+]
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize(("covers", "insists", "arrives"), COVERED)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_k131_what_is_covered_less_than_the_receiver_insists_on_is_dropped(
+    world: World, covers: int, insists: int | None, arrives: bool, ip: str, parts: int
+) -> None:
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    hop_limit = (socket.IPPROTO_IPV6, 16) if ":" in ip else (socket.IPPROTO_IP, socket.IP_TTL)  # IPV6_UNICAST_HOPS
+    told = (socket.IPPROTO_IPV6, 51) if ":" in ip else (socket.IPPROTO_IP, 12)  # IPV6_RECVHOPLIMIT, IP_RECVTTL
+    here, there = lite(world, family), lite(world, family)
+    here.bind((ip, 0))
+    there.connect(here.getsockname())
+    here.setsockopt(*told, 1)
+    if insists is not None:
+        here.setsockopt(UDPLITE, RECV_COVERAGE, insists)
+    there.setsockopt(UDPLITE, SEND_COVERAGE, covers)
+    there.setsockopt(*hop_limit, 9)
+    if parts == 2:
+        there.send(b"01234", socket.MSG_MORE)
+    there.send(b"0123456789"[-10 // parts :])
+    there.setsockopt(UDPLITE, SEND_COVERAGE, 0)
+    there.send(b"all")
+    for data in (b"0123456789",) * arrives + (b"all",):
+        world.readable(here)
+        payload, ((_, _, limit),), _, _ = here.recvmsg(99, 99)
+        assert (payload, limit[0]) == (data, 9)
+    world.gives("EAGAIN", here.recv, 9)

@@ -1,7 +1,7 @@
 """A UDP-Lite socket (RFC 3828): UDP with ports of its own.
 
-Within a stack its ports are stored above UDP's, so that the two never meet; a program sees the usual numbers. How much of a
-datagram a checksum covers is stored and returned: no checksum goes wrong here.
+Within a stack its ports are stored above UDP's, so that the two never meet; a program sees the usual numbers. No checksum goes
+wrong here; but who insists on how much of a datagram it covers gets no other.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from errno import EADDRINUSE, EOPNOTSUPP
 from typing import Any, Final
 
+from simnet.kernel import inet
 from simnet.kernel.buffer import Data
+from simnet.kernel.datagrams.ancillary import marks_of
 from simnet.kernel.datagrams.udp import UdpSocket
-from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.errors import socket_error
 from simnet.kernel.options.idle import UDPLITE_RECV_CSCOV, UDPLITE_SEND_CSCOV
 from simnet.kernel.options.values import (
     IPPROTO_UDP,
@@ -26,6 +28,7 @@ from simnet.kernel.options.values import (
     read_nothing,
 )
 from simnet.kernel.ports import FIRST_EPHEMERAL, LAST_EPHEMERAL, own_range
+from simnet.kernel.segment import PLAIN, TTL_LATER, Datagram, Endpoint, Marks
 
 IPPROTO_UDPLITE: Final = 136
 ABOVE: Final = 65536  # where its ports lie
@@ -65,6 +68,29 @@ class UdpLiteSocket(UdpSocket):
     def _send(self, data: Data, flags: int, address: Sequence[Any] | None, ancillary: tuple[Any, ...] = ()) -> int:
         return super()._send(data, flags, None if address is None else _above(address), ancillary)
 
+    def _emit(
+        self, local: Endpoint, target: Endpoint, payload: bytes, marks: Marks | None = None, source: str | None = None
+    ) -> None:
+        covered = (self.options or {}).get((IPPROTO_UDP, UDPLITE_SEND_CSCOV), 0)
+        if 0 < covered < HEADER + len(payload):
+            if marks is None:
+                six = ":" in target[0]
+                marks = marks_of(self.options, six) or PLAIN
+                if not six or inet.is_group(target[0]):
+                    marks = marks._replace(ttl=TTL_LATER)
+            marks = marks._replace(covered=covered, begun=-1)
+        super()._emit(local, target, payload, marks, source)
+
+    def take_in(self, datagram: Datagram) -> None:
+        """Queue *datagram*, unless less of it is covered than this socket insists on: all, if that was set to 0."""
+        covered = datagram.marks.covered if datagram.marks is not None else 0
+        if covered:
+            insists = (self.options or {}).get((IPPROTO_UDP, UDPLITE_RECV_CSCOV), HEADER)
+            if not insists or covered < insists:
+                self.dropped += 1
+                return
+        super().take_in(datagram)
+
     def recvfrom(self, n: int, flags: int = 0) -> tuple[bytes, tuple[Any, ...]]:
         payload, name = super().recvfrom(n, flags)
         return payload, _shown(name)
@@ -89,8 +115,6 @@ class UdpLiteSocket(UdpSocket):
         if isinstance(value, NoBuffer):
             value = read_nothing((level, name), value.length, known=True)
         covered = integer(check_length(level, None, value))
-        if covered and name == UDPLITE_RECV_CSCOV:
-            not_modelled("setsockopt(UDPLITE_RECV_CSCOV), which refuses what is covered less,")
         if covered:
             covered = min(max(covered, HEADER), COVERAGE_MAX)
         if self.options is None:
