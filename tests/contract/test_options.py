@@ -891,6 +891,14 @@ def test_k131_the_peer_that_refused_or_reset_still_has_a_name_as_an_option(world
     world.gives("ENOTCONN", refused.getsockopt, SOL, 28, 16)
 
 
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_k131_who_connected_to_port_0_has_no_peer_to_name(world: World, family: int) -> None:
+    sock = world.socket(family)
+    sock.connect_ex((world.ip if family == socket.AF_INET else "::1", 0))
+    world.ready(sock, "IN|OUT|RDHUP|ERR|HUP")
+    world.gives("ENOTCONN", sock.getsockopt, SOL, 28, 16)  # SO_PEERNAME
+
+
 # Mode (1: hear these senders, 0: all but them), how many of them it says there are, and how many there are.
 FILTERS_OF_NO_MEMBER = {
     (1, 0, 0): "EADDRNOTAVAIL",  # to hear nobody is to leave

@@ -130,7 +130,7 @@ def _fastopen_key(socket: Any, key: Key, buflen: int) -> bytes:
 def _peer_name(socket: Any, key: Key, buflen: int) -> bytes:
     """The first *buflen* bytes of the peer's name as a struct sockaddr; EINVAL if it is shorter."""
     name: Any
-    if socket.type == SOCK_STREAM and socket.family != AF_UNIX and socket.peer is not None:
+    if socket.type == SOCK_STREAM and socket.family != AF_UNIX and socket.peer is not None and socket.peer[1]:
         name = shown(socket.family, socket.peer)  # also of one that is not connected yet, or no more
     else:
         name = socket.getpeername()
