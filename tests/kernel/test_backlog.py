@@ -416,6 +416,8 @@ def test_a_full_queue_may_follow_a_deferral(fabric: Fabric) -> None:
     fabric.run(1.1)  # the deferral is over, and finds the queue full
     house.listener.accept()
     fabric.run(1.1)
+    assert mask(house.listener) == "0"
+    fabric.run(0.9)  # the SYN-ACK goes again after 1 s and after 3 s
     assert mask(house.listener) == "IN"
 
 

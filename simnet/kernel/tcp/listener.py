@@ -28,12 +28,11 @@ from simnet.kernel.tcp.control import (
     SPEAKS_IPV4,
 )
 from simnet.kernel.tcp.cork import Cork, hear_mss
-from simnet.kernel.tcp.guard import RTO_FIRST_NS, SYNACK_RETRIES
+from simnet.kernel.tcp.guard import BUCKET_NS, RTO_FIRST_NS, SYNACK_RETRIES
 from simnet.kernel.tcp.messages import note_arrivals
 from simnet.kernel.tcp.nagle import inherit_quickack
 
 if TYPE_CHECKING:
-    from simnet.kernel.stack import Stack
     from simnet.kernel.tcp.sockets import TcpSocket
 
 SOMAXCONN: Final = 4096  # net.core.somaxconn, Linux 5.4 and later
@@ -96,17 +95,19 @@ def arrive_syn(socket: TcpSocket, segment: Segment) -> None:
     stack.connections[(segment.target, segment.source)] = child
     if stack.demanding:
         child.prepare()
-    if stack.out and _asked(listener, segment, stack) > listener.backlog:
+    if stack.out and _asked(socket, listener) > listener.backlog:
         if listener.half_open is None:
             listener.half_open = {}
         listener.half_open[child] = Waiting(cookie=True)
     child.send_syn(SYN | ACK)
 
 
-def _asked(listener: Listener, syn: Segment, stack: Stack) -> int:
+def _asked(socket: TcpSocket, listener: Listener) -> int:
     """How many handshakes have begun and are not over: inet_csk_reqsk_queue_len."""
+    stack = socket.stack
     answers = (each for each in stack.out if isinstance(each, Segment) and each.flags == SYN | ACK)
-    return _requests(listener) + sum(each.source == syn.target for each in answers)
+    askers = (stack.connections.get((each.source, each.target)) for each in answers)
+    return _requests(listener) + sum(getattr(each, "parent", None) is socket for each in askers)
 
 
 def _requests(listener: Listener) -> int:
@@ -145,21 +146,29 @@ def admit(child: TcpSocket, segment: Segment) -> bool:
         return False
     listener = parent.listener
     assert listener is not None
-    if listener.half_open is not None and _is_too_late(child, listener.half_open.get(child)):
-        child.vanish()
-        stack.refuse(segment)
-        return False
+    if listener.half_open is not None:
+        waiting = listener.half_open.get(child)
+        if _is_too_late(child, waiting):
+            child.vanish()
+            stack.refuse(segment)
+            return False
+        if waiting is not None and waiting.in_loss(stack.clock.now_ns) and _speaks(segment):
+            waiting.segments.append(segment)
+            return False
     if len(listener.queue) > listener.backlog:
         _wait_for_room(child, listener, segment)
         return False
-    if parent.options is not None and not segment.payload and not segment.flags & FIN:
-        seconds = parent.option(IPPROTO_TCP, TCP_DEFER_ACCEPT)
-        if seconds and not _defer(child, listener, segment, seconds):
-            return False
+    if (
+        parent.options is not None
+        and not _speaks(segment)
+        and _deferral(child)
+        and not _defer(child, listener, segment)
+    ):
+        return False
     waiting = None if listener.half_open is None else listener.half_open.pop(child, None)
     if waiting is not None:
         waiting.stop()
-        stack.out.extend(each for each in waiting.segments if each.payload or each.flags & FIN)
+        stack.out.extend(each for each in waiting.segments if _speaks(each))
     port = child.local[1] if child.local is not None else 0
     child.port = port
     stack.tcp_ports.hold(port, child)
@@ -172,16 +181,25 @@ def admit(child: TcpSocket, segment: Segment) -> bool:
 class Waiting:
     """A handshake that may not end yet, for the queue is full or data must come first: what came since, and a timer."""
 
-    __slots__ = ("cookie", "over", "repeats", "segments", "since_ns", "timer", "tries")
+    __slots__ = ("cookie", "due_ns", "repeats", "segments", "since_ns", "timer", "tries")
 
     def __init__(self, cookie: bool = False) -> None:
         self.cookie = cookie  # it was answered by a SYN cookie: nobody repeats the answer
         self.segments: list[Segment] = []
-        self.tries = 0
+        self.tries = 0  # how often its timer has run out
         self.timer: Any = None
+        self.due_ns = 0  # and when it will
         self.repeats: Any = None  # the timer of who sends what is in ``segments``
-        self.over = False  # TCP_DEFER_ACCEPT has waited long enough
         self.since_ns = 0  # when what is to be repeated came first
+
+    def arm(self, child: TcpSocket, due_ns: int) -> None:
+        """Its timer runs out at *due_ns*, at the end of a bucket of timers."""
+        self.due_ns = (due_ns // BUCKET_NS + 1) * BUCKET_NS
+        self.timer = child.stack.clock.at(self.due_ns, _ran_out, child)
+
+    def in_loss(self, now_ns: int) -> bool:
+        """Has the client's own timer run out, after a probe? Then it sends nothing new until something was acknowledged."""
+        return self.repeats is not None and now_ns >= self.since_ns + 2 * REPEATED_NS
 
     def stop(self) -> None:
         """It waits no more."""
@@ -196,14 +214,9 @@ def _wait_for_room(child: TcpSocket, listener: Listener, segment: Segment) -> No
     Each repetition makes the client acknowledge again, and so does each repetition of its data; kept segments stand
     for both.
     """
-    if listener.half_open is None:
-        listener.half_open = {}
-    waiting = listener.half_open.get(child)
     clock = child.stack.clock
-    if waiting is None or waiting.over:
-        waiting = listener.half_open[child] = Waiting()
-        waiting.timer = clock.at(clock.now_ns + RTO_FIRST_NS, _try_again, child)
-    speaks = bool(segment.payload or segment.flags & FIN)
+    waiting = _waits(child, listener)
+    speaks = _speaks(segment)
     if speaks or not (waiting.segments or waiting.cookie):
         waiting.segments.append(segment)
     if speaks and waiting.repeats is None:
@@ -211,17 +224,49 @@ def _wait_for_room(child: TcpSocket, listener: Listener, segment: Segment) -> No
         waiting.repeats = clock.at(clock.now_ns + REPEATED_NS, _repeat, child)
 
 
-def _try_again(child: TcpSocket) -> None:
+def _waits(child: TcpSocket, listener: Listener) -> Waiting:
+    """How *child* waits, from now on if it did not."""
+    if listener.half_open is None:
+        listener.half_open = {}
+    waiting = listener.half_open.get(child)
+    if waiting is None:
+        waiting = listener.half_open[child] = Waiting()
+        waited_ns = child.stack.clock.now_ns - child.since_ns
+        while waited_ns >= (RTO_FIRST_NS << waiting.tries + 1) - RTO_FIRST_NS:
+            waiting.tries += 1
+        waiting.arm(child, child.since_ns + (RTO_FIRST_NS << waiting.tries + 1) - RTO_FIRST_NS)
+    return waiting
+
+
+def _ran_out(child: TcpSocket) -> None:
     listener, waiting = _waiting(child)
-    if not listener.full:
-        _let_in(child, listener)
-        return
+    assert listener.half_open is not None
+    together = [(each, its) for each, its in listener.half_open.items() if its.due_ns == waiting.due_ns]
+    for each, its in reversed(together):  # the last timer of a bucket is the first to run
+        its.timer.cancel()
+        # And is set again before the others: its place is behind them.
+        listener.half_open[each] = listener.half_open.pop(each)
+        _try_again(each, listener, its)
+
+
+def _try_again(child: TcpSocket, listener: Listener, waiting: Waiting) -> None:
+    """The time for another SYN-ACK, unless TCP_DEFER_ACCEPT waits: the client answers it (syn_ack_recalc)."""
     waiting.tries += 1
-    clock = child.stack.clock
-    if waiting.tries > SYNACK_RETRIES:
-        _give_up(child, waiting)
-        return
-    waiting.timer = clock.at(clock.now_ns + (RTO_FIRST_NS << waiting.tries), _try_again, child)
+    if waiting.tries >= _deferral(child):
+        if not listener.full:
+            _let_in(child, listener)
+            return
+        if waiting.tries > SYNACK_RETRIES:
+            _give_up(child, waiting)
+            return
+    waiting.arm(child, child.stack.clock.now_ns + (RTO_FIRST_NS << waiting.tries))
+
+
+def _deferral(child: TcpSocket) -> int:
+    """How many timers TCP_DEFER_ACCEPT waits for data: its seconds are those of 1, 2, 3 ... of them."""
+    assert child.parent is not None
+    seconds: int = child.parent.option(IPPROTO_TCP, TCP_DEFER_ACCEPT) or 0
+    return seconds.bit_length()
 
 
 def _repeat(child: TcpSocket) -> None:
@@ -243,10 +288,19 @@ def _is_too_late(child: TcpSocket, waiting: Waiting | None) -> bool:
 
 def _let_in(child: TcpSocket, listener: Listener) -> None:
     assert listener.half_open is not None
-    waiting = listener.half_open.pop(child)
+    waiting = listener.half_open[child]
+    spoken = [each for each in waiting.segments if _speaks(each)]
+    if not spoken:
+        child.arrive(waiting.segments[0])  # `admit` ends the waiting
+        return
+    del listener.half_open[child]
     waiting.stop()
-    for segment in waiting.segments:
+    for segment in spoken:
         child.arrive(segment)
+
+
+def _speaks(segment: Segment) -> bool:
+    return bool(segment.payload or segment.flags & FIN)
 
 
 def _give_up(child: TcpSocket, waiting: Waiting) -> None:
@@ -256,26 +310,15 @@ def _give_up(child: TcpSocket, waiting: Waiting) -> None:
         child.stack.refuse(waiting.segments[-1])  # what its repeated data would get
 
 
-def _defer(child: TcpSocket, listener: Listener, segment: Segment, seconds: int) -> bool:
-    """A handshake without data: the listener hears of it when data comes, or after *seconds* (K-049). True if now."""
-    if listener.half_open is None:
-        listener.half_open = {}
-    waiting = listener.half_open.get(child)
-    if waiting is not None and waiting.cookie:
-        return True
+def _defer(child: TcpSocket, listener: Listener, segment: Segment) -> bool:
+    """A handshake without data: the listener hears of it when data comes, or after some seconds (K-049). True if now."""
+    waiting = None if listener.half_open is None else listener.half_open.get(child)
     if waiting is None:
         if _requests(listener) > listener.backlog:
             return True  # too many wait: the kernel answered by a SYN cookie, which remembers no deferral
-        waiting = listener.half_open[child] = Waiting()
-        waiting.segments.append(segment)
-        waiting.timer = child.stack.clock.at(child.since_ns + seconds * 1_000_000_000, _data_never_came, child)
-    return waiting.over
-
-
-def _data_never_came(child: TcpSocket) -> None:
-    _, waiting = _waiting(child)
-    waiting.over = True
-    child.arrive(waiting.segments[0])
+        _waits(child, listener).segments.append(segment)
+        return False
+    return waiting.cookie or waiting.tries >= _deferral(child)
 
 
 def _waiting(child: TcpSocket) -> tuple[Listener, Waiting]:
@@ -307,8 +350,9 @@ def _look_again(what: tuple[TcpSocket, Segment]) -> None:
         child.vanish()
 
 
-def _repeated_ns(since_ns: int, now_ns: int, after_ns: int = REPEATED_NS) -> int:
-    """When data that came at *since_ns*, and was not acknowledged, comes again next; or a SYN-ACK, whose time is longer."""
+def _repeated_ns(since_ns: int, now_ns: int) -> int:
+    """When data that came at *since_ns*, and was not acknowledged, comes again next."""
+    after_ns = REPEATED_NS
     while since_ns + after_ns <= now_ns:
         after_ns *= 2
     return since_ns + after_ns
@@ -322,12 +366,10 @@ def abandon(listener: Listener) -> None:
     half_open, listener.half_open = listener.half_open, None
     for child, waiting in (half_open or {}).items():
         waiting.stop()
-        speaks = any(segment.payload or segment.flags & FIN for segment in waiting.segments)
+        speaks = any(map(_speaks, waiting.segments))
         if waiting.segments and not (speaks or waiting.cookie) and child.parent is not None and child.parent.refs:
             clock = child.stack.clock
-            clock.at(
-                _repeated_ns(child.since_ns, clock.now_ns, RTO_FIRST_NS), _look_again, (child, waiting.segments[0])
-            )
+            clock.at(waiting.due_ns, _look_again, (child, waiting.segments[0]))
             continue
         child.vanish()
         if speaks:
