@@ -78,3 +78,16 @@ def test_k044_clients_of_both_families_are_counted_together(world: World) -> Non
     assert world.accept(listener).getpeername() == late[2].getsockname()
     time.sleep(1.2)
     world.gives("EAGAIN", listener.accept)
+
+
+@pytest.mark.parametrize("seconds", [1, 3])
+def test_k049_the_time_to_speak_goes_on_while_the_listener_is_shut_down(world: World, seconds: int) -> None:
+    listener = patient_listener(world, seconds, 5)
+    client = world.client(listener)
+    time.sleep(1.2 if seconds == 3 else 0.2)
+    listener.shutdown(socket.SHUT_RD)
+    listener.listen(5)
+    time.sleep(1.6 if seconds == 3 else 0.6)
+    world.ready(listener, "0")
+    time.sleep(0.4)
+    assert world.accept(listener).getpeername() == client.getsockname()

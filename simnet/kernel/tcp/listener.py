@@ -160,8 +160,9 @@ def admit(child: TcpSocket, segment: Segment) -> bool:
         return False
     if (
         parent.options is not None
-        and not _speaks(segment)
-        and _deferral(child)
+        and not segment.payload
+        and not segment.flags & FIN
+        and parent.option(IPPROTO_TCP, TCP_DEFER_ACCEPT)
         and not _defer(child, listener, segment)
     ):
         return False
@@ -316,8 +317,8 @@ def _defer(child: TcpSocket, listener: Listener, segment: Segment) -> bool:
     if waiting is None:
         if _requests(listener) > listener.backlog:
             return True  # too many wait: the kernel answered by a SYN cookie, which remembers no deferral
-        _waits(child, listener).segments.append(segment)
-        return False
+        waiting = _waits(child, listener)
+        waiting.segments.append(segment)
     return waiting.cookie or waiting.tries >= _deferral(child)
 
 
