@@ -224,3 +224,29 @@ def test_k071_what_more_holds_back_goes_with_the_next_write_though_the_peer_has_
     server.close()
     client.send(b" back")
     world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1, 100, 1448])
+@pytest.mark.parametrize("flags", [socket.MSG_MORE, socket.MSG_MORE | socket.MSG_EOR])
+def test_k065_what_more_has_held_back_is_pushed_when_its_time_is_over(world: World, size: int, flags: int) -> None:
+    """tcp_write_wakeup notes that all of it is pushed, so that a large write behind it is pushed no earlier than usual."""
+    client, server = world.pair(options={(socket.SOL_SOCKET, socket.SO_SNDBUF): 4096, RCVBUF: 4096})
+    assert client.send(bytes(size), flags) == size
+    time.sleep(0.25)
+    assert client.send(bytes(100_000)) == 6144
+    world.pause()
+    assert world.ioctl(server, "FIONREAD") == (3496 if size == 1448 else 6144 + size)
+
+
+@pytest.mark.slow
+def test_k062_room_that_so_rcvbuf_makes_is_found_by_the_next_question_but_one(world: World) -> None:
+    """Nobody tells of it. A sender asks after 0.2 s, after 0.6 s, which goes unanswered, and after 1.5 s."""
+    client, server = world.pair(options={(socket.SOL_SOCKET, socket.SO_SNDBUF): 4096, RCVBUF: 4096})
+    assert client.send(bytes(100_000)) == 6144
+    time.sleep(0.4)
+    server.setsockopt(*RCVBUF, 60_000)
+    time.sleep(0.9)
+    assert world.ioctl(server, "FIONREAD") == 4096
+    time.sleep(0.4)
+    assert world.ioctl(server, "FIONREAD") == 6144

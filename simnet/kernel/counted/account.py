@@ -246,8 +246,10 @@ class Account(ReceivingAccount):
         first = self.unsent[0]
         room = self.snd_una + self.snd_wnd - first.start
         if room > 0:
+            self.pushed = max(self.pushed, first.end)
             if first.size > min(room, self.mss):
                 self._cut(first, min(room, self.mss), self.unsent)
+            first.pushed = True
             self._send(self.unsent.popleft(), self.mss)
         else:
             self.peer.acknowledge()
@@ -461,8 +463,7 @@ class Account(ReceivingAccount):
         if self.no_space:
             if sum(each.packets for each in self.sent) < self.packets:
                 self.expand()
-            if self.writable:
-                self.no_space = False
+            self.no_space = not self.writable
 
     def expand(self) -> None:
         """tcp_sndbuf_expand."""

@@ -293,8 +293,9 @@ class Ledger:
             if account.room_for_part or other.account.would_tell_more:
                 held_ns = self.held_ns + HELD_NS
                 if held_ns < clock.now_ns:
-                    deaf = self.other.sender.shut & SHUT_RECEIVE  # Linux tells nobody of the room that was made
-                    held_ns = next_probe_ns(self.held_ns, clock.now_ns) if deaf else clock.now_ns
+                    # Of room that was made meanwhile nobody is told after SHUT_RD, nor where SO_RCVBUF made it.
+                    asks = self.other.sender.shut & SHUT_RECEIVE or not account.room_for_part
+                    held_ns = next_probe_ns(self.held_ns, clock.now_ns) if asks else clock.now_ns
                 due_ns = held_ns if due_ns == NEVER else min(due_ns, held_ns)
         if account.probe_ns > 0 and (account.unsent or other.account.unsent or not account.writable):
             due_ns = account.probe_ns if due_ns == NEVER else min(due_ns, account.probe_ns)
