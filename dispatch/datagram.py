@@ -230,12 +230,8 @@ class Datagram(Channel):
                         self._rest()
                         return True
                     self.loop.call_soon(self._tell_failure, error)
-                except (
-                    TypeError,
-                    ValueError,
-                    OverflowError,
-                ) as error:  # no address, which nobody could tell by its looks
-                    self._failed("send", error)
+                except (TypeError, ValueError, OverflowError) as error:
+                    self._failed("send", error)  # no address, which nobody could tell by its looks
                 went = True
         finally:
             self._queue.extendleft(reversed(waits))
