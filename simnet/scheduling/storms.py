@@ -29,6 +29,7 @@ ENTRIES_AN_INSTANT_MAX = 300_000  # lines of the trace without a step of the clo
 # The same, if all are answers to an input that has ended: 30,000 of them, or more than a send buffer takes. A yes to a client that has shut down its half says fewer.
 ENTRIES_AFTER_THE_END_MAX = 60_000
 ENTRIES_AFTER_THE_END_HURRIED = 5_000  # where many runs like this one have made them all
+READS_OF_THE_END_MAX = 1_000  # in a look at one instant, of one connection: who answers each has not seen that it is the end
 ANSWERS_MAX, ANSWERS_LOOKED_AT = 8, 1_000  # different lines, with what is sent, of so many: more are no loop
 ANSWERS = ((CALL, "send"), (SEGMENT, "data"))
 ENTRIES_AN_ATTEMPT_MAX = 40  # what a program does for each: a loop has ten lines, some libraries twice as many
@@ -81,6 +82,8 @@ def _look(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
         scheduler.entries_at_ns, scheduler.entries_then = now_ns, begin
     elif end - scheduler.entries_then > ENTRIES_AN_INSTANT_MAX:
         return stuck.does_not_wait(process, now_ns, ENTRIES_AN_INSTANT_MAX)
+    elif _answers_each_end(entries, max(begin, 0), process):
+        return stuck.does_not_wait(process, now_ns, ENTRIES_A_LOOK)
     elif end - scheduler.entries_then > ENTRIES_AFTER_THE_END_MAX and _answers_the_end(entries, max(begin, 0), process):
         return stuck.does_not_wait(process, now_ns, ENTRIES_AFTER_THE_END_MAX)
     body = scheduler.body
@@ -165,6 +168,26 @@ def _answers_the_end(entries: list[Entry], begin: int, process: Process) -> bool
         each[5] == "recv" and each[3] == place and each[4] == end and each[1] == CALL and each[7][1] == b""
         for each in islice(reversed(entries), len(entries) - begin, None)
     )
+
+
+def _answers_each_end(entries: list[Entry], begin: int, process: Process) -> bool:
+    """Has the host of *process* read the end of one connection again and again since *begin*, without a pause, and done nothing but send there, and poll?"""
+    if entries[begin][0] != entries[-1][0]:
+        return False
+    host, places, reads = process.host_name, set(), 0
+    for _, kind, whose, place, _, op, _, detail in islice(entries, begin, None):
+        if whose != host:
+            return False
+        if kind == CALL and op == "poll":
+            continue
+        places.add(place)
+        if len(places) > 1:
+            return False
+        if kind == CALL and op == "recv":
+            if detail[1] != b"":
+                return False
+            reads += 1
+    return reads > READS_OF_THE_END_MAX
 
 
 def _another_connects(entries: list[Entry], process: Process) -> bool:
