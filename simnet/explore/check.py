@@ -12,7 +12,7 @@ from typing import Any, Unpack, overload
 
 from simnet.both.asked import plan_of
 from simnet.explore.fuzz import run_fuzz
-from simnet.explore.options import Asked, AskedOfAny, SweepOptions, seeds_of
+from simnet.explore.options import RUNS_DEFAULT, Asked, AskedOfAny, SweepOptions, seeds_of
 from simnet.explore.parameters import network_parameter, refuse, where
 from simnet.explore.progress import Progress
 from simnet.explore.quiet import quiet
@@ -140,7 +140,7 @@ def _explored(
     """The result of a sweep or, from *first_seed* on, of as many seeds as there are to be runs."""
     if first_seed is None:
         return run_sweep(test, options, name=name, progress=progress)
-    seeds = range(first_seed, first_seed + options.runs)
+    seeds = range(first_seed, first_seed + (RUNS_DEFAULT if options.runs is None else options.runs))
     return run_fuzz(test, options, seeds=seeds, name=name, progress=progress)
 
 

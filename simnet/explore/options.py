@@ -15,10 +15,11 @@ from simnet.faults.kinds import KINDS, TRANSPARENT, Fault, named_kinds
 from simnet.invariants import WAITS_FOR_EVER, checked
 from simnet.owned.state import checked_names
 
-__all__ = ["RECOVERY", "RUNS_DEFAULT", "Asked", "AskedOfAny", "SweepOptions", "seeds_of"]
+__all__ = ["LINES_DEFAULT", "RECOVERY", "RUNS_DEFAULT", "Asked", "AskedOfAny", "SweepOptions", "seeds_of"]
 
 RECOVERY = "recovery"  # the depth at which the second fault acts only where the first has made a point
 RUNS_DEFAULT = 2_000  # about a second at the rate a simulated echo runs
+LINES_DEFAULT = 1_500_000  # of the traces of all runs, if each is as long as the one without faults: some seven seconds
 _DEPTHS = f"1 for single faults, 2 for pairs, {RECOVERY!r} for a second fault where the first has made a point"
 
 _Kind = str | type[Fault]
@@ -60,8 +61,8 @@ class SweepOptions:
     """Kinds under which the outcome must be the baseline's although they break something: disruptive ones, `stall`, `coalesce`."""
     may_raise: tuple[type[BaseException], ...] = ()
     """Exceptions a target may end with once a disruptive fault has fired."""
-    runs: int = RUNS_DEFAULT
-    """The most simulations with a fault; shrinking comes on top."""
+    runs: int | None = None
+    """The most simulations with a fault; shrinking comes on top. None: 2,000, or fewer where the run without faults is long."""
     strict: bool = False
     """A body that a disruptive fault interrupts is a failure too."""
     invariants: Mapping[str, str] = field(default_factory=dict)
@@ -110,6 +111,12 @@ class SweepOptions:
         given = {name: value for name, value in keywords.items() if value is not None}
         checked = SweepOptions.of(**given)
         return replace(self, **{name: getattr(checked, name) for name in given})
+
+    def budget(self, lines: int) -> int:
+        """How many simulations, where the trace of one without faults has so many *lines*."""
+        if self.runs is not None:
+            return self.runs
+        return max(1, min(RUNS_DEFAULT, LINES_DEFAULT // max(lines, 1)))
 
     @property
     def playing(self) -> dict[str, Any]:

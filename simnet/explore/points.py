@@ -8,10 +8,11 @@ rank: all calls, connects and polls first, then the bytes beside the edges of wr
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from simnet.explore.series import pick, sort_of, spread
 from simnet.faults import kinds as k
 from simnet.faults.kinds import ERRNOS, KINDS, Fault, drawn, errnos
 from simnet.faults.paths import PAIR
@@ -25,6 +26,9 @@ __all__ = ["Family", "Selection", "families", "select"]
 
 CALLS, EDGES, BYTES = range(3)  # ranks, as the budget is spent
 RANK_NAMES = ("calls", "edges", "bytes between")
+CALLS_PERCENT = (
+    60  # of the budget, where there are too many of them: the bugs of hundreds of calls are not those of a stream
+)
 
 BYTES_ALL_MAX = 4_096  # bytes of one direction up to which each is a point of its own; beyond, edges and a spread
 STALL_SHORT = 0.05  # seconds: beyond a round trip and the 40 ms of a delayed acknowledgement, within every time-out
@@ -53,6 +57,7 @@ class Family:
     points: int
     make: Callable[[int], Fault]
     most: int | None = None  # how many of them a sweep runs, whatever its budget; None: all
+    width: int = 1  # how many of them are at one byte
 
 
 @dataclass(slots=True)
@@ -99,18 +104,30 @@ def _is_pair(on: str, points: Points) -> bool:
     return on in points.pairs or Place.parse(on).port == PAIR
 
 
-def select(found: Sequence[Family], budget: int) -> Selection:
-    """At most *budget* faults of all *found*: rank by rank, and evenly spread where a rank does not fit."""
+def select(found: Sequence[Family], budget: int, *, of_each_sort: bool = False) -> Selection:
+    """At most *budget* faults of all *found*, rank by rank. Where a rank does not fit, each kind gets its share: of bytes an even spread, of all
+    else some of each sort of point. If *of_each_sort*, one of each sort of call and edge is tried besides, whatever the budget.
+    """
     planned = sum(family.size for family in found)
+    pools = [_Pool(rank, kind, several) for (rank, kind), several in _by_kind(found).items()]
+    if of_each_sort and sum(pool.most for pool in pools) > budget:
+        budget = max(budget, 2 * sum(pool.sorts for pool in pools if pool.rank == CALLS))  # and as many edges
     faults: list[Fault] = []
     words: list[str] = []
     for rank in (CALLS, EDGES, BYTES):
-        ranked = [family for family in found if family.rank == rank]
-        most = [family.size if family.most is None else family.most for family in ranked]
-        shares = _shares(most, budget - len(faults))
-        for family, share in zip(ranked, shares, strict=True):
-            faults.extend(family.make(index) for index in _spread(family.size, share))
-        total, taken = sum(family.size for family in ranked), sum(shares)
+        ranked = [pool for pool in pools if pool.rank == rank]
+        left, least = budget - len(faults), [0] * len(ranked)
+        if rank != BYTES and sum(pool.most for pool in ranked) > left:
+            least = [pool.sorts for pool in ranked]
+            if rank == CALLS:  # what comes behind has its part, if two of each sort, or one, are tried
+                left = min(left, max(left * CALLS_PERCENT // 100, sum(least) * (1 if of_each_sort else 2)))
+            if sum(least) > left:
+                least = [0] * len(ranked)
+        more = _shares([pool.most - each for pool, each in zip(ranked, least, strict=True)], left - sum(least))
+        shares = [one + other for one, other in zip(least, more, strict=True)]
+        for pool, share in zip(ranked, shares, strict=True):
+            faults.extend(pool.some(share))
+        total, taken = sum(pool.size for pool in ranked), sum(shares)
         if total:
             name = RANK_NAMES[rank]
             words.append(
@@ -121,6 +138,52 @@ def select(found: Sequence[Family], budget: int) -> Selection:
     return Selection(faults, planned, f"{len(faults):,} of {planned:,} points: {', '.join(words)}")
 
 
+def _by_kind(found: Sequence[Family]) -> dict[tuple[int, str | int], list[Family]]:
+    """Those of one rank and kind together; but what takes a server away for good, and the bytes of each direction, have shares of their own."""
+    pools: dict[tuple[int, str | int], list[Family]] = {}
+    for n, family in enumerate(found):
+        together = family.rank == EDGES or (family.rank == CALLS and family.size > 1)
+        pools.setdefault((family.rank, family.kind if together else n), []).append(family)
+    return pools
+
+
+class _Pool:
+    """What gets a share of the budget: the *families* of one rank and kind."""
+
+    def __init__(self, rank: int, kind: str | int, families: list[Family]) -> None:
+        self.rank, self.kind, self.families = rank, kind, families
+        self.size = sum(each.size for each in families)
+        self.most = sum(each.size if each.most is None else each.most for each in families)
+        self._sorts: list[Hashable] | None = None
+
+    @property
+    def sorts(self) -> int:
+        """How many sorts of points it has; of bytes there are none."""
+        return 0 if self.rank == BYTES else len(set(self._all_sorts()))
+
+    def some(self, share: int) -> Iterator[Fault]:
+        if self.rank == BYTES or share >= self.size:
+            indices: Iterable[int] = spread(self.size, share)
+        else:
+            indices = pick(self._all_sorts(), share) if share else ()
+        begin, several = 0, iter(self.families)
+        family = next(several)
+        for index in indices:
+            while index - begin >= family.size:
+                begin += family.size
+                family = next(several)
+            yield family.make(index - begin)
+
+    def _all_sorts(self) -> list[Hashable]:
+        if self._sorts is None:
+            self._sorts = [
+                sort_of(family.make(index), index // family.width if self.rank == EDGES else 0)
+                for family in self.families
+                for index in range(family.size)
+            ]
+        return self._sorts
+
+
 def _shares(sizes: list[int], budget: int) -> list[int]:
     """How many each may have of *budget*: all alike, and what a small one leaves goes to the larger."""
     shares = [0] * len(sizes)
@@ -129,15 +192,6 @@ def _shares(sizes: list[int], budget: int) -> list[int]:
         shares[index] = min(sizes[index], left // (len(sizes) - place))
         left -= shares[index]
     return shares
-
-
-def _spread(size: int, share: int) -> Iterable[int]:
-    """*share* of the numbers below *size*, evenly spread, both ends among them."""
-    if share >= size:
-        return range(size)
-    if share == 1:
-        return (0,)
-    return [index * (size - 1) // (share - 1) for index in range(share)]
 
 
 # --- calls, connects, accepts, polls ---------------------------------------------------------------------------------
@@ -321,7 +375,7 @@ def _in_stream(kind: str, stream: StreamPoint) -> Iterator[Family]:
     def at_edge(index: int) -> Fault:
         return make(stream, edges[index // width], parameters[index % width])
 
-    yield Family(kind, EDGES, len(edges) * width, len(edges), at_edge)
+    yield Family(kind, EDGES, len(edges) * width, len(edges), at_edge, width=width)
     if kind == "stall" and (too_late := _all_too_late(stream)):
         yield Family(kind, EDGES, len(too_late), 0, too_late.__getitem__)
     between = highest - lowest + 1 - len(edges)

@@ -20,7 +20,7 @@ from simnet.explore.judging.echoes import look_for_echoes, look_for_what_stays
 from simnet.explore.judging.outcomes import difference_of_outcomes
 from simnet.explore.judging.verdict import Judgement
 from simnet.explore.nearest import unreached_texts
-from simnet.explore.options import SweepOptions
+from simnet.explore.options import RUNS_DEFAULT, SweepOptions
 from simnet.explore.pairs import PAIRS, pairs_after
 from simnet.explore.points import families, select
 from simnet.explore.progress import Progress, Stopwatch
@@ -37,6 +37,7 @@ from simnet.trace import CALL
 from simnet.verdicts import BLOCKS_THE_LOOP
 
 if TYPE_CHECKING:
+    from simnet.explore.points import Selection
     from simnet.explore.result import Failure
     from simnet.faults.kinds import Fault
     from simnet.run import Run
@@ -144,8 +145,11 @@ def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[F
         found = unasked(baseline.points, baseline.targets, options.survives)
     else:
         found = families(baseline.points, baseline.targets, options.kinds)
-    selection = select(found, options.runs)
+    budget = options.budget(len(baseline.trace))
+    selection = select(found, budget, of_each_sort=options.runs is None)
     result.planned, result.budget_line = selection.planned, selection.line
+    if options.runs is None and len(selection.faults) < min(selection.planned, RUNS_DEFAULT):
+        result.budget_line += _why_so_few(baseline, selection)
     if not selection.faults:
         raise NothingToTest(nothing(baseline, options))
     tried = {family.kind for family in found}
@@ -159,6 +163,14 @@ def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[F
         row.variants += family.size
     result.kinds = list(rows.values())
     return [FaultPlan((fault,)) for fault in selection.faults]
+
+
+def _why_so_few(baseline: Run, selection: Selection) -> str:
+    """What to say of a sweep that tries fewer than 2,000, and how it tries more."""
+    return (
+        f", since a run has {len(baseline.trace):,} lines: of like points the first, the last and some between; "
+        f"runs={min(selection.planned, RUNS_DEFAULT)} tries {'all' if selection.planned <= RUNS_DEFAULT else 'more'}"
+    )
 
 
 def look_for_targets(result: SweepResult) -> None:
@@ -342,10 +354,11 @@ def _run_pairs(
     """What the budget has left goes to plans of two faults."""
     row = KindRow(PAIRS)
     result.kinds.append(row)
-    budget = options.runs - result.runs
+    most = options.budget(len(result.baseline.trace))
+    budget = most - result.runs
     if budget > 0:
         pairs = pairs_after(test, firsts, result.baseline, options, budget, row)
-        _run_all(test, pairs, options, result, progress, options.runs)
+        _run_all(test, pairs, options, result, progress, most)
         result.simulations += row.points
     result.planned += row.variants
     result.budget_line += (

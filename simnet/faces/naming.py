@@ -7,11 +7,11 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from simnet.explore.options import RUNS_DEFAULT, SweepOptions
+from simnet.explore.options import SweepOptions
 from simnet.explore.parameters import network_parameter, refuse
 from simnet.faces.marks import SWEEP_OPTIONS, marked_options, marks_of
 from simnet.faces.refusals import Refused
@@ -161,7 +161,7 @@ def _bound(scenario: Scenario, root: Path, remedy: str, file: Path | None = None
         test = _bind(function) if swept else function
         chosen = _marked(options if options is not None else SweepOptions(), function, scenario, holders)
     if getattr(function, "simnet_first_seed", None) is not None:
-        chosen = chosen.but(runs=RUNS_DEFAULT)  # what it has is a number of seeds, and says nothing of a sweep
+        chosen = replace(chosen, runs=None)  # what it has is a number of seeds, and says nothing of a sweep
     if scenario.target:
         chosen = chosen.but(target=scenario.target)
     return Named(scenario.test, root, test, chosen, node, swept, around)
