@@ -1,7 +1,8 @@
 """Whether a run goes round and round: the same calls are made with the same bytes, for days while the test waits, or when it is over.
 
 A heart that beats on another connection has an effect each time, so it is not only clocks that tick; and where no run without faults
-says how long the test should last, nothing else would end it. A beat with a number or a dice in it is never the same, and is not stopped.
+says how long the test should last, nothing else would end it. A beat with a number or a dice in it is never the same, but as long as the one
+before: so does a transfer of a line a minute, which therefore has longer.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ LINES_MAX = 200  # that differ, among the 10,000 of a look: the same ones fifty 
 LOOK_NS = 3600 * 10**9  # in which so many are made at least: more often than every few seconds beats no heart
 ROUNDS_NS = 24 * 3600 * 10**9
 LOOKS_BESIDE = 10  # in a row; several days, if a heart beats twice a minute
+LOOKS_BESIDE_COUNTED = 30  # if but the lengths are what they were: 300,000 lines, some seconds
 # If the test waits for one of those, or beats itself: it may count, and a test of 100,000 beats takes half a minute.
 LOOKS_BESIDE_AWAITED = 100
 # When the test is over: as long as who wakes each second, and calls nobody, has until it is quiet; the usual time-out is a minute.
@@ -34,21 +36,27 @@ ENDS = ("the end of", "a lock", "a notification")  # what such a one gives
 class Rounds:
     """What has been seen at looks in a row that showed nothing new."""
 
-    __slots__ = ("due", "end", "lines", "look_ns", "looks", "since_ns", "until_ns")
+    __slots__ = ("counted", "due", "end", "lines", "look_ns", "looks", "shapes", "since_ns", "until_ns")
 
     def __init__(self, end: int = 0, look_ns: int = 0, until_ns: int = 0) -> None:
         self.lines: frozenset[Any] = frozenset()
+        self.shapes: frozenset[Any] = frozenset()  # of the lines, with lengths for bytes
         self.due: frozenset[int] = frozenset()
-        self.since_ns = 0
-        self.looks, self.end = 0, end  # and how long the trace was at the latest
+        self.since_ns = 0  # that the shapes are the same
+        self.looks = self.counted = 0  # with no new line; with none of a new shape
+        self.end = end  # how long the trace was at the latest
         self.look_ns, self.until_ns = look_ns, until_ns  # when the next one is due, if the test is over; for how long
 
-    def look(self, lines: frozenset[Any], due: frozenset[int], now_ns: int) -> None:
-        if len(lines) > LINES_MAX or not lines <= self.lines or due & self.due:
-            self.looks, self.since_ns = 0, now_ns
+    def look(self, entries: list[Entry], begin: int, due: frozenset[int], now_ns: int) -> None:
+        lines = frozenset(lines_of(entries, begin))
+        shapes = frozenset(_shapes_of(entries, begin))
+        still = due & self.due
+        self.looks = 0 if len(lines) > LINES_MAX or not lines <= self.lines or still else self.looks + 1
+        if len(shapes) > LINES_MAX or not shapes <= self.shapes or still:
+            self.counted, self.since_ns = 0, now_ns
         else:
-            self.looks += 1
-        self.lines, self.due = lines, due
+            self.counted += 1
+        self.lines, self.shapes, self.due, self.end = lines, shapes, due, len(entries)
 
 
 def go_on_for_ever(scheduler: Scheduler, entries: list[Entry], begin: int) -> bool:
@@ -65,10 +73,12 @@ def go_on_for_ever(scheduler: Scheduler, entries: list[Entry], begin: int) -> bo
         rounds = scheduler.rounds = Rounds()
     if begin < rounds.end:  # the same look once more, put off for another's turn
         return False
-    rounds.look(frozenset(lines_of(entries, begin)), frozenset(due_instants(scheduler.clock)), now_ns)
-    rounds.end = len(entries)
-    alone = body.asleep and not body.has_deadline and waits not in ENDS
-    return rounds.looks >= (LOOKS_BESIDE if alone else LOOKS_BESIDE_AWAITED) and now_ns - rounds.since_ns >= ROUNDS_NS
+    rounds.look(entries, begin, frozenset(due_instants(scheduler.clock)), now_ns)
+    if now_ns - rounds.since_ns < ROUNDS_NS:
+        return False
+    if body.asleep and not body.has_deadline and waits not in ENDS:
+        return rounds.looks >= LOOKS_BESIDE or rounds.counted >= LOOKS_BESIDE_COUNTED
+    return rounds.looks >= LOOKS_BESIDE_AWAITED
 
 
 def looks_at_the_end(scheduler: Scheduler, until_ns: int, *, over: bool) -> Rounds:
@@ -88,9 +98,9 @@ def only_goes_round(scheduler: Scheduler) -> bool:
     if now_ns > until_ns + ARRIVES_NS or not scheduler.recording:
         return now_ns > until_ns + ARRIVES_NS
     due = frozenset(each for each in (*due_instants(scheduler.clock), *_put_off(scheduler)) if each <= until_ns)
-    rounds.look(frozenset(lines_of(entries, rounds.end)), due, now_ns)
-    rounds.end, rounds.look_ns = len(entries), now_ns + SETTLES_NS
-    return rounds.looks > 0
+    rounds.look(entries, rounds.end, due, now_ns)
+    rounds.look_ns = now_ns + SETTLES_NS
+    return rounds.counted > 0
 
 
 def lines_of(entries: list[Entry], begin: int) -> Iterator[tuple[Any, ...]]:
@@ -105,6 +115,24 @@ def lines_of(entries: list[Entry], begin: int) -> Iterator[tuple[Any, ...]]:
         elif kind == CALL and op in ("recv", "send"):  # the rest differs: ports, how long one may wait
             said = repr(detail[0] if op == "send" else detail[1])
         yield kind, host, place.partition("#")[0], end, op, said
+
+
+def _shapes_of(entries: list[Entry], begin: int) -> Iterator[tuple[Any, ...]]:
+    """The same, with lengths for bytes."""
+    for (_, kind, _, _, _, op, _, detail), line in zip(entries[begin:], lines_of(entries, begin), strict=True):
+        said: Any = line[-1]
+        if kind == SEGMENT:
+            said = _length(said)
+        elif kind == CALL and op in ("recv", "send") and not isinstance(detail[1], Failed):
+            said = detail[1] if op == "send" else _length(detail[1])
+        yield *line[:-1], said
+
+
+def _length(got: Any) -> Any:
+    """Of what a read gave: bytes, with an address or other things besides if it is a datagram."""
+    if isinstance(got, tuple):
+        return tuple(_length(each) for each in got)
+    return len(got) if isinstance(got, bytes) else repr(got)
 
 
 def due_instants(clock: Clock) -> Iterator[int]:

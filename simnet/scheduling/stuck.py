@@ -267,7 +267,9 @@ def outlasts(processes: Sequence[Process], now_ns: int) -> Deadlock:
 def goes_round(processes: Sequence[Process], now_ns: int) -> Deadlock:
     """The test waits, and beside it the same goes on for days, such as a heart that beats."""
     return _everybody(
-        processes, now_ns, "the test still waits, and for days there were but the same calls with the same bytes:"
+        processes,
+        now_ns,
+        "the test still waits, and for days there were but the same calls with the same bytes, or as many:",
     )
 
 

@@ -113,6 +113,16 @@ def test_a_heart_that_counts_is_not_the_same_each_time() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("say", [lambda number: b"beat %d" % number, lambda number: number.to_bytes(4, "big")])
+def test_but_a_heart_that_counts_for_ever_is_as_long_each_time(
+    monkeypatch: pytest.MonkeyPatch, say: Callable[[int], bytes]
+) -> None:
+    monkeypatch.setattr(rounds, "LOOKS_BESIDE_COUNTED", 12)
+    with pytest.raises(simnet.Deadlock, match="for days"), simnet.Network() as net:
+        waits_beside(net, lambda: beats(say))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("beside", [True, False])
 def test_a_test_may_wait_for_the_last_of_many_beats_or_beat_itself(beside: bool) -> None:
     with simnet.Network() as net:
@@ -183,3 +193,18 @@ def test_the_network_is_run_for_300_seconds_all_the_same() -> None:
         net.host("client").spawn(asyncio.run, beats_for_ever())
         net.run()
         assert 299 < net.time < 302
+
+
+def test_when_a_test_is_over_hearts_that_count_are_as_those_that_do_not() -> None:
+    def counts(port: int) -> None:
+        with socket.create_connection(("echo", port)) as sock:
+            for number in range(1_000_000):
+                sock.sendall(b"beat %d" % number)
+                sock.recv(100)
+                time.sleep(1)
+
+    with simnet.Network() as net:
+        net.host("echo").spawn(echoes, 7)
+        net.host("client").spawn(counts, 7)
+    # A look each 32 s; the third is the first that finds no length that the one before had not.
+    assert net.time < 140
