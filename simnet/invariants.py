@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ANSWERS_TOLD_APART",
     "BROKEN_GIVEN_UP",
+    "CONNECTED_ANEW",
     "DATAGRAMS_TOLD_APART",
     "LEVELS",
     "NAMES",
@@ -51,6 +52,7 @@ OTHERS_ANSWERED = "others-answered"
 ANSWERS_TOLD_APART = "answers-told-apart"
 DATAGRAMS_TOLD_APART = "datagrams-told-apart"
 BROKEN_GIVEN_UP = "broken-given-up"
+CONNECTED_ANEW = "connected-anew"
 HANDLER_RAISED = "handler-raised"
 NAMES = (
     "no-spin",
@@ -61,6 +63,7 @@ NAMES = (
     ANSWERS_TOLD_APART,
     DATAGRAMS_TOLD_APART,
     BROKEN_GIVEN_UP,
+    CONNECTED_ANEW,
     "one-close",
     "silence-after-close",
     NOTHING_LEFT,
@@ -77,6 +80,7 @@ WARNED_OF = (
     ANSWERS_TOLD_APART,
     DATAGRAMS_TOLD_APART,
     BROKEN_GIVEN_UP,
+    CONNECTED_ANEW,
 )  # no failures, unless a test says so
 LEVELS = ("failure", "warning", "off")
 WAITS_SHOWN = 3  # of threads that wait for locks: two that wait for each other, and who waits for them

@@ -17,6 +17,7 @@ from simnet.blame import carries, exception_line, first_of, user_place, users_ow
 from simnet.both.slips import NO_SUCH_HOST
 from simnet.explore.judging.answers import taken_for_the_next
 from simnet.explore.judging.bystanders import bystander
+from simnet.explore.judging.connected_anew import does_less_than_before
 from simnet.explore.judging.drowned import writes_on
 from simnet.explore.judging.elapsed import time_was_up
 from simnet.explore.judging.excuses import excused
@@ -29,6 +30,7 @@ from simnet.faults.hosts import BODY, Crash, Restart
 from simnet.invariants import (
     ANSWERS_TOLD_APART,
     BROKEN_GIVEN_UP,
+    CONNECTED_ANEW,
     DATAGRAMS_TOLD_APART,
     NOTHING_LEFT,
     OTHERS_ANSWERED,
@@ -379,6 +381,16 @@ class Case:
             message = f"{host} goes on with {place} after it has been told that it is broken, or has ended, and is told so again and again: "
             found = self.found(BROKEN_GIVEN_UP, f"{message}close it, and connect anew", host, level=level)
             yield replace(found, entry=entry)
+
+    def does_less_than_before(self) -> Iterator[Finding]:
+        """Another outcome, since what was said on a connection that broke is not said on the one in its place."""
+        level = self.invariants.get(CONNECTED_ANEW, WARNING)
+        anew = None if level == OFF else does_less_than_before(self.baseline, self.run)
+        if anew is not None:
+            found = self.found(
+                CONNECTED_ANEW, f"{anew.host} has connected anew ({anew.place}), {anew.what}", anew.host, level=level
+            )
+            yield replace(found, entry=anew.entry)
 
     def taken_for_another(self) -> Finding:
         """Another outcome by what loses nothing."""

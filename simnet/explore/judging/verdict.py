@@ -86,6 +86,7 @@ def judge(
     if disruptive and not (same_outcome or survived):
         findings += case.answered_late()
         findings += case.goes_on_with_the_broken()
+        findings += case.does_less_than_before()
     if not (same_outcome or survived) and _loses_nothing(disruptive):
         findings.append(case.taken_for_another())
     if strict:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from simnet.invariants import (
     ANSWERS_TOLD_APART,
     BROKEN_GIVEN_UP,
+    CONNECTED_ANEW,
     DATAGRAMS_TOLD_APART,
     OTHERS_ANSWERED,
     OTHERS_SURVIVE,
@@ -130,6 +131,12 @@ INVARIANTS: Mapping[str, Invariant] = {
         "again and again, while the outcome is another (a warning, unless it is set to `failure`)",
         'close it when `send` or `recv` raises, or `recv` gives `b""`, and connect anew for what is to be said next; where that is somebody else\'s '
         "to do, say `invariants={'broken-given-up': 'off: why'}`",
+    ),
+    CONNECTED_ANEW: Invariant(
+        "a target that connects anew, in place of a connection that broke, says there again what it had said to be told things (a subscription, a "
+        "channel that it joins), and reads what comes, while the outcome is another (a warning, unless it is set to `failure`)",
+        "do in one place, on each connection, what has to be done when there is one; where the server remembers, say "
+        "`invariants={'connected-anew': 'off: why'}`",
     ),
     "one-close": Invariant("each channel is closed once, and its `handle_close` is called once", "close in one place"),
     "silence-after-close": Invariant(
