@@ -3,10 +3,16 @@ told things, and hears what comes.
 
 A subscription, a channel that was joined, what a worker can do: a server knows them by what was said on a connection, and forgets them with it. Who
 connects again and does not say it again is whole and connected, and is told nothing for ever. Nobody notices, as long as it has a heart that beats.
+
+It is asked where the outcome is another, of targets that make one connection to a server without the fault. What counts is what they were *told*
+there: more than an answer for each thing that they said, with a pause between. Who fetches something, breaks off and asks for other
+things next is none of those; nor does it matter what else is said, such as where to go on, as long as what was said before comes too or more comes
+than answers. What a worker that asks for jobs again and again has to say first looks like any question, and is not seen; nor is what TLS hides.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from simnet.trace import CALL, SEGMENT, Entry
@@ -17,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Anew", "does_less_than_before"]
 
 SILENCE_NS = 5_000_000_000  # at least, and twice as long as it ever was silent without the fault
-TOLD_LEAST = 2  # instants at which something came, after all was said: one is an answer
+TOLD_LEAST = 2  # instants at which something came by one thing that was said: one is an answer
+TOLD_LATER_NS = 100_000_000  # after the one before, once at least: an answer in pieces is no more than one
+SHOWN = 40  # bytes
 GOES_AT_ONCE = 3  # connections in a row that it closes, and has neither said nor heard anything
 CLIENT = "client"
 CONNECTS = ("connect", "connect_ex")
@@ -37,31 +45,47 @@ class _Connection:
 
     def __init__(self, place: str, host: str, entry: int, at_ns: int) -> None:
         self.place, self.host, self.entry, self.since_ns = place, host, entry, at_ns
-        self.until_ns = self.heard_ns = at_ns  # when it closed it; when it was last told something
-        self.said = b""
-        self.came: list[int] = []  # when, since it has said something last
-        self.gap_ns = 0  # the longest in which nothing came
-        self.arrived_ns = 0  # the first that has come there, read or not; 0: nothing
-        self.reads = 0
+        self.until_ns = at_ns  # when it closed it
         self.closed = False
+        self.said: list[bytes] = []
+        self.came: list[list[int]] = [[]]  # when something was read, before and after each thing that it has said
+        self.arrived_ns = 0  # when the first has come there, read or not; 0: nothing
 
     def call(self, entry: Entry) -> None:
         at_ns, _, _, _, _, op, _, (arguments, result, _) = entry
         if op == "send" and isinstance(result, int):
             payload = arguments[0] if arguments else b""
-            self.said += (
-                bytes(payload)[:result] if isinstance(payload, (bytes, bytearray, memoryview)) else b"?" * result
-            )
-            self.came.clear()
-        elif op == "recv":
-            if isinstance(result, bytes) and result:
-                self.reads += 1
-                self.gap_ns = max(self.gap_ns, at_ns - self.heard_ns)
-                self.heard_ns = at_ns
-                if not self.came or self.came[-1] != at_ns:
-                    self.came.append(at_ns)
+            if isinstance(payload, bytes):
+                self.said.append(payload[:result])
+                self.came.append([])
+        elif op == "recv" and isinstance(result, bytes) and result:
+            if at_ns not in self.came[-1][-1:]:
+                self.came[-1].append(at_ns)
         elif op == "close" and not self.closed:
             self.closed, self.until_ns = True, at_ns
+
+    @property
+    def reads(self) -> bool:
+        return any(self.came)
+
+    @property
+    def is_told(self) -> bool:
+        """Has more come than answers?"""
+        return any(len(each) >= TOLD_LEAST for each in self.came)
+
+    def told_by(self) -> tuple[list[bytes], int] | None:
+        """What it had said in one breath, when it was told most, and the longest in ns that it then waited for the next; None if it was but answered."""
+        if not self.said:
+            return None
+        last = max(range(len(self.said)), key=lambda n: len(self.came[n + 1]))
+        came = self.came[last + 1]
+        gap_ns = max((later - sooner for sooner, later in pairwise(came)), default=0)
+        if len(came) < TOLD_LEAST or gap_ns < TOLD_LATER_NS:
+            return None
+        first = last
+        while first and not self.came[first]:
+            first -= 1
+        return self.said[first : last + 1], gap_ns
 
 
 def does_less_than_before(baseline: Run, run: Run) -> Anew | None:
@@ -85,37 +109,38 @@ def does_less_than_before(baseline: Run, run: Run) -> Anew | None:
 
 
 def _less(first: _Connection, made: list[_Connection]) -> Anew | None:
-    """Of those that were *made*, in the place of the one that there is without the fault."""
+    """What is less on those that were *made* after one than on the *first*, which there is without the fault."""
     later = made[1:]
-    last = later[-1]
-    longest_ns = max(SILENCE_NS, 2 * first.gap_ns)
-    if (
-        last.arrived_ns
-        and not last.reads
-        and last.said
-        and first.reads
-        and last.until_ns - last.arrived_ns > longest_ns
-    ):
-        return _told(later, "and does not read what comes there")
-    if any(each.said == first.said or not first.said.startswith(each.said) for each in later):
+    told_by = first.told_by()
+    longest_ns = max(SILENCE_NS, 2 * told_by[1] if told_by is not None else 0)
+    if first.reads and not any(each.reads for each in later):
+        if sum(each.until_ns - each.arrived_ns for each in later if each.arrived_ns) > longest_ns:
+            return _told(later, "and does not read what comes there")
+        if len(later) >= GOES_AT_ONCE and all(each.closed and not each.said for each in later):
+            return _told(later, "and closes it again and again without a word, where it had said something before")
+    if told_by is None or sum(each.until_ns - each.since_ns for each in later) <= longest_ns:
         return None
-    if max(len(each.said) for each in later) >= len(made[0].said):
-        return None
-    if len(later) >= GOES_AT_ONCE and all(each.closed and not each.said and not each.reads for each in later):
-        return _told(later, "and closes it again and again without a word, where it had said something before")
-    silent_ns = sum(each.until_ns - each.heard_ns for each in later)
-    if len(first.came) < TOLD_LEAST or silent_ns <= longest_ns:
-        return None
-    said = f"says there but {_short(last.said)}" if last.said else "says nothing there"
-    return _told(later, f"{said}, and is told nothing: it was, when it had said {_short(first.said[len(last.said) :])}")
+    asked = told_by[0]
+    said = list(dict.fromkeys(text for each in later for text in each.said))  # a heart's beats once
+    left_out = [text for text in asked if text not in said]
+    if asked[-1] not in said and not any(each.is_told for each in later):
+        word = f"says there but {_short(said)}" if said else "says nothing there"
+        return _told(later, f"{word}, and is told nothing: it was, when it had said {_short(left_out)}")
+    if said and left_out and set(said) <= set(first.said):
+        return _told(
+            later,
+            f"says there {_short(said)}, and leaves out {_short(left_out)}, which it had said before it was told things",
+        )
+    return None
 
 
 def _told(later: list[_Connection], what: str) -> Anew:
     return Anew(later[0].place, later[0].host, what, later[0].entry)
 
 
-def _short(said: bytes) -> str:
-    return repr(said if len(said) <= 40 else said[:37] + b"...")
+def _short(said: list[bytes]) -> str:
+    text = b"".join(said)
+    return repr(text if len(text) <= SHOWN else text[:SHOWN] + b"...")
 
 
 def _connections(run: Run) -> dict[str, list[_Connection]]:
