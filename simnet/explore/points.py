@@ -26,9 +26,10 @@ __all__ = ["Family", "Selection", "families", "select"]
 
 CALLS, EDGES, BYTES = range(3)  # ranks, as the budget is spent
 RANK_NAMES = ("calls", "edges", "bytes between")
-CALLS_PERCENT = (
-    60  # of the budget, where there are too many of them: the bugs of hundreds of calls are not those of a stream
-)
+# How many times as large as it is a budget may grow, so that there is one of each sort.
+SORTS_TIMES = 3
+# Of the budget, where there are too many of them: the bugs of hundreds of calls are not those of a stream.
+CALLS_PERCENT = 60
 
 BYTES_ALL_MAX = 4_096  # bytes of one direction up to which each is a point of its own; beyond, edges and a spread
 STALL_SHORT = 0.05  # seconds: beyond a round trip and the 40 ms of a delayed acknowledgement, within every time-out
@@ -106,21 +107,27 @@ def _is_pair(on: str, points: Points) -> bool:
 
 def select(found: Sequence[Family], budget: int, *, of_each_sort: bool = False) -> Selection:
     """At most *budget* faults of all *found*, rank by rank. Where a rank does not fit, each kind gets its share: of bytes an even spread, of all
-    else some of each sort of point. If *of_each_sort*, one of each sort of call and edge is tried besides, whatever the budget.
+    else some of each sort of point. If *of_each_sort*, a budget that is too small grows, so that there is one of each sort of call.
     """
     planned = sum(family.size for family in found)
     pools = [_Pool(rank, kind, several) for (rank, kind), several in _by_kind(found).items()]
-    if of_each_sort and sum(pool.most for pool in pools) > budget:
-        budget = max(budget, 2 * sum(pool.sorts for pool in pools if pool.rank == CALLS))  # and as many edges
+    short = of_each_sort and sum(pool.most for pool in pools) > budget
+    if short:
+        sorts = sum(pool.sorts for pool in pools if pool.rank == CALLS)
+        budget = min(max(budget, 2 * sorts), SORTS_TIMES * budget)  # as many of what comes behind the calls
     faults: list[Fault] = []
     words: list[str] = []
     for rank in (CALLS, EDGES, BYTES):
         ranked = [pool for pool in pools if pool.rank == rank]
         left, least = budget - len(faults), [0] * len(ranked)
+        if rank == CALLS and short:
+            behind = sum(pool.most for pool in pools if pool.rank != CALLS)
+            left = max(left * CALLS_PERCENT // 100, left - behind)
         if rank != BYTES and sum(pool.most for pool in ranked) > left:
             least = [pool.sorts for pool in ranked]
-            if rank == CALLS:  # what comes behind has its part, if two of each sort, or one, are tried
-                left = min(left, max(left * CALLS_PERCENT // 100, sum(least) * (1 if of_each_sort else 2)))
+            if rank == CALLS and not short:  # what comes behind has its part, if two of each sort are tried
+                behind = sum(pool.most for pool in pools if pool.rank != CALLS)
+                left = min(left, max(left * CALLS_PERCENT // 100, 2 * sum(least), left - behind))
             if sum(least) > left:
                 least = [0] * len(ranked)
         more = _shares([pool.most - each for pool, each in zip(ranked, least, strict=True)], left - sum(least))

@@ -146,7 +146,7 @@ def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[F
     else:
         found = families(baseline.points, baseline.targets, options.kinds)
     budget = options.budget(len(baseline.trace))
-    selection = select(found, budget, of_each_sort=options.runs is None)
+    selection = select(found, budget, of_each_sort=options.runs is None and budget < RUNS_DEFAULT)
     result.planned, result.budget_line = selection.planned, selection.line
     if options.runs is None and len(selection.faults) < min(selection.planned, RUNS_DEFAULT):
         result.budget_line += _why_so_few(baseline, selection)

@@ -176,7 +176,7 @@ def _answers_each_end(entries: list[Entry], begin: int, process: Process) -> boo
     """Has the host of *process* read the end of one connection again and again since *begin*, without a pause, and done nothing but send there, and poll?"""
     if entries[begin][0] != entries[-1][0]:
         return False
-    host, places, reads = process.host_name, set(), 0
+    host, places, reads, answers = process.host_name, set(), 0, 0
     for _, kind, whose, place, _, op, _, detail in islice(entries, begin, None):
         if whose != host:
             return False
@@ -189,7 +189,9 @@ def _answers_each_end(entries: list[Entry], begin: int, process: Process) -> boo
             if detail[1] != b"":
                 return False
             reads += 1
-    return reads > READS_OF_THE_END_MAX
+        elif kind == CALL:
+            answers += 1
+    return min(reads, answers) > READS_OF_THE_END_MAX  # who only reads makes calls for nothing, of which `stuck` knows
 
 
 def _another_connects(entries: list[Entry], process: Process) -> bool:

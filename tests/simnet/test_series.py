@@ -76,13 +76,15 @@ def test_where_there_are_too_many_calls_the_edges_have_their_part() -> None:
     assert {"test->server:7#1", "test->server:7#2", "test->server:7#400"} <= {fault.on for fault in reads}
 
 
-def test_a_small_budget_has_one_of_each_sort_if_it_is_asked_for() -> None:
+def test_a_small_budget_grows_until_there_is_one_of_each_sort_but_not_for_ever() -> None:
     found = families(hundreds(), ("server",), ["error", "short-recv", "split"])
     sorts = {sort_of(fault) for fault in select(found, 1_000_000).faults if fault.kind != "split"}
-    selection = select(found, 1, of_each_sort=True)
+    selection = select(found, len(sorts), of_each_sort=True)
     assert {sort_of(fault) for fault in selection.faults if fault.kind != "split"} == sorts
     assert any(fault.kind == "split" for fault in selection.faults)
-    assert len(select(found, 1).faults) == 1
+    assert len(selection.faults) == 2 * len(sorts)
+    assert len(select(found, 3, of_each_sort=True).faults) == 9
+    assert len(select(found, 3).faults) == 3
 
 
 def serve(port: int, mistake: int) -> None:
