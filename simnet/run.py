@@ -15,6 +15,7 @@ from simnet.faults.rates import FaultRates
 from simnet.points.reading import Points
 from simnet.process import Process, refuse_coroutines
 from simnet.scheduling.alike import Alike
+from simnet.scheduling.rounds import is_of_the_round
 from simnet.scheduling.storms import hurry
 from simnet.trace import Trace
 from simnet.verdicts import VERDICTS, HandlerError, ProcessEnded, Verdict, in_full
@@ -75,6 +76,7 @@ class Waiting:
     alone: bool = False
     left: bool = False  # it is a thread of the test's own, and no daemon: an interpreter would wait for it when it ends
     thread: bool = False  # of a program
+    beats: bool = False  # the run was ended in the midst of beats, one of which it waits for
 
 
 @dataclass(slots=True, repr=False)
@@ -219,6 +221,7 @@ def run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
                 alone,
                 _is_left(process),
                 process.owner is not None,
+                is_of_the_round(network._running(), process),
             )
             for process, what, where, tasks, alone in network.waiting
         ],

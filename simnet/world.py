@@ -49,6 +49,7 @@ from simnet.owned.state import ProcessState, checked_names
 from simnet.process import Process, refuse_arguments, refuse_coroutines
 from simnet.resolver.lookups import look_up
 from simnet.scheduling import stuck
+from simnet.scheduling.rounds import is_of_the_round
 from simnet.scheduling.schedule import chooser
 from simnet.socket import Socket
 from simnet.standins import interrupts
@@ -373,7 +374,7 @@ class Network(Holding):
                 self.waiting.append((process, told, where, tasks, alone))
                 if process.target and self.invariants.get(checks.WAITS_FOR_EVER, "off") != "off":
                     verdict = checks.still_waiting(process, told)
-                    if verdict is not None:
+                    if verdict is not None and not is_of_the_round(scheduler, process):
                         self.verdicts.append(verdict)
             else:
                 self._dozing[process.name] = process.tasks() if "loop" in process.state or "trio" in sys.modules else ()

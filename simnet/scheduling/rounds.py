@@ -16,9 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from simnet.clock import Clock
+    from simnet.process import Process
     from simnet.wait import Scheduler
 
-__all__ = ["LINES_MAX", "Rounds", "due_instants", "go_on_for_ever", "lines_of", "looks_at_the_end", "only_goes_round"]
+__all__ = [
+    "LINES_MAX",
+    "Rounds",
+    "due_instants",
+    "go_on_for_ever",
+    "is_of_the_round",
+    "lines_of",
+    "looks_at_the_end",
+    "only_goes_round",
+]
 
 LINES_MAX = 200  # that differ, among the 10,000 of a look: the same ones fifty times over
 LOOK_NS = 3600 * 10**9  # in which so many are made at least: more often than every few seconds beats no heart
@@ -36,7 +46,7 @@ ENDS = ("the end of", "a lock", "a notification")  # what such a one gives
 class Rounds:
     """What has been seen at looks in a row that showed nothing new."""
 
-    __slots__ = ("counted", "due", "end", "lines", "look_ns", "looks", "shapes", "since_ns", "until_ns")
+    __slots__ = ("counted", "due", "end", "lines", "look_ns", "looks", "shapes", "since_ns", "stopped", "until_ns")
 
     def __init__(self, end: int = 0, look_ns: int = 0, until_ns: int = 0) -> None:
         self.lines: frozenset[Any] = frozenset()
@@ -45,6 +55,7 @@ class Rounds:
         self.since_ns = 0  # that the shapes are the same
         self.looks = self.counted = 0  # with no new line; with none of a new shape
         self.end = end  # how long the trace was at the latest
+        self.stopped = False  # the run has been ended in the midst of them
         self.look_ns, self.until_ns = look_ns, until_ns  # when the next one is due, if the test is over; for how long
 
     def look(self, entries: list[Entry], begin: int, due: frozenset[int], now_ns: int) -> None:
@@ -96,11 +107,21 @@ def only_goes_round(scheduler: Scheduler) -> bool:
     rounds: Rounds = scheduler.rounds
     entries, now_ns, until_ns = scheduler.trace.entries, scheduler.clock.now_ns, rounds.until_ns
     if now_ns > until_ns + ARRIVES_NS or not scheduler.recording:
-        return now_ns > until_ns + ARRIVES_NS
+        rounds.stopped = now_ns > until_ns + ARRIVES_NS
+        return rounds.stopped
     due = frozenset(each for each in (*due_instants(scheduler.clock), *_put_off(scheduler)) if each <= until_ns)
     rounds.look(entries, rounds.end, due, now_ns)
     rounds.look_ns = now_ns + SETTLES_NS
-    return rounds.counted > 0
+    rounds.stopped = rounds.counted > 0
+    return rounds.stopped
+
+
+def is_of_the_round(scheduler: Scheduler, process: Process) -> bool:
+    """Has the run been ended in the midst of beats, one of which *process* waits for? What it did before it began to wait was nothing new."""
+    rounds: Rounds | None = scheduler.rounds
+    if rounds is None or not rounds.stopped or process.owner is scheduler.body:
+        return False
+    return process.target and scheduler.clock.now_ns - process.since_ns < SETTLES_NS
 
 
 def lines_of(entries: list[Entry], begin: int) -> Iterator[tuple[Any, ...]]:

@@ -270,6 +270,8 @@ class Case:
             there: tuple[str, ...] | None = None
             if before:
                 there = before.pop(0).tasks
+            elif waiting.beats:
+                continue
             elif waiting.process in self.baseline.signalled:  # which nobody has sent, where the test was broken off
                 where, there = self.baseline.signalled[waiting.process]
                 there = there if tasks or where == waiting.where else None
