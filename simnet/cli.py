@@ -72,7 +72,7 @@ def demo(folder: Path | None) -> int:
     "--runs",
     type=int,
     metavar="N",
-    help="At most so many simulations with a fault (default: what the test says, else 2000).",
+    help="At most so many simulations with a fault (default: what the test says, else 2000 or fewer).",
 )
 @click.option(
     "--depth",
