@@ -29,9 +29,7 @@ ENTRIES_AN_INSTANT_MAX = 300_000  # lines of the trace without a step of the clo
 # The same, if all are answers to an input that has ended: 30,000 of them, or more than a send buffer takes. A yes to a client that has shut down its half says fewer.
 ENTRIES_AFTER_THE_END_MAX = 60_000
 ENTRIES_AFTER_THE_END_HURRIED = 5_000  # where many runs like this one have made them all
-READS_OF_THE_END_MAX = (
-    1_000  # in a look at one instant, of one connection: who answers each has not seen that it is the end
-)
+READS_OF_THE_END_MAX = 1_000  # in a look at one instant, of one connection: who answers each has not seen the end
 ANSWERS_MAX, ANSWERS_LOOKED_AT = 8, 1_000  # different lines, with what is sent, of so many: more are no loop
 ANSWERS = ((CALL, "send"), (SEGMENT, "data"))
 ENTRIES_AN_ATTEMPT_MAX = 40  # what a program does for each: a loop has ten lines, some libraries twice as many
