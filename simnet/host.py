@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from simnet.both.asked import is_unix, port_of, seconds_of
+from simnet.both.asked import flag_of, is_unix, port_of, seconds_of
 from simnet.both.hostverbs import connected, listening, result_of
 from simnet.clock import deadline_after
 from simnet.faults.hosts import ClockJump, Pause
@@ -70,7 +70,7 @@ class Host(NotALink):
 
     @privileged.setter
     def privileged(self, privileged: bool) -> None:
-        self.machine.privileged = self.machine.stack.privileged = privileged
+        self.machine.privileged = self.machine.stack.privileged = flag_of("privileged", privileged)
 
     def spawn(self, fn: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> Process:
         """Run ``fn(*args, **kwargs)`` as a process here. Returns when it first waits, or has ended.

@@ -144,7 +144,9 @@ class Link:
 
     @mtu.setter
     def mtu(self, size: int) -> None:
-        if not 68 <= _number("mtu", size) <= 65_536:
+        if not isinstance(_number("mtu", size), int):
+            raise TypeError(f"mtu={size!r} is no whole number of bytes")
+        if not 68 <= size <= 65_536:
             raise ValueError(f"mtu={size!r} is outside 68 (RFC 791) to 65536 (Linux' lo)")
         self._mtu = size
         self._note()
@@ -297,8 +299,8 @@ class Direction:
         return (arrival,)
 
 
-def _number(name: str, value: float) -> float:
-    if not isinstance(value, (int, float)):
+def _number(name: str, value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{name}={value!r} is no number")
     return value
 

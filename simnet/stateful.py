@@ -33,7 +33,7 @@ from hypothesis.stateful import (
 )
 
 from simnet import strategies
-from simnet.both.asked import seconds_of
+from simnet.both.asked import flag_of, seconds_of
 from simnet.both.clients import Client
 from simnet.explore.alone import Beginning, failure_alone, judged_alone
 from simnet.explore.judging.table import INTERRUPTED
@@ -461,8 +461,7 @@ def _check(cls: type[NetworkMachine]) -> None:
         raise ValueError(f"{cls.__name__}.address={address!r}: the port is outside 1..{PORT_MAX}")
     if isinstance(cls.moves, str) or not isinstance(cls.moves, Collection):
         raise TypeError(f"{cls.__name__}.moves={cls.moves!r}: several names, as in moves = ('connect', 'send')")
-    if type(cls.strict) is not bool:
-        raise TypeError(f"{cls.__name__}.strict={cls.strict!r}: True or False")
+    flag_of(f"{cls.__name__}.strict", cls.strict)
     for move in cls.moves:
         if move not in MOVES:
             raise ValueError(f"{cls.__name__}.moves: there is no {move!r}; there are {', '.join(MOVES)}")

@@ -20,6 +20,7 @@ from simnet.both.always import Holding
 from simnet.both.asked import (
     Given,
     exceptions_of,
+    flag_of,
     name_of,
     observed_name,
     plan_of,
@@ -104,7 +105,7 @@ class Network(Holding):
         self._target = target_of(target)
         self.invariants = {} if invariants is None else checks.checked(invariants)
         self.may_raise = exceptions_of(may_raise) if may_raise != () else ()
-        self.trace = Trace(recording=trace)
+        self.trace = Trace(recording=trace is True or flag_of("trace", trace))
         self.observations: list[tuple[str, Any]] = []
         self.handler_errors: list[HandlerError] = []
         self._per_process = checked_names(per_process) if per_process != () else ()
@@ -169,7 +170,8 @@ class Network(Holding):
 
     def partition(self, a: str, b: str, *, one_way: bool = False) -> None:
         """Drop everything between two hosts from now on; with *one_way*, everything from *a* to *b*."""
-        self.link(a, b).block(*((a,) if one_way else (a, b)))
+        sources = (a,) if flag_of("one_way", one_way) else (a, b)
+        self.link(a, b).block(*sources)
         self._struck = True
 
     def heal(self, a: str | None = None, b: str | None = None) -> None:

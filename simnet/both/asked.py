@@ -17,6 +17,7 @@ from simnet.faults.rates import FaultRates
 __all__ = [
     "Given",
     "exceptions_of",
+    "flag_of",
     "function_of",
     "in_order",
     "is_unix",
@@ -121,6 +122,13 @@ def exceptions_of(may_raise: Any) -> tuple[type[BaseException], ...]:
     raise TypeError(f"may_raise={may_raise!r}: an exception's class, or several in a tuple")
 
 
+def flag_of(name: str, value: Any) -> bool:
+    """True or False, and nothing that is merely taken for one of them: ``"no"`` is true."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}={value!r} is {type(value).__name__}; it is True or False")
+    return value
+
+
 def function_of(check: Any) -> Callable[[], None]:
     """What `always` is given above a function; to be called, and to raise if it does not hold."""
     if inspect.iscoroutinefunction(check):
@@ -163,7 +171,7 @@ def observed_name(name: Any) -> str:
 
 def seconds_of(call: str, seconds: Any) -> float:
     """How long *call* is to take: a number from 0 on, at most what a clock of nanoseconds counts."""
-    if not isinstance(seconds, int | float):
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         raise TypeError(f"{call}({seconds!r}): {type(seconds).__name__} is no number of seconds")
     if seconds < 0:
         raise ValueError(f"{call}({seconds!r}): seconds are non-negative, time does not go back")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict
 
-from simnet.both.asked import in_order, seed_of
+from simnet.both.asked import flag_of, in_order, seed_of
 from simnet.faults.fields import meant
 from simnet.faults.kinds import KINDS, TRANSPARENT, Fault, named_kinds
 from simnet.invariants import WAITS_FOR_EVER, checked
@@ -97,10 +97,10 @@ class SweepOptions:
             "survives": _survives,
             "may_raise": _exceptions,
             "runs": _positive,
-            "strict": _flag,
+            "strict": flag_of,
             "invariants": lambda _, value: checked(value),
-            "first": _flag,
-            "shrink": _flag,
+            "first": flag_of,
+            "shrink": flag_of,
             "seed": lambda _, value: seed_of(value),
             "per_process": _globals,
         }
@@ -214,9 +214,3 @@ def _positive(option: str, value: object) -> int:
     if number < 1:
         raise ValueError(f"{option}={value!r}: at least 1, or nothing is swept")
     return number
-
-
-def _flag(option: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{option}={value!r}: True or False")
-    return value

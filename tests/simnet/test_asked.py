@@ -93,6 +93,18 @@ def test_what_a_host_or_a_process_is_asked_for_is_refused_with_its_value(network
         assert process.join(5)
 
 
+def test_what_is_true_or_false_is_nothing_else() -> None:
+    with pytest.raises(TypeError, match="trace='no' is str; it is True or False"):
+        simnet.Network(trace="no")  # type: ignore[arg-type]
+    net = simnet.Network()
+    with pytest.raises(TypeError, match="one_way='server' is str; it is True or False"):
+        net.partition("test", "server", one_way="server")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="privileged=0 is int; it is True or False"):
+        net.host("server").privileged = 0  # type: ignore[assignment]
+    with net, pytest.raises(TypeError, match=r"sleep\(True\): bool is no number of seconds"):
+        net.sleep(True)
+
+
 def test_a_signal_is_a_number() -> None:
     with simnet.Network() as net:
         process = net.host("server").spawn(time.sleep, 1)

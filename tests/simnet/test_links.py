@@ -188,8 +188,17 @@ def test_a_link_prints_what_has_been_set() -> None:
 
 @pytest.mark.parametrize("name", ["latency", "jitter", "bandwidth", "loss", "reordering", "duplication", "mtu"])
 def test_what_is_no_number_is_refused(name: str) -> None:
-    with pytest.raises(TypeError, match=f"{name}='fast' is no number"):
-        setattr(simnet.Network().link("a", "b"), name, "fast")
+    link = simnet.Network().link("a", "b")
+    for wrong in ("fast", True):
+        with pytest.raises(TypeError, match=f"{name}={wrong!r} is no number"):
+            setattr(link, name, wrong)
+
+
+def test_a_packet_has_a_whole_number_of_bytes() -> None:
+    link = simnet.Network().link("a", "b")
+    for wrong in (1500.0, float("nan")):
+        with pytest.raises(TypeError, match=f"mtu={wrong!r} is no whole number of bytes"):
+            link.mtu = wrong  # type: ignore[assignment]
 
 
 def test_an_unknown_profile_is_refused_with_those_that_are() -> None:

@@ -562,7 +562,7 @@ def test_a_client_that_breaks_off_excuses_what_its_handler_is_told_of_it() -> No
         ({"address": ("server", 0)}, r"address=\('server', 0\): the port is outside 1..65535"),
         ({"moves": "connect"}, r"moves='connect': several names, as in moves = \('connect', 'send'\)"),
         ({"moves": 3}, r"moves=3: several names"),
-        ({"strict": 1}, r"strict=1: True or False"),
+        ({"strict": 1}, r"strict=1 is int; it is True or False"),
         ({"moves": ("conect",)}, "there is no 'conect'; there are connect, send, "),
         ({"faults": 3}, "plan=3 is int; it is a FaultPlan"),
         ({"faults": "refus a->b:7#1"}, "'refus' is no kind of fault"),
