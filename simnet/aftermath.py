@@ -10,6 +10,7 @@ from typing import Protocol
 from simnet.blame import exception_text, is_defect, user_place, without_simnet
 from simnet.causes import Played, why_by_itself, why_reset
 from simnet.faults.disruptive import Refuse
+from simnet.faults.plan import FaultPlan
 from simnet.files.madebefore import made_before
 from simnet.owned.eventloops import in_a_loop
 from simnet.verdicts import HandlerError, Hang, Verdict, let_out
@@ -17,6 +18,7 @@ from simnet.verdicts import HandlerError, Hang, Verdict, let_out
 __all__ = ["Over", "explain", "let_go_of_frames", "raise_what_failed"]
 
 NOTES = 5  # of what else went wrong: the first ones are nearest to the cause
+FAULTS = 10  # that are told in one line: a hundred that chance drew nobody types again
 
 
 class Ended(Protocol):
@@ -43,7 +45,9 @@ class Over(Played, Protocol):
     @property
     def may_raise(self) -> tuple[type[BaseException], ...]: ...
     @property
-    def happened(self) -> Iterable[object]: ...
+    def plan(self) -> FaultPlan: ...
+    @property
+    def happened(self) -> FaultPlan: ...
     @property
     def linked(self) -> Iterable[tuple[str, str]]: ...
 
@@ -106,6 +110,10 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
         why = why_by_itself(error, network, resets=False)  # who closed too early may have ended by what is noted below
     if why and not any(why in note for note in getattr(error, "__notes__", ())):
         yield why
+    if (
+        network.happened and network.happened != network.plan
+    ):  # drawn by chance, at a place with a star, or not all of them
+        yield f"the faults that acted: {_in_a_line(network.happened)}"
     for verdict in network.verdicts:
         if verdict.level == "failure" and not any(verdict.error is each for each in told):
             told.append(verdict.error)
@@ -122,6 +130,13 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
                 if host not in acted:
                     told_who = " and ".join(acted)
                     yield f"there is a link between {ends[0]} and {ends[1]}, but {host} did nothing; {told_who} did: is it named right?"
+
+
+def _in_a_line(acted: FaultPlan) -> str:
+    if len(acted.faults) <= FAULTS:
+        return str(acted)
+    last = FaultPlan(acted.faults[-FAULTS:], schedule=acted.schedule, seed=acted.seed)
+    return f"{len(acted.faults):,}, which net.happened has; the last {FAULTS} were {last}"
 
 
 def _words(error: BaseException) -> str:

@@ -102,6 +102,51 @@ def test_a_thousand_mistakes_are_noted_five_times() -> None:
     assert len(caught.value.__notes__) == 5
 
 
+def reply_cut(**faults: Any) -> list[str]:
+    """What is noted where *faults* cut the reply of a server that looks at no result of `send`."""
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            conn.settimeout(5)
+            conn.send(b"a reply")
+
+    with pytest.raises(AssertionError) as caught, simnet.Network(**faults) as net:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            assert sock.makefile("rb").read() == b"a reply"
+    return getattr(caught.value, "__notes__", [])
+
+
+def test_which_faults_acted_is_noted_where_the_plan_does_not_say_it() -> None:
+    exactly = "partial-send test->server:7#1 end=server call=1 bytes=1"
+    assert reply_cut(plan=exactly) == []
+    told = [f"the faults that acted: {exactly}"]
+    assert reply_cut(plan=exactly.replace("test->server:7#1", "*->*:*#1")) == told
+    assert reply_cut(plan=f"{exactly}; eof test->server:7#2 end=client byte=0") == told
+    (by_chance,) = reply_cut(rates=simnet.FaultRates(partial_send=1))
+    assert by_chance.startswith(told[0].rpartition("=")[0])
+
+
+def test_of_many_faults_the_last_are_noted() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            while conn.recv(100):
+                pass
+
+    with pytest.raises(AssertionError) as caught, simnet.Network(rates=simnet.FaultRates(short_recv=1)) as net:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(bytes(10_000))
+        net.run()
+        raise AssertionError("seen enough")
+    number = len(net.happened)
+    assert number > 10
+    (note,) = caught.value.__notes__
+    assert note.startswith(
+        f"the faults that acted: {number}, which net.happened has; the last 10 were short-recv test->"
+    )
+
+
 def test_a_mistyped_host_is_told_with_those_there_are() -> None:
     with pytest.raises(socket.gaierror) as caught, simnet.Network() as net:
         net.host("server")
