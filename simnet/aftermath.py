@@ -13,7 +13,7 @@ from simnet.faults.disruptive import Refuse
 from simnet.faults.plan import FaultPlan
 from simnet.files.madebefore import made_before
 from simnet.owned.eventloops import in_a_loop
-from simnet.verdicts import HandlerError, Hang, Verdict, let_out
+from simnet.verdicts import HandlerError, Hang, Verdict, let_out, told_at
 
 __all__ = ["Over", "explain", "let_go_of_frames", "raise_what_failed"]
 
@@ -90,7 +90,8 @@ def raise_what_failed(network: Over) -> None:
 def explain(error: BaseException, network: Over) -> None:
     """The test raised *error*. Note on it what else went wrong, which may be why, and leave the user's frames alone."""
     if isinstance(error, Hang) and not error.args:  # the watchdog can throw no more than a class
-        error.args = next((each.error.args for each in network.verdicts if isinstance(each.error, Hang)), ())
+        said = next((each.error for each in network.verdicts if isinstance(each.error, Hang)), error)
+        error.args, error.__traceback__ = said.args, told_at(error.__traceback__, said)
     if not is_defect(error):
         error.__traceback__ = without_simnet(error.__traceback__)
     for _, note in zip(range(NOTES), _notes(error, network), strict=False):
@@ -110,9 +111,8 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
         why = why_by_itself(error, network, resets=False)  # who closed too early may have ended by what is noted below
     if why and not any(why in note for note in getattr(error, "__notes__", ())):
         yield why
-    if (
-        network.happened and network.happened != network.plan
-    ):  # drawn by chance, at a place with a star, or not all of them
+    # Drawn by chance, at a place with a star, or not all of them.
+    if network.happened and network.happened != network.plan:
         yield f"the faults that acted: {_in_a_line(network.happened)}"
     for verdict in network.verdicts:
         if verdict.level == "failure" and not any(verdict.error is each for each in told):

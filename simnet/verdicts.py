@@ -7,8 +7,10 @@ run is over and no program is left that could, they are ``Exception``s as well.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import TracebackType
 
 from simnet.kernel.errors import NotModelled
+from simnet.roundabout import Loop, at_loop
 
 __all__ = [
     "BLOCKS_THE_LOOP",
@@ -25,6 +27,7 @@ __all__ = [
     "blocks_the_loop",
     "in_full",
     "let_out",
+    "told_at",
 ]
 
 
@@ -41,6 +44,9 @@ class Deadlock(BaseException):
 
 class Hang(BaseException):
     """Code that computed, or a network that kept itself busy, beyond a run's limits."""
+
+    loop: Loop | None = None
+    """In which it computes, if that is it."""
 
 
 class Escape(BaseException):
@@ -61,8 +67,13 @@ VERDICTS = (Deadlock, Escape, Hang, NotModelled, Spin)  # what ends a run or a p
 def in_full(error: BaseException, interrupted: BaseException | None) -> BaseException:
     """*error*, or what it stands for: the watchdog can throw no more than a class, and says in *interrupted* who computed, and where."""
     if isinstance(error, Hang) and not error.args and isinstance(interrupted, Hang):
-        return interrupted.with_traceback(error.__traceback__)
+        return interrupted.with_traceback(told_at(error.__traceback__, interrupted))
     return error
+
+
+def told_at(traceback: TracebackType | None, hang: Hang) -> TracebackType | None:
+    """The *traceback* of what the watchdog has thrown: it ends at the loop, and not where in it that has met the program."""
+    return traceback if hang.loop is None else at_loop(traceback, hang.loop)
 
 
 def let_out(error: BaseException) -> BaseException:

@@ -9,6 +9,7 @@ arrives where nothing catches it.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import threading
 import traceback
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from simnet import real
 from simnet.blame import users_own
+from simnet.roundabout import Look, going_round, look_at
 from simnet.verdicts import Hang, Verdict
 from simnet.wait import Scheduler
 
@@ -31,6 +33,7 @@ DESPAIR_SECONDS = 60.0  # of pressing: no more will come of it
 PRESS_SECONDS = 0.01  # between two looks at one that has gone on for longer: it must be met between two of its tries
 FOREIGN = ("gevent", "eventlet")  # their loops wait in C, or on pollers of their own: nothing simulated ever wakes them
 FOREIGN_SECONDS = 1.0  # in one of these
+LOOKS_MAX = 40  # at where a program stands that does not wait: enough to tell in which of its loops
 SHOWN = 8  # frames of the program's own, where it computes
 THREADS = "No other thread of its program runs meanwhile: wait for a threading.Event rather than look at a flag, or sleep between looks. "
 PLAY = (str(Path(__file__).with_name("run.py")), "play")  # the file and the function that call a test
@@ -49,7 +52,12 @@ class _Series:
 
 
 _guarded: dict[int, tuple[Scheduler, Callable[[], object]]] = {}  # by thread; and how to end a call that it sits in
+_looks: dict[int, list[Look]] = {}  # by thread, since it has waited last
 _series: dict[int, _Series] = {}  # by thread
+_networks: tuple[str, _Series] = (
+    "",
+    _Series(),
+)  # of the test that pytest is at: hypothesis makes one for each of its examples
 _lock = threading.Lock()
 _running = False
 
@@ -117,14 +125,25 @@ def series() -> Iterator[None]:
             _series[ident] = before
 
 
-def _patience(ident: int) -> float:
+def _series_of(ident: int) -> _Series | None:
+    """To which series that thread's run belongs; None: to none, as far as can be told."""
+    global _networks
     of = _series.get(ident)
+    if of is None and (test := os.environ.get("PYTEST_CURRENT_TEST", "")):
+        if test != _networks[0]:
+            _networks = (test, _Series())
+        of = _networks[1]
+    return of
+
+
+def _patience(ident: int) -> float:
+    of = _series_of(ident)
     return HANG_SECONDS if of is None or of.patience is None else of.patience
 
 
 def _went_on(ident: int, seconds: float) -> None:
     """A run has computed for so long, and goes on."""
-    of = _series.get(ident)
+    of = _series_of(ident)
     if of is not None and seconds > of.longest:
         of.longest = seconds
 
@@ -171,6 +190,11 @@ def _watch() -> None:
             if last is not None and moved:
                 _went_on(ident, last[2])
             seen[ident] = (scheduler, moves, stood)
+            looks = _looks.setdefault(ident, [])
+            if not stood:
+                looks.clear()
+            elif len(looks) < LOOKS_MAX:
+                looks.append(look_at(sys._current_frames().get(ident)))
             if scheduler.interrupted is None or ident != threading.main_thread().ident:  # others hear no signals
                 stopped.pop(ident, None)
                 if _debugging(ident):
@@ -188,6 +212,7 @@ def _watch() -> None:
         for ident in [ident for ident in seen if ident not in _guarded]:
             del seen[ident]
             stopped.pop(ident, None)
+            _looks.pop(ident, None)
 
 
 def _stop(ident: int, scheduler: Scheduler, seconds: float) -> None:
@@ -212,10 +237,12 @@ def _stop(ident: int, scheduler: Scheduler, seconds: float) -> None:
             "input. Nor does what waits in C: a call of a real socket, as one is that was made before the run (make it within), or a "
             "threading.Lock that was made before the run and is known where nobody finds it, to a closure or a container."
         )
+    if looks := _looks.get(ident):
+        error.loop = going_round(looks)
     with _lock:
         if ident not in _guarded or _guarded[ident][0] is not scheduler:
             return  # it has just ended
-        of = _series.get(ident)
+        of = _series_of(ident)
         if of is not None:
             of.patience = min(HANG_SECONDS, max(AGAIN_SECONDS, 4 * of.longest))
         if scheduler.interrupted is None:

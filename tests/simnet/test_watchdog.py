@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+import simnet
+from simnet import watchdog
+
 BEHIND_A_RUN = """
 import os, signal, simnet
 
@@ -26,3 +29,25 @@ def test_it_takes_no_signal_that_a_program_blocks_and_waits_for() -> None:
     """A kernel gives it to any thread that lets it through; the handler is called, and the wait goes on."""
     ran = subprocess.run([sys.executable, "-c", BEHIND_A_RUN], capture_output=True, text=True, check=False, timeout=60)
     assert ran.returncode == 0, ran.stderr
+
+
+def compute() -> None:
+    while True:
+        len("")
+
+
+def told() -> str:
+    with pytest.raises(simnet.Hang) as caught, simnet.Network() as net:
+        net.host("server").spawn(compute)
+    return str(caught.value)
+
+
+@pytest.mark.slow
+def test_of_many_networks_of_a_test_the_first_alone_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As hypothesis makes them: one for each of its examples, of which it plays a hundred to make one small."""
+    monkeypatch.setattr(watchdog, "HANG_SECONDS", 1.5)
+    monkeypatch.setattr(watchdog, "AGAIN_SECONDS", 0.25)
+    assert told().startswith("server/compute has computed for 1.5 s")
+    assert told().startswith("server/compute has computed for 0.25 s")
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "test_another.py::test (call)")
+    assert told().startswith("server/compute has computed for 1.5 s")
