@@ -34,6 +34,7 @@ SCENARIOS: Final = "scenarios"  # the folder whose files pytest plays without be
 _KEYS: Final = ("format", "title", "test", "target", "expect", "schedule", "seed", "found", "fault")
 _PLAN_KEYS: Final = ("schedule", "seed", "fault")
 
+_VALUES = "; a text stands in straight quotes, and what holds or not is true or false"
 _KEY = re.compile(r"""\s*\[{0,2}\s*["']?([A-Za-z0-9_-]+)["']?\s*[=.\]]""")  # `key =`, `key.part =`, `[key]`, `[[key]]`
 
 
@@ -290,7 +291,8 @@ def _no_toml(error: tomllib.TOMLDecodeError, text: str, line: int | None) -> str
     """Why *text* is none; of a key that is given twice the reader tells the place and not the key."""
     given = _KEY.match(text.splitlines()[line - 1]) if line and str(error).startswith("Cannot ") else None
     if given is None:
-        return f"is no TOML: {error}"
+        remedy = _VALUES if str(error).startswith("Invalid value") else ""
+        return f"is no TOML: {error}{remedy}"
     if given[1] == "fault":
         return "fault is one table above; faults are a list of them: write [[fault]] above each"
     return f"is no TOML: {given[1]!r} is given twice; here the second time"

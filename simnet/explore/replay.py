@@ -10,6 +10,7 @@ what the kernel's part was.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from simnet.explore.raising import SweepFailure, as_exception
 from simnet.explore.report.failure import FailureReport, report_run
 from simnet.explore.report.parting import look_where_it_parts
 from simnet.explore.shrink import judged
+from simnet.faults.fields import meant
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
 from simnet.scenario import Expect, Found
@@ -151,7 +153,7 @@ def weigh(baseline: Run, run: Run, judgement: Judgement, record: OnRecord) -> Re
     elif absent:
         expected, why = False, f"{absent[0]}. So nothing was under test, and this run says nothing."
     elif not expected and expect.known:
-        why = f"{why} Edit {file.name if file else 'the scenario'}: {_remedy(word, expect)}."
+        why = f"{why} Edit {file.name if file else 'the scenario'}: {_remedy(word, expect, judgement)}"
     shown = (
         report_run(run, judgement, baseline, test_id=record.test_id, by_pytest=record.by_pytest, file=file)
         if judgement.findings
@@ -231,10 +233,24 @@ def _matches(expect: Expect, finding: Finding) -> bool:
     )
 
 
-def _remedy(word: str, expect: Expect) -> str:
+def _remedy(word: str, expect: Expect, judgement: Judgement) -> str:
     if word == FIXED:
-        return 'it is fixed, so write expect = { outcome = "baseline" }, and the bug stays away'
-    return "if this is the same bug, say so in expect" + (", where `at` is too narrow" if expect.at else "")
+        as_usual, _ = as_expected(Expect(outcome="baseline"), judgement)
+        now = (
+            'outcome = "baseline"' if as_usual else "interrupted = true"
+        )  # by a disruptive fault, which it is right to be
+        return f"it is fixed, so write expect = {{ {now} }}, and the bug stays away{_mistyped(expect.error)}"
+    return "if this is the same bug, say so in expect" + (", where `at` is too narrow." if expect.at else ".")
+
+
+def _mistyped(error: str | None) -> str:
+    """A word on the name of an exception that is nearly one of Python's own. The program may have one of that name all the same."""
+    there = [
+        name for name, each in vars(builtins).items() if isinstance(each, type) and issubclass(each, BaseException)
+    ]
+    if error is None or error in there or "did you mean" not in (slip := meant(error, there)):
+        return "."
+    return f", unless error={error!r} is mistyped{slip}"
 
 
 def _not_reached(unreached: list[str], file: Path | None) -> str:

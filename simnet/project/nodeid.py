@@ -71,8 +71,12 @@ class NodeId(NamedTuple):
         path = PurePosixPath(file)
         if "\\" in file:
             raise ValueError(f"{text!r} has backslashes; paths are written with '/' on every machine")
-        if path.is_absolute() or ".." in path.parts:
-            raise ValueError(f"{text!r} leads outside the project; a test is {_FORM}")
+        if path.is_absolute():
+            raise ValueError(f"{text!r} begins with '/'; a test is {_FORM}")
+        if ".." in path.parts:
+            raise ValueError(
+                f"{text!r} leads outside the project, whose own tests alone can be named; a test is {_FORM}"
+            )
         if path.suffix != ".py":
             raise ValueError(f"{text!r}: {file!r} is no Python file; a test is {_FORM}")
         for name in names:

@@ -103,6 +103,41 @@ def test_a_known_failure_that_is_fixed_is_red_with_the_remedy(suite: pytest.Pyte
     )
 
 
+def test_a_known_failure_that_has_become_an_interruption_is_red_with_that_as_the_remedy(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_cut="""
+            import socket
+
+            import simnet
+
+            def serve():
+                with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+                    conn.sendall(b"hello")
+
+            @simnet.sweep(target="server")
+            def test_cut(net):
+                net.host("server").spawn(serve)
+                with socket.create_connection(("server", 7)) as sock:
+                    assert sock.makefile("rb").read() == b"hello"
+        """
+    )
+    folder = suite.mkdir("scenarios")
+    (folder / "cut.toml").write_text(
+        'format = 1\ntest = "test_cut.py::test_cut"\nexpect = { error = "TypError", reason = "#123" }\n'
+        '[[fault]]\nkind = "eof"\non = "test->server:7#1"\nend = "client"\nbyte = 2\n'
+    )
+    result = run(suite, "scenarios")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            (
+                "*it is fixed, so write expect = { interrupted = true }, and the bug stays away, unless error='TypError' "
+                "is mistyped; did you mean 'TypeError'?*"
+            )
+        ]
+    )
+
+
 def test_a_failure_other_than_the_known_one_is_red(suite: pytest.Pytester) -> None:
     keep(suite, '{ error = "ZeroDivisionError" }')
     result = run(suite, "scenarios")

@@ -194,7 +194,12 @@ def test_a_scenario_may_expect_that_any_rule_is_broken_that_a_report_names() -> 
         pytest.param("format = 1\ntest = 5", 2, "test=5 is int", id="test-number"),
         pytest.param('format = 1\ntest = "t.py"', 2, "'t.py' names no function", id="test-without-function"),
         pytest.param('format = 1\ntest = "../t.py::t"', 2, "leads outside the project", id="test-outside"),
-        pytest.param('format = 1\ntest = "/t.py::t"', 2, "leads outside the project", id="test-absolute"),
+        pytest.param(
+            'format = 1\ntest = "/t.py::t"',
+            2,
+            "test='/t.py::t' begins with '/'; a test is written 'tests/test_echo.py::test_echo', the file's path from the project's root",
+            id="test-absolute",
+        ),
         pytest.param('format = 1\ntest = "t.txt::t"', 2, "'t.txt' is no Python file", id="test-no-python"),
         pytest.param('format = 1\ntest = "t.py::a b"', 2, "'a b' is no name of a function", id="test-no-name"),
         pytest.param(HEAD + "title = 5", 3, "title=5 is int; it is a text", id="title"),
@@ -286,6 +291,8 @@ def test_a_scenario_may_expect_that_any_rule_is_broken_that_a_report_names() -> 
             id="fault-key-twice",
         ),
         pytest.param(HEAD + "seed =\n", 3, "is no TOML: Invalid value", id="no-toml"),
+        pytest.param(HEAD + "title = hasty", 3, "; a text stands in straight quotes", id="no-quotes"),
+        pytest.param(HEAD + "expect = { interrupted = True }", 3, "is true or false", id="as-in-python"),
         pytest.param(HEAD + 'title = "x', 3, "is no TOML: Unterminated string", id="no-toml-end"),
     ],
 )
