@@ -26,7 +26,7 @@ from simnet.project.nodeid import NodeId, project_root
 from simnet.project.typed import from_here
 from simnet.project.wholefile import write_whole
 
-__all__ = ["SCENARIOS", "Expect", "Found", "Scenario", "ScenarioError", "load_test"]
+__all__ = ["SCENARIOS", "Expect", "Found", "Scenario", "ScenarioError", "in_words", "load_test"]
 
 FORMAT: Final = 1
 SCENARIOS: Final = "scenarios"  # the folder whose files pytest plays without being told
@@ -191,7 +191,7 @@ class Scenario(msgspec.Struct, frozen=True):
         faults = tomlkit.aot()
         for fault in self.faults:
             written = tomlkit.table()
-            written.add(tomlkit.comment(f"{fault.sentence()} ({'transparent' if fault.harmless else 'disruptive'})"))
+            written.add(tomlkit.comment(in_words(fault)))
             written.update(fault_to_table(fault))
             faults.append(written)
         if self.faults:
@@ -207,6 +207,11 @@ class Scenario(msgspec.Struct, frozen=True):
         path = Path(path)
         write_whole(path, self.dumps())
         return path
+
+
+def in_words(fault: Fault) -> str:
+    """What *fault* does, as it stands in a comment of the file."""
+    return f"{fault.sentence()} ({'transparent' if fault.harmless else 'disruptive'})"
 
 
 def _kept_as(path: Path) -> str:

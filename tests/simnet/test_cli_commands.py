@@ -443,6 +443,31 @@ def test_a_plan_is_made_small_in_its_file_and_what_a_person_wrote_stays(simnet: 
     assert (refused.code, "it does not fail (equal), so there is nothing to make small" in refused.err) == (2, True)
 
 
+def test_what_a_person_wrote_at_a_fault_that_stays_stays_with_it(simnet: Run, failure: Path) -> None:
+    head, _, fault = failure.read_text().partition("[[fault]]\n")
+    lines = fault.replace("bytes = 1", "bytes = 2  # two will do").splitlines()
+    mine = ["# the one that matters", "[[fault]]", "# see #123", *lines]
+    other = [
+        "",
+        "# this one perhaps not",
+        "[[fault]]  # or is it",
+        'kind = "split"',
+        'on = "test->server:7#1"',
+        'end = "client"',
+        "byte = 3  # any",
+    ]
+    failure.write_text(head + "\n".join([*other, "", *mine, ""]))
+    assert simnet("shrink", failure).code == 0
+    now = failure.read_text()
+    assert now.startswith(head)
+    assert now.removeprefix(head).strip().splitlines() == [
+        "# the one that matters",
+        "[[fault]]",
+        "# see #123",
+        *fault.replace("bytes = 1", "bytes = 1  # two will do").splitlines(),
+    ]
+
+
 # --- what cannot be --------------------------------------------------------------------------------------------------
 
 REFUSED = [

@@ -15,11 +15,13 @@ from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.faces.naming import test_of
 from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
+from simnet.faults.forms import fault_to_table
 from simnet.faults.plan import FaultPlan
+from simnet.project.faulttables import with_faults
 from simnet.project.typed import from_here
 from simnet.project.wholefile import write_whole
 from simnet.run import play
-from simnet.scenario import Found, Scenario
+from simnet.scenario import Found, Scenario, in_words
 
 __all__ = ["shrink_file"]
 
@@ -55,7 +57,7 @@ def shrink_file(path: Path) -> int:
     smaller = Scenario.of(
         scenario.test, small.plan, title=scenario.title, expect=scenario.expect, target=scenario.target, found=found
     )
-    text = _edited(path, smaller)
+    text = _edited(path, scenario, smaller)
     Scenario.loads(text, path)  # what we are about to write can be read
     write_whole(path, text)
     for label, plan in (("before", scenario.plan), ("now", small.plan)):
@@ -66,13 +68,16 @@ def shrink_file(path: Path) -> int:
     return 0
 
 
-def _edited(path: Path, smaller: Scenario) -> str:
+def _edited(path: Path, scenario: Scenario, smaller: Scenario) -> str:
     """The file's text with the faults, the schedule and the seed of *smaller*, and all else as it stands."""
     import tomlkit
 
-    document: Any = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
+    text = path.read_text(encoding="utf-8-sig")
+    before, after = ([(fault_to_table(each), in_words(each)) for each in of.faults] for of in (scenario, smaller))
+    in_place = with_faults(text, before, after)
+    document: Any = tomlkit.parse(in_place or text)
     fresh: Any = tomlkit.parse(smaller.dumps())
-    for key in ("fault", "schedule", "seed", "found"):
+    for key in ("schedule", "seed", "found") if in_place else ("fault", "schedule", "seed", "found"):
         if key in fresh and key in document:
             document[key] = fresh[key]
         elif key in document:
