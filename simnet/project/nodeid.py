@@ -107,7 +107,11 @@ class NodeId(NamedTuple):
             nothing = (
                 "no Python file is in that folder" if path.parent.is_dir() else f"there is no folder {path.parent}"
             )
-            hint = _moved(root, path.name) or (meant(path.name, there, TESTS) if there else f"; {nothing}")
+            hint = (
+                _moved(root, path.name)
+                or _renamed(root, self)
+                or (meant(path.name, there, TESTS) if there else f"; {nothing}")
+            )
             raise ValueError(f"{str(self)!r}: there is no file {path}{hint}")
         if not path.resolve().is_relative_to(root.resolve()):
             raise ValueError(f"{str(self)!r}: {path} is a link to {path.resolve()}, outside the project {root}")
@@ -235,12 +239,23 @@ def project_root(path: Path) -> Path:
 
 def _moved(root: Path, name: str) -> str:
     """Where files of that name are in the project, for a test that has moved; "" if there are none."""
-    found = []
+    found = [file.relative_to(root).as_posix() for file in _files(root) if file.name == name]
+    return f"; there is {', '.join(found[:SHOWN])}" if found else ""
+
+
+def _renamed(root: Path, node: NodeId) -> str:
+    """Which files of the project have such a test, for one whose file has another name now; "" if there are none."""
+    tests = [file for file in _files(root) if file.suffix == ".py" and file.name.startswith(TESTS) and file.is_file()]
+    written = re.compile(rb"^[ \t]*(?:async +)?(?:def|class) +" + node.names[0].encode() + rb"\b", re.MULTILINE)
+    found = [file.relative_to(root).as_posix() for file in tests[:FOLDERS_MAX] if written.search(file.read_bytes())]
+    return f"; {node.names[0]!r} is in {', '.join(found[:SHOWN])}" if found else ""
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """The files of the project, without those that others have put there."""
     for folder, folders, files in itertools.islice(os.walk(root), FOLDERS_MAX):
         folders[:] = sorted(each for each in folders if not each.startswith(".") and each not in NOT_OURS)
-        if name in files:
-            found.append((Path(folder) / name).relative_to(root).as_posix())
-    return f"; there is {', '.join(found[:SHOWN])}" if found else ""
+        yield from (Path(folder) / each for each in sorted(files))
 
 
 @contextmanager

@@ -400,7 +400,8 @@ def test_the_test_must_be_there(make: Make) -> None:
 
     assert Scenario.read(scenario).node == NodeId("tests/test_echo.py", ("test_echo",))
     with pytest.raises(
-        ScenarioError, match=r"file\.toml:2: test=.*there is no file .*test_ecko\.py; did you mean 'test_echo\.py'"
+        ScenarioError,
+        match=r"file\.toml:2: test=.*there is no file .*_ecko\.py; 'test_echo' is in tests/test_echo\.py$",
     ):
         Scenario.read(missing_file)
     with pytest.raises(
@@ -409,7 +410,12 @@ def test_the_test_must_be_there(make: Make) -> None:
         Scenario.read(missing_function)
     with pytest.raises(ScenarioError, match=r"folder\.toml:2: .*test/test_echo\.py; there is tests/test_echo\.py$"):
         Scenario.read(missing_folder)
-    missing_both = make("scenarios/both.toml", HEAD.replace("tests/test_echo.py", "test/test_ecko.py"))
+    missing_all = make("scenarios/function_too.toml", HEAD.replace("test_echo", "test_ecko"))
+    with pytest.raises(ScenarioError, match=r"function_too\.toml:2: .*; did you mean 'test_echo\.py'"):
+        Scenario.read(missing_all)
+    missing_both = make(
+        "scenarios/both.toml", HEAD.replace("tests/test_echo.py::test_echo", "test/test_ecko.py::test_ecko")
+    )
     make(".venv/test_ecko.py", "")
     with pytest.raises(ScenarioError, match=r"both\.toml:2: .*; there is no folder .*test$"):
         Scenario.read(missing_both)
