@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
-from types import CoroutineType, FrameType
+from types import CoroutineType, FrameType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from greenlet import getcurrent, greenlet
@@ -427,6 +427,10 @@ def _dots(fn: Any) -> str:
     return "..." if code.co_argcount or code.co_kwonlyargcount or code.co_flags & TAKES_ANY else ""
 
 
+def _runs_coroutines(fn: Any) -> bool:
+    return (getattr(fn, "__module__", ""), getattr(fn, "__name__", "")) == ("asyncio.runners", "run")
+
+
 def refuse_coroutines(fn: Any, where: str, args: Iterable[Any] = ()) -> None:
     """A coroutine or generator function would return at once, having tested nothing; nor is there anything in a coroutine that has run."""
     for each in args:
@@ -434,6 +438,11 @@ def refuse_coroutines(fn: Any, where: str, args: Iterable[Any] = ()) -> None:
             raise TypeError(
                 f"{where} got the coroutine {each.__name__}(), which has run already: each runs once. Make one where it is "
                 f"spawned, in the test: {each.__name__}({_dots(each)})"
+            )
+        if type(each) is FunctionType and each.__code__.co_flags & inspect.CO_COROUTINE and _runs_coroutines(fn):
+            raise TypeError(
+                f"{where} got the coroutine function {each.__name__!r} for asyncio.run, which takes what it returns: "
+                f"spawn(asyncio.run, {each.__name__}({_dots(each)}))"
             )
     code = getattr(fn, "__code__", None)
     if code is not None and not code.co_flags & NO_PLAIN_FUNCTION:

@@ -124,6 +124,8 @@ def kind_class(kind: object, besides: Iterable[str] = ()) -> type[Fault]:
         several = [each.strip() for each in kind.split(",")]
         if len(several) > 1:
             raise FaultError(f"{kind!r} is no kind of fault; in Python several are a list: {several!r}", "kind")
+        if kind == "all" and besides:
+            raise FaultError(f"'all' is no kind of fault; it is both classes: {list(besides)!r}", "kind")
         raise FaultError(f"{kind!r} is no kind of fault{meant(kind, (*KINDS, *besides))}", "kind")
     return KINDS[kind]
 

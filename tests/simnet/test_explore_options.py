@@ -57,6 +57,11 @@ def test_an_invariant_takes_a_level_and_a_reason() -> None:
         ({"target": ""}, TypeError, "a host's name"),
         ({"target": "a, b"}, ValueError, r"several are a list: \['a', 'b'\]"),
         ({"kinds": "reset,eof"}, ValueError, r"in Python several are a list: \['reset', 'eof'\]"),
+        (
+            {"kinds": "all"},
+            ValueError,
+            r"'all' is no kind of fault; it is both classes: \['transparent', 'disruptive'\]",
+        ),
         ({"survives": ["reset,eof"]}, ValueError, "in Python several are a list"),
         ({"kinds": "short-read"}, ValueError, "did you mean 'short-recv'"),
         ({"kinds": "transparant"}, ValueError, "did you mean 'transparent'"),

@@ -1134,6 +1134,17 @@ def test_a_coroutine_function_is_refused() -> None:
         net.host("a").spawn(server)
 
 
+def test_a_coroutine_function_is_called_where_asyncio_is_to_run_it() -> None:
+    async def serve(port: int) -> None: ...
+
+    with simnet.Network() as net:
+        with pytest.raises(
+            TypeError, match=r"^spawn\(\) got the coroutine function 'serve' for asyncio\.run, .*serve\(\.\.\.\)\)$"
+        ):
+            net.host("server").spawn(asyncio.run, serve)  # type: ignore[arg-type]
+        assert net.host("server").run(list, (serve,)) == [serve], "others may take the function"
+
+
 def test_a_second_network_in_one_thread_is_refused() -> None:
     with (
         simnet.Network(),
