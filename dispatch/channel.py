@@ -97,10 +97,9 @@ class Channel:
         if loop is None:
             loop = current_loop()
         else:
-            try:
-                closed = loop.closed
-            except AttributeError:
-                raise TypeError(f"{loop=} is no dispatch.Loop; None means the current one") from None
+            closed = getattr(loop, "closed", None)
+            if closed is not False and closed is not True:  # of the class Loop it is neither
+                raise TypeError(f"{loop=} is no dispatch.Loop; None means the current one")
             if closed:
                 raise RuntimeError(f"{loop!r} is closed; a channel needs a loop that will run")
         self.loop = loop

@@ -94,7 +94,7 @@ def check_address(address: Any, family: int | None = None, *, looked_up: bool = 
     if not isinstance(address, tuple) or not 2 <= len(address) <= 4:
         raise TypeError(f"{address!r} is no address: give (host, port), or the path of a Unix socket")
     host, port = address[0], address[1]
-    if not isinstance(host, (str, bytes, type(None))):
+    if not isinstance(host, (str, bytes)) and not (looked_up and host is None):
         raise TypeError(f"{address!r} is no address: its host must be a text, not {type(host).__name__}")
     if looked_up and isinstance(port, (str, bytes)):
         return

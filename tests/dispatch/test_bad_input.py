@@ -368,6 +368,7 @@ def test_a_stream_refuses_what_is_no_socket_or_output(world):
         refused(TypeError, "is no socket", Recorder, no_socket, loop=loop)
         refused(TypeError, "is no socket", dispatch.Dispatcher, no_socket, loop=loop)
     refused(TypeError, "loop='x' is no dispatch.Loop", Recorder, loop="x")
+    refused(TypeError, "is no dispatch.Loop; None means the current one", Recorder, loop=dispatch.Loop)
     for data in ("text", 5, None, [b"x"]):
         refused(TypeError, "write() takes bytes", channel.write, data)
     for producer in ("text", b"bytes", 5, None):
@@ -438,6 +439,7 @@ ADDRESSES = [
     (("127.0.0.1",), TypeError, "is no address"),
     (["127.0.0.1", 7], TypeError, "is no address"),
     ((5, 7), TypeError, "its host must be a text"),
+    ((None, 7), TypeError, "its host must be a text"),
     (("127.0.0.1", 7.5), TypeError, "its port must be a number"),
     (("127.0.0.1", None), TypeError, "its port must be a number"),
     (("127.0.0.1", "80"), TypeError, "its port must be a number"),
@@ -450,7 +452,10 @@ def test_what_is_no_address_is_refused_by_everyone_who_takes_one(world):
     loop = world.loop()
     for address, error, text in ADDRESSES:
         stream = Recorder(loop=loop)
-        if address != ("127.0.0.1", "80"):  # a connect looks up the host, and the name of a service too
+        if address not in (
+            ("127.0.0.1", "80"),
+            (None, 7),
+        ):  # a connect looks up the host, and the name of a service too
             refused(error, text, stream.connect, address)
         refused(error, text, stream.connect, NOBODY, source=address)
         assert not stream.connecting
