@@ -245,3 +245,47 @@ def test_a_task_that_nobody_holds_and_that_refuses_its_end_says_so_once(
     assert [each.getMessage().partition("\n")[0] for each in caplog.records] == [
         "Task was destroyed but it is pending!"
     ]
+
+
+async def relay() -> None:
+    writers: set[asyncio.StreamWriter] = set()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.add(writer)
+        try:
+            while line := await reader.readline():
+                for each in writers - {writer}:
+                    each.write(line)
+        except OSError:
+            pass
+        finally:
+            writers.remove(writer)
+            writer.close()
+
+    async with await asyncio.start_server(talk, port=7) as server:
+        await server.serve_forever()
+
+
+@pytest.mark.parametrize("patience", [None, 5.0])
+def test_where_a_client_of_the_tests_own_waits_for_the_target_as_well_it_is_told(patience: float | None) -> None:
+    def listen() -> bytes:
+        with socket.create_connection(("server", 7), timeout=patience) as sock:
+            return sock.recv(100)
+
+    def test(net: simnet.Network) -> None:
+        net.host("server").spawn(asyncio.run, relay())
+        listener = net.host("other").spawn(listen)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello\n")
+            assert listener.join(10)
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["reset"]))
+    assert not result.failures
+    told = [each.text for each in result.warnings]
+    if patience is None:
+        (text,) = told
+        assert text.endswith(
+            "; other/listen, which the test has started, waits for server as well: with a time-out there it ends, and closes"
+        )
+    else:
+        assert told == []

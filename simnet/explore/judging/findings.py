@@ -324,6 +324,14 @@ class Case:
             LINKED in each.what for each in self.run.waiting if each.host == waiting.host
         )
 
+    def other_end(self, waiting: Waiting) -> str:
+        """Who of the test's own waits for its host, if it is a target: then it is perhaps right to wait for that one's next word."""
+        here = f"{LINKED}{waiting.host}:"
+        clients = [each.process for each in self.run.waiting if not each.target and here in each.what]
+        if not (waiting.target and clients):
+            return ""
+        return f"; {clients[0]}, which the test has started, waits for {waiting.host} as well: with a time-out there it ends, and closes"
+
     def waits(self, waiting: Waiting, tasks: tuple[str, ...]) -> Finding:
         """A wait that is not in the baseline; or these *tasks* of it are not, if it is an event loop's."""
         row = WAITS_FOR_EVER if waiting.target else "support-waits"
@@ -334,6 +342,7 @@ class Case:
                 level = self.invariants.get(WAITS_FOR_EVER, FAILURE)
             elif waiting.target and self.may_be_told(waiting):
                 message += TOLD_BEFORE
+            message += "" if level else self.other_end(waiting)
             found = self.found(row, message, waiting.host, level=level, process=waiting.process)
             return replace(found, at=waiting.where.partition(" ")[0])
         who = (
@@ -345,6 +354,7 @@ class Case:
         elif waiting.target and waiting.alone:  # no peer can have anything to do with it any more
             message += ": no connection is left by which anybody could wake it"
             level = self.invariants.get(WAITS_FOR_EVER, FAILURE)
+        message += "" if level else self.other_end(waiting)
         found = self.found(row, message, waiting.host, level=level, process=waiting.process)
         return replace(found, at=tasks[0].partition(" ")[0])
 
