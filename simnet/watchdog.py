@@ -54,10 +54,8 @@ class _Series:
 _guarded: dict[int, tuple[Scheduler, Callable[[], object]]] = {}  # by thread; and how to end a call that it sits in
 _looks: dict[int, list[Look]] = {}  # by thread, since it has waited last
 _series: dict[int, _Series] = {}  # by thread
-_networks: tuple[str, _Series] = (
-    "",
-    _Series(),
-)  # of the test that pytest is at: hypothesis makes one for each of its examples
+# Of the test that pytest is at, those outside a series: hypothesis makes one for each of its examples.
+_networks: tuple[str, _Series] = ("", _Series())
 _lock = threading.Lock()
 _running = False
 
