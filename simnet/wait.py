@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Scheduler", "current_scheduler", "enter", "leave", "running"]
 
 PAUSES_MAX = 1_000  # polls without effect in one instant, or looks at a clock, before the clock moves on
+PAUSES_LET = 100  # the same polls of a busy loop that may go on
 SPIN_NS = 100_000_000  # that a busy loop goes on which may, where nothing is due before
 POLLS_NS = 1_000_000  # virtual time that these take: a poll that finds nothing takes Linux a microsecond
 LAGS_MAX = 32  # times in a row that polls take it: a loop that is at work may have as many turns before it waits
@@ -89,7 +90,7 @@ class Scheduler:
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
         "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "hung_at", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "look_at", "before", "rounds", "alike",
-        "entries_at_ns", "entries_then", "in_vain", "interrupted", "lets_spin", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
+        "entries_at_ns", "entries_then", "in_vain", "interrupted", "lets_spin", "pauses_max", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
         "arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
     )  # fmt: skip
 
@@ -122,8 +123,8 @@ class Scheduler:
         self.calls, self.calls_max = 0, CALLS_MAX  # calls without effect since the last wait, or the last with one
         self.hung_at: set[str] | None = None  # at these lines, if it is fewer that may be: see `stuck`
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
-        self.switches, self.lets_spin = 0, False  # it does where no-spin is off, or a warning
-        self.longest_ns = 2**63  # after that time a test that waits is said to wait for ever
+        self.lets_spin, self.pauses_max = False, PAUSES_MAX  # busy loops go on where no-spin is off, or a warning
+        self.switches, self.longest_ns = 0, 2**63  # after that time a test that waits is said to wait for ever
         self.runnable: deque[Process] = deque()
         self._sleepers, self._settling, self._settle_until_ns = 0, False, 0  # of waits: those with a deadline
         self.rounds: Any = None  # what goes on again and again: see `rounds`
@@ -224,11 +225,11 @@ class Scheduler:
         me.pauses += 1
         if clock.heap and clock.heap[0] <= clock.now_ns and clock.due_now():
             clock.tick()
-        elif me.pauses > PAUSES_MAX and (self.lets_spin or not self._lag(clock)):
+        elif me.pauses > self.pauses_max and not self._lag(clock):
             self.forced += 1
             if self.forced > TICKS_MAX or not clock.tick():
                 self.forced = 0
-                self._spin(stuck.polled_for_nothing(me, clock.now_ns, PAUSES_MAX), me)
+                self._spin(stuck.polled_for_nothing(me, clock.now_ns, self.pauses_max), me)
         if self.runnable:
             me.waiting = ITS_TURN
             self.runnable.append(me)
@@ -298,9 +299,8 @@ class Scheduler:
         me, effects = self.current, self.effects
         times, me.fruitless = me.fruitless - 1, 0
         self.pause()  # who may run now does first: on a kernel it had its turn long ago
-        if self.effects != effects:
-            return
-        self._spin(stuck.told_for_nothing(me, self.clock.now_ns, times, what), me)
+        if self.effects == effects:
+            self._spin(stuck.told_for_nothing(me, self.clock.now_ns, times, what), me)
 
     def _spin(self, error: Spin, process: Process) -> None:
         if not self.lets_spin:

@@ -278,7 +278,8 @@ class Network(Holding):
         scheduler.backend = SimulatedBackend(scheduler, self._look_around, self.spawn_on)
         self._fabric.look_up = partial(look_up, scheduler)
         scheduler.verdicts = self.verdicts
-        scheduler.lets_spin = checks.lets_spin(self.invariants)
+        if checks.lets_spin(self.invariants):
+            scheduler.lets_spin, scheduler.pauses_max = True, wait.PAUSES_LET
         body = Process(scheduler, self.host(BODY).machine, 0, BODY, None)
         body.greenlet = getcurrent()
         body.target = self._hosts[BODY].machine.target

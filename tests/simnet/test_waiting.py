@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import pytest
@@ -365,6 +366,21 @@ def test_who_is_told_of_room_to_write_until_another_has_its_turn_does_not_spin()
             while not select.select([conn], [conn], [])[0]:
                 pass
             assert conn.recv(100) == b"HELLO"
+
+
+def test_a_busy_loop_that_is_let_sees_its_time_out() -> None:
+    """And not what is due long after it."""
+
+    def test(net: simnet.Network) -> float:
+        with ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(time.sleep, 60)
+            with pytest.raises(TimeoutError):
+                list(as_completed({slow}, timeout=0))
+            return net.time
+
+    run = simnet.play(test, invariants={"no-spin": "off"})
+    assert run.body_error is None
+    assert 0 < run.outcome.returned < 0.01
 
 
 def asks_for_room(conn: socket.socket) -> bool:
