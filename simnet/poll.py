@@ -18,7 +18,7 @@ from simnet.arguments.polls import (
 from simnet.arguments.sockets import MISSING, name_as_the_real_one
 from simnet.faults.inject import Tag, named
 from simnet.faults.place import Place
-from simnet.files.madebefore import unknown
+from simnet.files.madebefore import unknown, unknown_to
 from simnet.files.realfiles import real_file
 from simnet.kernel.errors import socket_error
 from simnet.kernel.readiness import ERR, HUP, IN, NVAL, OUT, PRI, describe
@@ -131,7 +131,8 @@ class Poller:
         """The same, or EBADF."""
         file = self._find(fd)
         if file is None:
-            raise unknown(fd)
+            process = self._process
+            raise unknown(fd) if fd < FIRST_DESCRIPTOR else unknown_to(process, process.scheduler.current)
         return file
 
     @property
@@ -235,6 +236,9 @@ class Poll(Poller):
         limit = poll_limit_ns(timeout)
         if self._waits:
             raise RuntimeError("concurrent poll() invocation")
+        me = self._process.scheduler.current
+        if me.descriptors is not self._process.descriptors:
+            self._process = me  # it has but numbers, which are whose who asks
         wanted = self._wanted
         found = self._look(wanted)
         if not found:

@@ -11,14 +11,18 @@ import sys
 from collections.abc import Iterator
 from selectors import BaseSelector
 from socket import gaierror
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simnet import real
 from simnet.files.ended import ENDED
 from simnet.kernel.errors import socket_error
 
-__all__ = ["made_before", "unknown"]
+if TYPE_CHECKING:
+    from simnet.process import Process
 
+__all__ = ["made_before", "unknown", "unknown_to"]
+
+ELSEWHERE = "the selector, or event loop, was made in "
 REMEDY = "was made before the network was entered, and is the real kernel's. Make it within"
 
 
@@ -33,13 +37,23 @@ def unknown(fd: int) -> OSError:
     return error
 
 
+def unknown_to(owner: Process, me: Process) -> OSError:
+    """EBADF of a simulated poller that *owner* has made, with a word if another program uses it, as where a constructor makes a selector."""
+    error = socket_error(errno.EBADF)
+    if me.descriptors is not owner.descriptors:
+        error.add_note(
+            f"{ELSEWHERE}{owner.name}, and {me.name} uses it: make it in the function that is spawned on {me.host_name}"
+        )
+    return error
+
+
 def made_before(error: BaseException) -> str:
     """What *error* comes from, if that is something of the real kernel's which a program uses in a run; else nothing."""
     if isinstance(error, gaierror):
         return "" if _notes(error) else f"the socket {REMEDY}"  # the network's own resolver leaves a word
     if not isinstance(error, OSError) or error.errno != errno.EBADF:
         return ""
-    told = next((note for note in _notes(error) if note.endswith(REMEDY) or note.startswith(ENDED)), "")
+    told = next((note for note in _notes(error) if note.endswith(REMEDY) or note.startswith((ENDED, ELSEWHERE))), "")
     if told:
         return told
     owners = [names["self"] for names in _frames(error) if "self" in names]

@@ -91,6 +91,38 @@ def test_what_was_made_before_the_run_is_told(way: str, real_socket: socket.sock
         assert any(f"{what} {OF_THE_KERNEL}" in note for note in raised.value.__notes__)
 
 
+class Server:
+    """As many are written: the constructor, which the test calls, makes the poller, and ``run`` the socket."""
+
+    def __init__(self, poller: str) -> None:
+        self.poller = getattr(selectors if poller.endswith("Selector") else select, poller)()
+
+    def run(self) -> None:
+        with socket.create_server(("", 7)) as listener:
+            self.poller.register(listener, select.POLLIN)
+            (self.poller.poll if hasattr(self.poller, "poll") else self.poller.select)()
+            listener.accept()[0].close()
+
+
+@pytest.mark.parametrize("poller", ["EpollSelector", "epoll"])
+def test_a_selector_that_the_test_has_made_for_a_server_is_told(poller: str) -> None:
+    with pytest.raises(OSError, match="Bad file descriptor") as raised, simnet.Network() as net:
+        net.host("server").spawn(Server(poller).run)
+    assert (
+        "the selector, or event loop, was made in test, and server/run uses it: make it in the function that is spawned on server"
+        in raised.value.__notes__
+    )
+
+
+@pytest.mark.parametrize("poller", ["PollSelector", "SelectSelector", "poll"])
+def test_one_that_has_but_numbers_serves_whoever_asks_it(poller: str) -> None:
+    with simnet.Network() as net:
+        server = net.host("server").spawn(Server(poller).run)
+        socket.create_connection(("server", 7)).close()
+        server.join(1)
+        assert server.done
+
+
 def test_a_socket_that_the_program_has_closed_is_no_such_thing() -> None:
     def test(net: Any) -> None:
         net.host("server").spawn(listen, 7)
