@@ -250,3 +250,45 @@ def test_k062_room_that_so_rcvbuf_makes_is_found_by_the_next_question_but_one(wo
     assert world.ioctl(server, "FIONREAD") == 4096
     time.sleep(0.4)
     assert world.ioctl(server, "FIONREAD") == 6144
+
+
+USER_TIMEOUT = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("buffer", [None, 20_000])
+@pytest.mark.parametrize("when", ["before", "while it waits"])
+def test_k066_who_is_not_read_from_for_longer_than_tcp_user_timeout_is_timed_out(
+    world: World, when: str, buffer: int | None
+) -> None:
+    """So long after the first question for the window, and the peer is not told: what it says next is refused."""
+    sizes = {(socket.SOL_SOCKET, socket.SO_SNDBUF): buffer, RCVBUF: buffer}
+    client, server = world.pair(options={key: value for key, value in sizes.items() if value})
+    if when == "before":
+        client.setsockopt(*USER_TIMEOUT, 300)
+    client.send(bytes(5_000_000))
+    world.pause()
+    if when != "before":
+        client.setsockopt(*USER_TIMEOUT, 300)
+    time.sleep(0.35)
+    waiting = world.ioctl(client, "SIOCOUTQ")
+    assert "ERR" not in world.mask(client)
+    time.sleep(0.45)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.ioctl(client, "SIOCOUTQ") == waiting > 0
+    assert world.error(client) == "ETIMEDOUT"
+    assert "RDHUP" not in world.mask(server)
+    assert server.send(b"late") == 4
+    world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+
+
+@pytest.mark.slow
+def test_k066_who_is_read_from_in_time_is_not_timed_out(world: World) -> None:
+    client, server = world.pair(options={(socket.SOL_SOCKET, socket.SO_SNDBUF): 20_000, RCVBUF: 20_000})
+    client.setsockopt(*USER_TIMEOUT, 300)
+    assert client.send(bytes(200_000)) == 40_000
+    time.sleep(0.35)
+    assert len(server.recv(100_000)) == 30_000
+    time.sleep(0.45)
+    assert world.ioctl(server, "FIONREAD") == 10_000
+    assert world.error(client) == "0"

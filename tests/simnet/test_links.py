@@ -353,3 +353,20 @@ def test_a_connect_that_nobody_answers_ends_when_linux_ends_it(option: int, valu
                 sock.connect(("server", 7))
             assert error.value.errno == errno.ETIMEDOUT
         assert net.time == pytest.approx(seconds, abs=0.001)  # since the first SYN, not the first that was repeated
+
+
+@pytest.mark.parametrize("loses", [False, True])
+def test_who_is_not_read_from_over_a_link_for_longer_than_tcp_user_timeout_is_timed_out(loses: bool) -> None:
+    with simnet.Network() as net:
+        listener = net.host("server").listen(7)
+        sock = socket.create_connection(("server", 7))
+        peer, _ = listener.accept()
+        if loses:
+            net.link("test", "server").loss = 0.001
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 3000)
+        with pytest.raises(TimeoutError) as error:
+            sock.sendall(bytes(20_000_000))
+        assert error.value.errno == errno.ETIMEDOUT
+        assert net.time == pytest.approx(3.2, abs=0.1)
+        for each in (sock, peer, listener):
+            each.close()

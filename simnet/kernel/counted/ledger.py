@@ -44,6 +44,7 @@ from simnet.kernel.states import (
 from simnet.kernel.tcp.control import FIN_DUE, ISN, OOB_INLINE, WHOLE
 from simnet.kernel.tcp.cork import ASKED_LIMIT, WINDOW_LIMIT, go_on, show_on
 from simnet.kernel.tcp.nagle import answer_on, has_probed
+from simnet.kernel.tcp.patience import patience_ns
 from simnet.kernel.tcp.window import (
     DELAYED_NS,
     HELD_NS,
@@ -86,8 +87,8 @@ class Ledger:
     """One end of such a connection."""
 
     __slots__ = (
-        "account", "again_after", "again_ns", "calm_writes", "for_long", "held_ns", "late_ns", "other", "sender", "timer",
-        "tries", "waits_for_end", "went", "writes",
+        "account", "again_after", "again_ns", "calm_writes", "for_long", "held_ns", "late_ns", "other", "patience_ns",
+        "sender", "timer", "tries", "waits_for_end", "went", "writes",
     )  # fmt: skip
 
     other: Ledger
@@ -97,6 +98,7 @@ class Ledger:
         self.account = account
         self.late_ns = NEVER  # when the acknowledgement that the account owes is due
         self.held_ns = NEVER  # since when something waits with nothing on its way
+        self.patience_ns = NEVER  # until when it waits for the window, and then no longer
         self.again_ns = NEVER  # when what the other had no memory for is sent again
         self.again_after = -1  # what came before that
         self.tries = 0
@@ -286,10 +288,12 @@ class Ledger:
             if other.account.unsent or not other.account.writable:
                 due_ns = self.late_ns
         if not account.unsent or account.sent:
-            self.held_ns = NEVER
+            self.held_ns = self.patience_ns = NEVER
         else:
             if self.held_ns == NEVER:
                 self.held_ns = clock.now_ns
+            if self.patience_ns == NEVER and self.sender.options:
+                self.patience_ns = patience_ns(self.sender, self.held_ns, self.held_ns)
             if account.room_for_part or other.account.would_tell_more:
                 held_ns = self.held_ns + HELD_NS
                 if held_ns < clock.now_ns:
@@ -299,6 +303,8 @@ class Ledger:
                 due_ns = held_ns if due_ns == NEVER else min(due_ns, held_ns)
         if account.probe_ns > 0 and (account.unsent or other.account.unsent or not account.writable):
             due_ns = account.probe_ns if due_ns == NEVER else min(due_ns, account.probe_ns)
+        if self.patience_ns != NEVER:
+            due_ns = self.patience_ns if due_ns == NEVER else min(due_ns, self.patience_ns)
         if not other.account.lost:
             self.again_ns, self.again_after = NEVER, -1
         else:
@@ -311,7 +317,7 @@ class Ledger:
             self.timer.cancel()
             self.timer = None
         if due_ns != NEVER:
-            self.timer = clock.at(due_ns, _due, self)
+            self.timer = clock.at(due_ns, Ledger.due, self)
 
     def _catch_up(self) -> None:
         """What was due meanwhile, and nobody waited for."""
@@ -329,10 +335,13 @@ class Ledger:
                 each.account.acknowledge_late()
 
     def due(self) -> None:
-        """Its time has come."""
+        """Its time has come; who counts no more has cancelled it."""
         self.timer = None
         self._catch_up()
         now_ns = self.sender.stack.clock.now_ns
+        if NEVER < self.patience_ns <= now_ns:
+            self.sender.time_out()
+            return
         if NEVER < self.held_ns <= now_ns - HELD_NS:
             self.held_ns = NEVER
             self.account.send_what_fits()
@@ -373,11 +382,6 @@ class Ledger:
                 peer.snd_edge = max(peer.snd_edge, sender.rcv_edge)
                 sender.look_around()
                 sender.hurry()
-
-
-def _due(ledger: Ledger) -> None:
-    if ledger.sender.ledger is ledger:
-        ledger.due()
 
 
 def begin(client: Sender, server: Any) -> None:

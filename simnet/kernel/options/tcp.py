@@ -53,6 +53,7 @@ from simnet.kernel.tcp.cork import AGREED_LIMIT, HOPS_OF_SYN, Cork
 from simnet.kernel.tcp.listener import SOMAXCONN
 from simnet.kernel.tcp.messages import set_stream_stamps
 from simnet.kernel.tcp.nagle import ANSWERS_SINCE, acknowledge_at_once, expects_answer
+from simnet.kernel.tcp.patience import limit_patience
 from simnet.kernel.tcp.window import expect_answer, hurry, owes_acknowledgement, widen
 
 if TYPE_CHECKING:
@@ -328,6 +329,8 @@ def _after_tcp_level(socket: TcpSocket, name: int, number: int) -> None:
             return
         if name == o.TCP_WINDOW_CLAMP:
             socket.ledger.limit_window(number)
+        elif name == o.TCP_USER_TIMEOUT:
+            limit_patience(socket)
         elif (o.IPPROTO_TCP, name) in NOT_COUNTED:
             socket.ledger.close()
     if cork is not None and name == o.TCP_NODELAY and number:

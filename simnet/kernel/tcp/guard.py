@@ -186,8 +186,10 @@ class Guard:
                 self.recovered = connection.snd_nxt
                 self.again(connection, kept[0])
         elif not kept and self.timer is not None:
-            self.retries = 0  # a window probe was answered
-            if connection.snd_edge > connection.snd_nxt:
+            opens = connection.snd_edge > connection.snd_nxt
+            if opens or not connection.option(IPPROTO_TCP, TCP_USER_TIMEOUT):
+                self.retries = 0  # a window probe was answered, and the program has set no limit
+            if opens:
                 self._stop_timer()
                 self.rto_ns = self._rto()
 

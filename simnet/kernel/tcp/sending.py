@@ -52,6 +52,7 @@ from simnet.kernel.tcp.cork import segment_of
 from simnet.kernel.tcp.guard import Guard
 from simnet.kernel.tcp.listener import forget
 from simnet.kernel.tcp.nagle import in_flight, left_at_reset
+from simnet.kernel.tcp.patience import ask_later, left
 from simnet.kernel.tcp.window import (
     FIRST_WINDOW,
     FIRST_WINDOW_V6,
@@ -110,8 +111,8 @@ class Sender(ControlBlock):
                 self.send_data(outbox.take(n), ACK | FILLS)
             else:
                 self.send_data(outbox.take(n))
-        if self.guard is not None and self.unsent:
-            self.guard.probe_later(self)
+        if (self.guard is not None or self.options) and self.unsent:
+            ask_later(self)
         if self.no_space:
             self.space_came()
         if (
@@ -295,10 +296,11 @@ class Sender(ControlBlock):
         self.wake(ANY_NEWS)
 
     def time_out(self) -> None:
-        """Retransmission gave up: ETIMEDOUT."""
-        if self.state == SYN_SENT:
-            self.owed = 1  # the SYN
+        """Retransmission or a window's probe gave up: ETIMEDOUT."""
+        self.owed, unsent = left(self)
         self.die(self.soft_error or ETIMEDOUT)
+        if unsent:
+            window_of(self).lost = unsent
 
     def vanish(self) -> None:
         """Leave the tables: no segment comes here any more."""
@@ -329,8 +331,8 @@ class Sender(ControlBlock):
     def hurry(self) -> None:
         """Nothing is in flight any more that counts: the short ways are open again, unless something else is in them."""
         unusual = (self.guard, self.cork, self.tampering, self.later, self.ledger)
-        by_hand = self.snd_room < AUTOTUNED_SEND_ROOM
-        self.slow = self.mss != WHOLE or by_hand or any(each is not None for each in unusual)
+        limited = self.mss != WHOLE or self.snd_room < AUTOTUNED_SEND_ROOM
+        self.slow = limited or any(each is not None for each in unusual)
 
     def _drop_timers(self) -> None:
         if self.ledger is not None:
@@ -431,8 +433,7 @@ class Sender(ControlBlock):
 
         With a negative TCP_LINGER2 there is no such FIN_WAIT2: the peer is told so when it has acknowledged our FIN.
         """
-        ends = state == FIN_WAIT2 and self.keeps_no_half
-        if ends:
+        if ends := state == FIN_WAIT2 and self.keeps_no_half:
             self.send_reset()
         self.vanish()
         self.shut = SHUT_BOTH
@@ -462,8 +463,7 @@ class Sender(ControlBlock):
             self.send_reset()
             self.error = ECONNRESET
         elif old == SYN_SENT:
-            self.error = ECONNRESET
-            self.owed = 1
+            self.error, self.owed = ECONNRESET, 1
         unsent = 0 if self.window is None else self.window.lost
         skipped = 2  # tcp_disconnect leaves numbers out, lest old segments fit
         if self.snd_edge:
