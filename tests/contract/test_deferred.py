@@ -91,3 +91,20 @@ def test_k049_the_time_to_speak_goes_on_while_the_listener_is_shut_down(world: W
     world.ready(listener, "0")
     time.sleep(0.4)
     assert world.accept(listener).getpeername() == client.getsockname()
+
+
+def test_k049_who_comes_in_with_the_timer_is_heard_when_it_says_again_what_it_said(world: World) -> None:
+    """It answers the repeated SYN-ACK by an empty segment; what it wrote to the full queue is repeated on its own."""
+    listener = patient_listener(world, 1, 0)
+    client = world.client(listener)
+    world.client(listener)
+    time.sleep(0.5)
+    client.send(b"hello")  # to be repeated after 0.2 s, 0.4 s and 0.8 s
+    time.sleep(0.45)
+    world.accept(listener)
+    time.sleep(0.2)
+    server = world.accept(listener)
+    assert server.getpeername() == client.getsockname()
+    world.gives("EAGAIN", server.recv, 9)
+    time.sleep(0.25)
+    world.gives(b"hello", server.recv, 9)

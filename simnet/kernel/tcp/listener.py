@@ -18,7 +18,7 @@ from simnet.kernel.options.values import (
     TCP_DEFER_ACCEPT,
 )
 from simnet.kernel.segment import ACK, FIN, SYN, Notice, Segment
-from simnet.kernel.states import LISTEN, SYN_RECV
+from simnet.kernel.states import CLOSED, LISTEN, SYN_RECV
 from simnet.kernel.tcp.control import (
     ACCEPTED_RECEIVE_ROOM,
     AUTOTUNED_RECEIVE_ROOM,
@@ -255,6 +255,7 @@ def _try_again(child: TcpSocket, listener: Listener, waiting: Waiting) -> None:
     waiting.tries += 1
     if waiting.tries >= _deferral(child):
         if not listener.full:
+            _leave_to_repeats(child, waiting)
             _let_in(child, listener)
             return
         if waiting.tries > SYNACK_RETRIES:
@@ -285,6 +286,22 @@ def _repeat(child: TcpSocket) -> None:
 def _is_too_late(child: TcpSocket, waiting: Waiting | None) -> bool:
     """Does the listener remember nothing of this handshake, and no longer hold its cookie for one of its own?"""
     return waiting is not None and waiting.cookie and child.stack.clock.now_ns - child.since_ns > COOKIE_NS
+
+
+def _leave_to_repeats(child: TcpSocket, waiting: Waiting) -> None:
+    """The client answers another SYN-ACK by an empty segment: what it has said before comes when it says it again."""
+    spoken = [each for each in waiting.segments if _speaks(each)]
+    if spoken and len(spoken) < len(waiting.segments):
+        waiting.segments = [each for each in waiting.segments if not _speaks(each)]
+        clock = child.stack.clock
+        clock.at(_repeated_ns(waiting.since_ns, clock.now_ns), _hear, (child, spoken))
+
+
+def _hear(what: tuple[TcpSocket, list[Segment]]) -> None:
+    child, spoken = what
+    for segment in spoken:
+        if child.state != CLOSED:
+            child.arrive(segment)
 
 
 def _let_in(child: TcpSocket, listener: Listener) -> None:
