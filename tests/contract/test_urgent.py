@@ -355,3 +355,30 @@ def test_so_peek_off_does_not_count_an_urgent_byte_that_the_next_one_drops(world
     world.pause()
     world.gives(b"cde", server.recv, 3)
     world.gives(b"hi", server.recv, 2, socket.MSG_PEEK)
+
+
+@pytest.mark.parametrize("buffer", [None, 20_000])
+@pytest.mark.parametrize("how", ["answer", "end", pytest.param("question", marks=pytest.mark.slow)])
+def test_k091_an_urgent_byte_behind_a_shut_window_is_announced_by_any_segment(
+    world: World, how: str, buffer: int | None
+) -> None:
+    """So what is said out of band is known to be coming: the acknowledgement of an answer, or a question for the window."""
+    sizes = {(socket.SOL_SOCKET, name): buffer for name in (socket.SO_SNDBUF, socket.SO_RCVBUF) if buffer}
+    client, server = world.pair(options=sizes)
+    assert client.send(bytes(127_973 if buffer is None else 30_000)) > 0
+    time.sleep(0.06)
+    client.send(b"more")
+    client.send(b"!", socket.MSG_OOB)
+    world.pause()
+    world.gives("EINVAL", server.recv, 1, socket.MSG_OOB)
+    if how == "answer":
+        server.send(b"answer")
+        assert client.recv(10) == b"answer"
+        time.sleep(0.06)
+    elif how == "end":
+        server.shutdown(socket.SHUT_WR)
+        time.sleep(0.06)
+    else:
+        time.sleep(0.3)
+    world.gives("EAGAIN", server.recv, 1, socket.MSG_OOB)
+    assert "PRI" not in world.mask(server)

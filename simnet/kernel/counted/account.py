@@ -12,14 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from simnet.kernel.counted.packets import AT_ONCE, WINDOW_OF_PACKETS, Delivered
-from simnet.kernel.counted.receiving import (
-    ATO_NS,
-    OF_A_SEGMENT,
-    SMALL,
-    Letter,
-    Parcel,
-    ReceivingAccount,
-)  # fmt: skip
+from simnet.kernel.counted.receiving import ATO_NS, OF_A_SEGMENT, SMALL, Letter, Parcel, ReceivingAccount
 
 if TYPE_CHECKING:
     from simnet.kernel.counted.wire import Wire
@@ -42,7 +35,7 @@ class Account(ReceivingAccount):
     """One end."""
 
     __slots__ = (
-        "corked", "delivered", "each", "finishes", "held", "largest_window", "limit", "lowest", "more", "mss", "no_space", "nodelay", "packets", "probe_ns",
+        "announces", "corked", "delivered", "each", "finishes", "held", "largest_window", "limit", "lowest", "more", "mss", "no_space", "nodelay", "packets", "probe_ns",
         "probed", "pushed", "send_buffer", "sent", "small_end", "snd_nxt", "snd_una", "snd_wnd", "taken", "unsent", "urgent", "wire",
         "wrote",
     )  # fmt: skip
@@ -66,6 +59,7 @@ class Account(ReceivingAccount):
         self.probed = False  # it was, and that is not acknowledged
         self.urgent = 0  # where the last urgent byte ends (snd_up)
         self.more = False  # is to come, said the last write
+        self.announces = False  # an urgent byte, by a segment that has no room for it
         self.nodelay = self.corked = self.no_space = self.finishes = False
 
     # What SIOCOUTQ, SIOCOUTQNSD, FIONREAD and poll tell.
@@ -252,6 +246,8 @@ class Account(ReceivingAccount):
             first.pushed = True
             self._send(self.unsent.popleft(), self.mss)
         else:
+            if self.urgent > self.snd_nxt:
+                self.acknowledge()  # the question announces it
             self.peer.acknowledge()
 
     # What goes out.
@@ -424,6 +420,8 @@ class Account(ReceivingAccount):
 
     def acknowledge(self) -> None:
         letter = Letter(None)
+        if self.urgent > self.snd_nxt:
+            letter.urgent = self.announces = True
         self.stamp(letter)
         self.wire.post(letter, self.peer)
 

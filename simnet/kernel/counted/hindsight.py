@@ -25,7 +25,7 @@ from simnet.kernel.options.values import (
     TCP_QUICKACK,
     TCP_WINDOW_CLAMP,
 )
-from simnet.kernel.states import FIN_WAIT2, SHUT_SEND
+from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, SHUT_SEND
 from simnet.kernel.tcp.control import ISN, ControlBlock
 
 MANY: Final = 40  # writes: more of them are not played again
@@ -38,6 +38,10 @@ CHANGES: Final = frozenset(
         *((IPPROTO_TCP, name) for name in (TCP_QUICKACK, -TCP_QUICKACK, -100 - TCP_QUICKACK)),
     )
 )
+ENDED: Final = (FIN_WAIT1, FIN_WAIT2)
+# In which state the peer is then, if neither has ended, or one.
+PEERS_OF_OPEN: Final = {ESTABLISHED: (ESTABLISHED,)}
+PEERS: Final = {**PEERS_OF_OPEN, CLOSE_WAIT: ENDED, **dict.fromkeys(ENDED, (CLOSE_WAIT,))}
 
 
 class Writes(NamedTuple):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.buffer import Buffer
 from simnet.kernel.counted.account import HELD_BY_OTHERS, NEVER, SEGMENTS_HELD, Account
-from simnet.kernel.counted.hindsight import look_back, when_all_is_heard
+from simnet.kernel.counted.hindsight import PEERS, PEERS_OF_OPEN, look_back, when_all_is_heard
 from simnet.kernel.counted.opening import Terms, open_accounts
 from simnet.kernel.counted.receiving import SMALL
 from simnet.kernel.messages import MSG_DONTWAIT, MSG_EOR, MSG_MORE, MSG_NOSIGNAL, MSG_OOB
@@ -31,16 +31,7 @@ from simnet.kernel.options.values import (
     TCP_QUICKACK,
     TICK_NS,
 )  # fmt: skip
-from simnet.kernel.states import (
-    CLOSE_WAIT,
-    CLOSED,
-    ESTABLISHED,
-    FIN_WAIT1,
-    FIN_WAIT2,
-    RECEIVING,
-    SHUT_BOTH,
-    SHUT_RECEIVE,
-)
+from simnet.kernel.states import CLOSED, ESTABLISHED, RECEIVING, SHUT_BOTH, SHUT_RECEIVE
 from simnet.kernel.tcp.control import FIN_DUE, ISN, OOB_INLINE, WHOLE
 from simnet.kernel.tcp.cork import ASKED_LIMIT, WINDOW_LIMIT, go_on, show_on
 from simnet.kernel.tcp.nagle import answer_on, has_probed
@@ -77,10 +68,6 @@ LONG_STREAM: Final = 8 * STREAM
 MANY_WRITES: Final = 400
 MOST_WRITES: Final = 14_000  # that fill a send buffer which nobody has set, some 280 bytes each
 CALM_WRITES: Final = 40
-ENDED: Final = (FIN_WAIT1, FIN_WAIT2)
-# In which state the peer is then, if neither has ended, or one.
-PEERS_OF_OPEN: Final = {ESTABLISHED: (ESTABLISHED,)}
-PEERS: Final = {**PEERS_OF_OPEN, CLOSE_WAIT: ENDED, **dict.fromkeys(ENDED, (CLOSE_WAIT,))}
 
 
 class Ledger:
@@ -127,10 +114,10 @@ class Ledger:
             reads = peer.refs and (peer.shut & SHUT_BOTH != SHUT_BOTH or peer.state == ESTABLISHED)
             self.other.account.deaf = not reads
             return True
-        if self.account.full:
-            return True  # nothing of it is taken
-        self.close()
-        return False
+        full = self.account.full  # nothing of it is taken
+        if not full:
+            self.close()
+        return full
 
     def _is_over(self) -> bool:
         """Is there nothing left to count, or too much, at its next rest or without one? Counting takes its time."""
@@ -269,6 +256,9 @@ class Ledger:
                 sender.send_data(outbox.take(n))
             if sender.fin == FIN_DUE and not account.waiting and not lost:
                 sender.send_fin()
+        if account.announces:
+            account.announces = False
+            sender.send_data(b"")
         if sender.no_space:
             sender.space_came()
         if account.owes or account.unsent or lost or self.timer is not None or account.probe_ns > 0:
@@ -294,7 +284,8 @@ class Ledger:
                 self.held_ns = clock.now_ns
             if self.patience_ns == NEVER and self.sender.options:
                 self.patience_ns = patience_ns(self.sender, self.held_ns, self.held_ns)
-            if account.room_for_part or other.account.would_tell_more:
+            untold = self.sender.urg_out and not other.account.marked
+            if account.room_for_part or other.account.would_tell_more or untold:
                 held_ns = self.held_ns + HELD_NS
                 if held_ns < clock.now_ns:
                     # Of room that was made meanwhile nobody is told after SHUT_RD, nor where SO_RCVBUF made it.

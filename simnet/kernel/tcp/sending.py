@@ -182,8 +182,8 @@ class Sender(ControlBlock):
             self.put(flags, length=1)
 
     def acknowledge(self) -> None:
-        """An ACK of its own; it tells the window too."""
-        self.put(ACK)
+        """An ACK of its own; it tells the window too, and of an urgent byte that waits for it."""
+        self.send_data(b"")
 
     def probe(self) -> None:
         """An empty segment that asks for an answer: is the window open, is the peer there?"""
