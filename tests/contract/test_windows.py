@@ -292,3 +292,38 @@ def test_k066_who_is_read_from_in_time_is_not_timed_out(world: World) -> None:
     time.sleep(0.45)
     assert world.ioctl(server, "FIONREAD") == 10_000
     assert world.error(client) == "0"
+
+
+REFUSED = [  # SO_SNDBUF and SO_RCVBUF, bytes, flags; how many are taken, and how many of them did not go before the RST
+    (None, 40_000, 0, 40_000, 0),
+    (None, 40_000, socket.MSG_MORE, 40_000, 7_232),
+    (None, 200_000, 0, 200_000, 134_464),
+    (4096, 6_000, 0, 6_000, 1_904),
+    (4096, 40_000, socket.MSG_OOB, 6_144, 2_048),
+    (20_000, 200_000, 0, 40_000, 20_000),
+]
+
+
+@pytest.mark.parametrize(("buffer", "size", "flags", "taken", "unsent"), REFUSED)
+def test_k062_what_is_refused_went_as_far_as_the_window_and_more_let_it(
+    world: World, buffer: int | None, size: int, flags: int, taken: int, unsent: int
+) -> None:
+    sizes = {(socket.SOL_SOCKET, socket.SO_SNDBUF): buffer, RCVBUF: buffer}
+    client, server = world.pair(options={key: value for key, value in sizes.items() if value})
+    client.close()
+    world.ready(server, "IN|OUT|RDHUP")
+    assert server.send(bytes(size), flags) == taken
+    world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+    assert [world.ioctl(server, name) for name in ("SIOCOUTQ", "SIOCOUTQNSD")] == [taken, unsent]
+
+
+def test_k062_what_more_held_back_goes_at_the_end_of_a_record_and_the_rest_stays_when_it_is_refused(
+    world: World,
+) -> None:
+    client, server = world.pair()
+    server.shutdown(socket.SHUT_RDWR)
+    world.acknowledge(client)
+    client.send(b"abc", socket.MSG_MORE | socket.MSG_EOR)
+    client.send(b"defg", socket.MSG_MORE)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    assert [world.ioctl(client, name) for name in ("SIOCOUTQ", "SIOCOUTQNSD")] == [7, 4]

@@ -61,6 +61,7 @@ NOT_COUNTED: Final = frozenset(
     ((IPPROTO_TCP, TCP_QUICKACK), (IPPROTO_TCP, TCP_DEFER_ACCEPT), (SOL_SOCKET, -SO_RCVBUF))  # grown by SO_RCVLOWAT
 )
 COUNTED_FLAGS: Final = MSG_MORE | MSG_NOSIGNAL | MSG_DONTWAIT | MSG_OOB | MSG_EOR
+REACH: Final = 0xFFFF  # how far the pointer of one without data tells
 REACHES: Final = 32_768  # bytes of a segment before an urgent byte, whose pointer has 16 bits
 UNTOLD: Final = -WHOLE  # in the place of the edge of the window, so that every read comes here
 AGAIN_NS: Final = 208_000_000  # measured 207.6 to 216 ms: a retransmission's time and a tick
@@ -284,7 +285,7 @@ class Ledger:
                 self.held_ns = clock.now_ns
             if self.patience_ns == NEVER and self.sender.options:
                 self.patience_ns = patience_ns(self.sender, self.held_ns, self.held_ns)
-            untold = self.sender.urg_out and not other.account.marked
+            untold = other.sender.urg_seq < self.sender.urg_out < self.sender.snd_nxt + REACH
             if account.room_for_part or other.account.would_tell_more or untold:
                 held_ns = self.held_ns + HELD_NS
                 if held_ns < clock.now_ns:
@@ -370,7 +371,10 @@ class Ledger:
                     widen(sender)
                 sender.rcv_edge = sender.rcv_told = sender.copied_seq + sender.rcv_room
                 peer = each.other.sender
-                peer.snd_edge = max(peer.snd_edge, sender.rcv_edge)
+                if sender.state == CLOSED and not peer.unsent:
+                    peer.snd_edge = peer.snd_nxt + each.other.account.window_left  # which is told nothing any more
+                else:
+                    peer.snd_edge = max(peer.snd_edge, sender.rcv_edge)
                 sender.look_around()
                 sender.hurry()
 

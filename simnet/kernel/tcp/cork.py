@@ -24,7 +24,17 @@ from simnet.kernel.options.values import (
 from simnet.kernel.segment import ACK, FILLS, WANT_ACK, Segment
 from simnet.kernel.states import CLOSED
 from simnet.kernel.tcp.control import FIN_DUE, ISN, NARROW_ROOM
-from simnet.kernel.tcp.nagle import FULL, FULL_LATER, FULL_V6, answers, must_wait, peer_of, probed_ns, urgent_waits
+from simnet.kernel.tcp.nagle import (
+    FULL,
+    FULL_LATER,
+    FULL_V6,
+    answers,
+    is_refused,
+    must_wait,
+    peer_of,
+    probed_ns,
+    urgent_waits,
+)
 from simnet.kernel.tcp.window import BY_HAND, DELAYED_NS, HELD_NS, acknowledge_later, full_segment, hold_back
 
 if TYPE_CHECKING:
@@ -63,14 +73,14 @@ class Cork:
         """How many of the last *n* bytes are to wait? Starts the timer if any are.
 
         A cork lets go what fills segments, and holds the rest. Of what MSG_MORE holds, the peer's acknowledgement of the
-        first segment that is full lets go the rest.
+        first segment that is full lets go the rest, if there is one.
         """
         if connection.urg_out or urgent_waits(connection):
             return 0  # urgent data waits for nobody
         full = segment_of(connection)
         if not (self.corked or self.more):
             return n if n < full and (self.waits or self.wait(connection)) else 0
-        left = n % full if self.corked or n < full else 0
+        left = n % full if self.corked or n < full or is_refused(connection) else 0
         if left and self.timer is None:
             clock = connection.stack.clock
             due_ns = 0 if self.corked else probed_ns(connection)

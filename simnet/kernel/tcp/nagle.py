@@ -20,7 +20,7 @@ from simnet.kernel.counted.account import PROBE_NS
 from simnet.kernel.counted.hindsight import look_back
 from simnet.kernel.counted.receiving import ATO_NS, QUICK, SMALL
 from simnet.kernel.options.values import IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK
-from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, RECEIVING, SYN_RECV
+from simnet.kernel.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, RECEIVING, SHUT_BOTH, SYN_RECV
 from simnet.kernel.tcp.control import FIN_SENT, ISN
 from simnet.kernel.tcp.window import (
     DELAYED_NS,
@@ -306,3 +306,12 @@ def peer_of(sender: Sender) -> Any:
     """The other end, if it is on this host and may hear something."""
     peer: Any = sender.stack.connections.get((sender.peer, sender.local))
     return peer if peer is not None and peer.state in RECEIVING else None
+
+
+def is_refused(sender: Sender) -> bool:
+    """Will an RST answer what is sent, since nobody will ever read at the other end, or nobody is there?"""
+    assert sender.peer is not None
+    peer: Any = sender.stack.connections.get((sender.peer, sender.local))
+    if peer is sender or (peer is None and not sender.stack.is_local(sender.peer[0])):
+        return False
+    return not (getattr(peer, "refs", 0) and (peer.shut & SHUT_BOTH != SHUT_BOTH or peer.state == ESTABLISHED))

@@ -37,20 +37,28 @@ from simnet.kernel.states import (
     CLOSING,
     ESTABLISHED,
     FIN_WAIT1,
+    FIN_WAIT2,
     LAST_ACK,
     LISTEN,
-    SHUT_BOTH,
     SHUT_RECEIVE,
     SHUT_SEND,
     SYN_RECV,
     SYN_SENT,
 )
 from simnet.kernel.tcp.connection import Connection
-from simnet.kernel.tcp.control import ACCEPTED_RECEIVE_ROOM, FIN_DUE, OOB_INLINE, URGENT_HERE, URGENT_READ, WHOLE
+from simnet.kernel.tcp.control import (
+    ACCEPTED_RECEIVE_ROOM,
+    FIN_DUE,
+    NARROW_ROOM,
+    OOB_INLINE,
+    URGENT_HERE,
+    URGENT_READ,
+    WHOLE,
+)
 from simnet.kernel.tcp.cork import Cork, segment_of
 from simnet.kernel.tcp.messages import beside, left
-from simnet.kernel.tcp.nagle import FIRST, FULL, in_flight, must_wait
-from simnet.kernel.tcp.window import STREAM, full_segment, give_more_room
+from simnet.kernel.tcp.nagle import FIRST, FULL, in_flight, is_refused, must_wait
+from simnet.kernel.tcp.window import STREAM, UNSCALED, full_segment, give_more_room
 
 SEGMENTS_AT_ONCE: Final = 16
 COUNTED: Final = MSG_MORE | MSG_EOR | MSG_OOB  # what such a write does to the next ones, accounts tell best
@@ -328,7 +336,7 @@ class Stream(Connection):
         if self.cork is not None:
             if self.cork.ended and outbox.size:
                 self.cork.push(self)
-                if not self.cork.corked:
+                if not self.cork.corked and not is_refused(self):
                     flags &= ~MSG_MORE  # the acknowledgement of what went lets go what only MSG_MORE would hold
             self.cork.ended = bool(flags & MSG_EOR)
         outbox.append(data)
@@ -356,13 +364,18 @@ class Stream(Connection):
         On a host of its own the answer waits for the call to look, which it does after as many segments as the backlog may
         hold (tcp_sendmsg_locked): each is half of the largest window that was offered.
         """
-        assert self.peer is not None
+        if not is_refused(self):
+            return WHOLE
+        window = self.snd_edge - self.snd_nxt
         peer: Any = self.stack.connections.get((self.peer, self.local))
-        if peer is self or (peer is None and not self.stack.is_local(self.peer[0])):
-            return WHOLE
-        if getattr(peer, "refs", 0) and (peer.shut & SHUT_BOTH != SHUT_BOTH or peer.state == ESTABLISHED):
-            return WHOLE
-        return SEGMENTS_AT_ONCE * full_segment(getattr(peer, "rcv_room", self.snd_edge - self.snd_nxt), self.sent)
+        room: int = getattr(peer, "rcv_room", 0)
+        if room or window >= UNSCALED:
+            full = full_segment(room or window, self.sent)
+        else:
+            full = window >> 1
+        if window == NARROW_ROOM:
+            self.snd_edge -= 1  # the window that was told
+        return SEGMENTS_AT_ONCE * full
 
     def _room(self, queued: int, size: int) -> int:
         """How many bytes may be taken now: what the send buffer has room for, or else what can go out at once.
@@ -442,6 +455,8 @@ class Stream(Connection):
             if self.urg_data and not self.sharing & OOB_INLINE and copied <= self.urg_seq < self.rcv_nxt:
                 return self.urg_seq - copied
             return self.unread
+        if self.state == FIN_WAIT2:
+            return 0  # all of it is acknowledged, or its end would not be
         unsent = self.unsent
         ledger = self.ledger or begin_in_hindsight(self)
         if ledger is not None:
