@@ -535,3 +535,25 @@ def test_k019_who_opens_towards_an_end_in_time_wait_is_answered_from_there_unles
         time.sleep(0.03)
         world.ready(back, "IN|OUT|RDHUP|ERR|HUP")
         assert world.error(back) == "ECONNREFUSED"
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@pytest.mark.parametrize("ip", ["2001:db8::1", "fec0::2", "::5"])
+def test_k131_who_is_bound_to_loopback_reaches_nobody_else_over_ipv6(world: World, ip: str, kind: int) -> None:
+    sock = world.socket(socket.AF_INET6, kind)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+    world.gives("ENETUNREACH", sock.connect, (ip, 7))
+    if kind == socket.SOCK_DGRAM:
+        world.gives("ENETUNREACH", sock.sendto, b"x", (ip, 7))
+        assert sock.sendto(b"x", ("::", 7)) == 1
+
+
+def test_k131_who_is_bound_to_a_link_needs_no_route_to_all_on_it(world: World) -> None:
+    """And its address is none that others may not see, as that of loopback."""
+    sock = world.socket(kind=socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
+    assert sock.sendto(b"x", ("224.0.0.9", 7)) == 1
+    world.gives("EACCES", sock.sendto, b"x", ("255.255.255.255", 7))
+    sock.connect(("224.0.0.9", 7))
+    assert sock.getsockname()[0] not in ("0.0.0.0", "127.0.0.1")

@@ -229,7 +229,7 @@ def link_to_groups(socket: DatagramSender, target: str, source: str) -> int:
         if (
             options
             and options.get((SOL_SOCKET, SO_DONTROUTE))
-            and not socket.group_link
+            and not (socket.group_link or bound)
             and source in (inet.ANY4, inet.ANY6)
         ):
             raise socket_error(ENETUNREACH)
@@ -246,9 +246,11 @@ def link_to_groups(socket: DatagramSender, target: str, source: str) -> int:
 def source_to_group(socket: DatagramSender, target: str, link: int) -> str:
     """The address that what *socket* sends to the group *target* on *link* comes from, if it is bound to none.
 
-    It is the one that IP_MULTICAST_IF names. A link that is named by its number lends the address only if others may see it,
-    as they may not that of loopback: ``inet_select_addr``.
+    It is the one that IP_MULTICAST_IF names. A link that is named by its number, or bound to, lends the address only if
+    others may see it, as they may not that of loopback: ``inet_select_addr``.
     """
+    if socket.options and socket.options.get((SOL_SOCKET, SO_BINDTODEVICE)):
+        return socket.stack.source_for(target)
     if ":" in target or not socket.group_link:
         return source_on(socket, target, link)
     named: bytes = (socket.options or {}).get(MULTICAST_LINK, b"")

@@ -46,7 +46,7 @@ from simnet.kernel.messages import (
 from simnet.kernel.options.flow_labels import note_label, peer_name
 from simnet.kernel.options.idle import NO_PORT, UDP_CORK, binds_anywhere
 from simnet.kernel.options.packed import go_by_scope, is_elsewhere, with_link
-from simnet.kernel.options.routes import OFF_ROUTE, find_route, forget_route
+from simnet.kernel.options.routes import DEVICE, OFF_ROUTE, check_link_of, find_route, forget_route
 from simnet.kernel.options.values import IPPROTO_UDP, SNDBUF_DEFAULT, SO_BROADCAST, SOL_SOCKET
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import SPACE_NEWS
@@ -238,7 +238,10 @@ class DatagramSender(File):
         bound = None if self.local is None else self.local[0]
         if bound is not None and ":" in bound and not self.locks & LOCK_ADDRESS:
             bound = inet.ANY6  # an address that connect chose does not tie the socket to IPv6
-        return (inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY)), port)
+        ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
+        if self.options is not None:
+            check_link_of(self, ip)
+        return (ip, port)
 
     def _may_send_to(self, target: Endpoint, flags: int) -> None:
         ip = target[0]
@@ -246,7 +249,7 @@ class DatagramSender(File):
         if many or (flags & MSG_DONTROUTE and "." in ip and inet.is_group(ip)):
             options = self.options or {}
             nowhere = self.local is None or self.locks & MANY_ADDRESS or self.local[0] in (inet.ANY4, inet.ANY6)
-            linked = ip == inet.LOOPBACK_BROADCAST or (self.group_link and not many)
+            linked = ip == inet.LOOPBACK_BROADCAST or (self.group_link and not many) or options.get(DEVICE)
             if nowhere and not linked and (flags & MSG_DONTROUTE or options.get(OFF_ROUTE)):
                 raise socket_error(ENETUNREACH)  # neither a route nor an own address says on which link that is
             if many and not options.get((SOL_SOCKET, SO_BROADCAST)):

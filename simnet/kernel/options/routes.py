@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from errno import ENETUNREACH
 from typing import TYPE_CHECKING, Any, Final
 
+from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_INET6, AF_UNIX, SOCK_STREAM
-from simnet.kernel.options.values import IPPROTO_IPV6, IPV6_TCLASS, SO_DONTROUTE, SO_MARK, SOL_SOCKET, TOS
+from simnet.kernel.options.values import (
+    IPPROTO_IPV6,
+    IPV6_TCLASS,
+    SO_BINDTODEVICE,
+    SO_DONTROUTE,
+    SO_MARK,
+    SOL_SOCKET,
+    TOS,
+)
 
 if TYPE_CHECKING:
     from simnet.kernel.options.values import Key
 
+DEVICE: Final = (SOL_SOCKET, SO_BINDTODEVICE)
+LOOPBACK_DEVICE: Final = b"lo\0"
 OFF_ROUTE: Final = (SOL_SOCKET, SO_DONTROUTE)
 CHANGE_IT: Final = frozenset({TOS, (IPPROTO_IPV6, IPV6_TCLASS), (SOL_SOCKET, SO_MARK)})  # if they change themselves
 FORGOTTEN: Final = (SOL_SOCKET, -SO_DONTROUTE)  # beside the options: what had gone over a connection by then
@@ -39,6 +51,12 @@ def find_route(socket: Any, sends: bool = True) -> None:
         if sends and ":" not in socket.peer[0] and (socket.family == AF_INET6 or options.get(OFF_ROUTE)):
             return
         del options[FORGOTTEN]
+
+
+def check_link_of(socket: Any, ip: str) -> None:
+    """ENETUNREACH if *socket* is bound to the link of loopback, by which only ::1 is reached over IPv6."""
+    if ":" in ip and ip != "::1" and socket.options.get(DEVICE) == LOOPBACK_DEVICE:
+        raise socket_error(ENETUNREACH)
 
 
 def knows_route(socket: Any) -> bool:

@@ -31,7 +31,7 @@ from simnet.kernel.options.idle import (
     check_before_it_opens,
 )
 from simnet.kernel.options.packed import go_by_scope, is_elsewhere
-from simnet.kernel.options.routes import FORGOTTEN, forget_route
+from simnet.kernel.options.routes import FORGOTTEN, check_link_of, forget_route
 from simnet.kernel.options.tcp import forget_options, get_option, set_option
 from simnet.kernel.options.values import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
 from simnet.kernel.ports import V6_ONLY
@@ -273,6 +273,8 @@ class TcpSocket(Stream):
             inet.check_link(address)
         elif inet.is_many(ip):
             raise socket_error(ENETUNREACH)
+        if self.options is not None:
+            check_link_of(self, ip)
         peer = (ip, port)
         if chosen is None or inet.is_many(chosen):
             source = stack.source_for(ip)
