@@ -327,3 +327,29 @@ def test_k062_what_more_held_back_goes_at_the_end_of_a_record_and_the_rest_stays
     client.send(b"defg", socket.MSG_MORE)
     world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
     assert [world.ioctl(client, name) for name in ("SIOCOUTQ", "SIOCOUTQNSD")] == [7, 4]
+
+
+@pytest.mark.slow
+def test_k066_who_waits_for_a_peer_that_has_given_up_is_reset_when_it_asks(world: World) -> None:
+    client, server = world.pair(options={(socket.SOL_SOCKET, socket.SO_SNDBUF): 4096, RCVBUF: 4096})
+    client.setsockopt(*USER_TIMEOUT, 100)
+    for each in (client, server):
+        assert each.send(bytes(200_000)) == 6144
+    time.sleep(0.5)
+    world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    time.sleep(1.5)
+    world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
+    assert [world.ioctl(each, "SIOCOUTQ") for each in (client, server)] == [2048, 2048]
+    assert [world.error(each) for each in (client, server)] == ["ETIMEDOUT", "ECONNRESET"]
+
+
+@pytest.mark.slow
+def test_k066_what_more_holds_back_waits_for_no_window_and_is_not_timed_out(world: World) -> None:
+    client, server = world.pair(options={(socket.SOL_SOCKET, socket.SO_SNDBUF): 20_000, RCVBUF: 20_000})
+    client.setsockopt(*USER_TIMEOUT, 100)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    for _ in range(3):
+        assert client.send(b"abc") == 3
+        time.sleep(0.4)
+        assert world.error(client) == "0"
+    assert server.recv(100) == b"abcabcabc"

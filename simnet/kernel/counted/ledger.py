@@ -249,6 +249,7 @@ class Ledger:
         if gone != self.went:
             n = min(gone, account.wrote - account.finishes) - self.went
             self.went = gone
+            self.patience_ns = NEVER
             outbox = sender.outbox
             if n > 0 and outbox is not None and outbox.size:
                 while sender.urg_out and n > REACHES:
@@ -265,7 +266,7 @@ class Ledger:
         if account.owes or account.unsent or lost or self.timer is not None or account.probe_ns > 0:
             self._wait()
         else:
-            self.late_ns = self.held_ns = NEVER
+            self.late_ns = self.held_ns = self.patience_ns = NEVER
 
     def _wait(self) -> None:
         """Wait for what is due, if anybody would notice."""
@@ -284,7 +285,7 @@ class Ledger:
             if self.held_ns == NEVER:
                 self.held_ns = clock.now_ns
             if self.patience_ns == NEVER and self.sender.options:
-                self.patience_ns = patience_ns(self.sender, self.held_ns, self.held_ns)
+                self.patience_ns = patience_ns(self.sender, clock.now_ns, clock.now_ns)
             untold = other.sender.urg_seq < self.sender.urg_out < self.sender.snd_nxt + REACH
             if account.room_for_part or other.account.would_tell_more or untold:
                 held_ns = self.held_ns + HELD_NS
@@ -366,7 +367,7 @@ class Ledger:
                     sender.rcv_wup = max(sender.rcv_wup, ISN + 1 + each.account.rcv_wup)
                     answer_on(sender)
                 if sender.unsent and sender.state != CLOSED:
-                    go_on(sender, each.account, gone=each.other.sender.state == CLOSED, again_ns=AGAIN_NS)
+                    go_on(sender, each.account, each.other.sender.state == CLOSED, AGAIN_NS, each.held_ns)
                 if sender.unread:
                     widen(sender)
                 sender.rcv_edge = sender.rcv_told = sender.copied_seq + sender.rcv_room

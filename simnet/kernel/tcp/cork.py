@@ -35,6 +35,7 @@ from simnet.kernel.tcp.nagle import (
     probed_ns,
     urgent_waits,
 )
+from simnet.kernel.tcp.patience import next_question_ns
 from simnet.kernel.tcp.window import BY_HAND, DELAYED_NS, HELD_NS, acknowledge_later, full_segment, hold_back
 
 if TYPE_CHECKING:
@@ -263,19 +264,21 @@ def _timed_out(connection: Sender) -> None:
     connection.cork.push(connection)
 
 
-def go_on(sender: Sender, account: Account, gone: bool, again_ns: int) -> None:
+def go_on(sender: Sender, account: Account, gone: bool, again_ns: int, held_ns: int) -> None:
     """Its account, which is closed, has left something unsent: to go now, or in its time if its peer is *gone*.
 
-    What was lost goes once more after *again_ns*.
+    What was lost goes once more after *again_ns*. A window is waited for since *held_ns*, if it is.
     """
+    now_ns = sender.stack.clock.now_ns
     cork = sender.cork = sender.cork or Cork()
     cork.more = account.more
     if gone and account.peer.lost:
         hold_back(sender, sender.unsent, again_ns)
     elif gone and account.waits_for_window:
-        hold_back(sender, account.window_left, HELD_NS)
+        left = account.window_left
+        hold_back(sender, left, HELD_NS if left or held_ns < 0 else next_question_ns(held_ns, now_ns) - now_ns)
     else:
-        sender.stack.clock.at(sender.stack.clock.now_ns, _go_on, sender)
+        sender.stack.clock.at(now_ns, _go_on, sender)
 
 
 def _go_on(sender: Sender) -> None:

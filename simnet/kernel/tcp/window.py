@@ -238,12 +238,12 @@ def hold(sender: Sender) -> None:
 def hold_back(sender: Sender, room: int, delay_ns: int) -> None:
     """What waits for a larger window than *room* gets none any more, for its peer has closed; or *room* bytes were lost.
 
-    They go when the sender asks for more, or sends again. Where there is no window nobody answers, for a minute.
+    They go when the sender asks for more, or sends again. Where there is no window nobody answers, for a minute; unless the
+    peer has given up, and left nothing behind.
     """
     sender.snd_edge = sender.snd_nxt
-    if room:
-        clock = sender.stack.clock
-        clock.at(clock.now_ns + delay_ns, _use, (sender, room))
+    clock = sender.stack.clock
+    clock.at(clock.now_ns + delay_ns, _use if room else _ask, (sender, room))
 
 
 def _use(what: tuple[Sender, int]) -> None:
@@ -251,6 +251,13 @@ def _use(what: tuple[Sender, int]) -> None:
     if sender.state in TALKING and sender.snd_edge == sender.snd_nxt:
         sender.snd_edge += room
         sender.transmit()
+
+
+def _ask(what: tuple[Sender, int]) -> None:
+    sender = what[0]
+    nobody = (sender.peer, sender.local) not in sender.stack.connections
+    if nobody and sender.state in TALKING and sender.snd_edge == sender.snd_nxt:
+        sender.acknowledge()  # a question that an RST answers
 
 
 def _let_go(sender: Sender) -> None:
