@@ -6,6 +6,10 @@ import socket as _socket
 
 from dispatch.annotations import Any
 
+FAMILY_MAX = 0xFFFF  # sa_family_t is an unsigned short
+NO_FAMILY = "is no address family: give socket.AF_INET, AF_INET6 or AF_UNIX, or None to guess it"
+SIZE_MAX = 0x7FFFFFFF  # bytes; one read brings no more (read(2), NOTES), and room for so many is asked for before it
+
 
 def check_seconds(name: str, value: Any) -> None:
     """*value* as a time to wait, or None for no limit.
@@ -56,7 +60,20 @@ def check_count(name: str, value: Any, least: int, most: int | None = None) -> N
     if value < least:
         raise ValueError(f"{name}={value!r} must be {least} or more")
     if most is not None and value > most:
-        raise ValueError(f"{name} must be {most} or less")
+        raise ValueError(f"{name} must be {most} or less")  # itself it may have more digits than can be shown
+
+
+def check_family(family: Any, least: int = 1) -> None:
+    """*family* as that of an address, one of ``socket``'s constants; 0 is AF_UNSPEC.
+
+    Raises:
+        TypeError: no number.
+        ValueError: one that no family has.
+    """
+    if isinstance(family, bool) or not isinstance(family, int):
+        raise TypeError(f"{family=} {NO_FAMILY}")
+    if not least <= family <= FAMILY_MAX:
+        raise ValueError(f"{family=} {NO_FAMILY}")
 
 
 def check_address(address: Any, family: int | None = None, *, looked_up: bool = False) -> None:
@@ -69,10 +86,7 @@ def check_address(address: Any, family: int | None = None, *, looked_up: bool = 
         ValueError: no such port.
     """
     if family is not None:
-        if not isinstance(family, int):
-            raise TypeError(
-                f"{family=} is no address family: give socket.AF_INET, AF_INET6 or AF_UNIX, or None to guess it"
-            )
+        check_family(family, 0 if looked_up else 1)
         if family == getattr(_socket, "AF_UNIX", None):
             if not is_path(address):
                 raise TypeError(f"{address!r} is no path, and the family is AF_UNIX")

@@ -85,7 +85,7 @@ class Datagram(Channel):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        guard_limits(cls, (), ("max_size", "queue_limit"))
+        guard_limits(cls, (), ("queue_limit",), ("max_size",))
 
     def _connect(self, sock: Any, peer: Address) -> None:
         try:

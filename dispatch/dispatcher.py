@@ -11,7 +11,7 @@ import socket as _socket
 
 from dispatch.annotations import Any
 from dispatch.channel import ACCEPTING, ASLEEP, CLOSED, CONNECTED, CONNECTING, RESTING, Channel
-from dispatch.checks import check_address, listens, no_socket
+from dispatch.checks import SIZE_MAX, check_address, check_count, check_family, listens, no_socket
 from dispatch.errors import BREATH, OUT_OF_RESOURCES, PEER_GONE, TRY_AGAIN, UNDER_WAY, socket_error
 from dispatch.interfaces import IN, OUT, PRI, READ, TROUBLE, Address
 from dispatch.sockets.accepting import died_in_queue, has_connections
@@ -114,6 +114,8 @@ class Dispatcher(Channel):
             raise RuntimeError(f"{self!r} is closed, or {self.loop!r} is; make a new one")
         if self.socket is not None:
             raise RuntimeError(f"{self!r} has a socket already; a channel has one")
+        check_family(family)
+        check_count("type", type, 1, SIZE_MAX)
         self.socket = self.loop.network.socket(family, type)
         self.socket.setblocking(False)
 
@@ -134,8 +136,7 @@ class Dispatcher(Channel):
     def listen(self, backlog: int = 1024) -> None:
         """Accept connections from now on."""
         sock = self._open_socket()
-        if not isinstance(backlog, int):
-            raise TypeError(f"{backlog=} must be a whole number")
+        check_count("backlog", backlog, 0, SIZE_MAX)
         self.loop._check_thread()
         sock.listen(backlog)
         self._channel_state |= ACCEPTING

@@ -8,7 +8,7 @@ stays one and is its own guard, and so do bytes.
 from __future__ import annotations
 
 from dispatch.annotations import Any
-from dispatch.checks import check_count, check_seconds
+from dispatch.checks import SIZE_MAX, check_count, check_seconds
 
 __all__ = ["guard", "guard_limits", "guard_water"]
 
@@ -64,17 +64,19 @@ class _Bytes(_Own, bytes):
 _OWN: dict[type, Any] = {int: _Number, bytes: _Bytes}
 
 
-def guard_limits(cls: type, seconds: tuple[str, ...], counts: tuple[str, ...]) -> None:
-    """Look at the limits that *cls* has set, and from now on at those that its objects set.
+def guard_limits(cls: type, seconds: tuple[str, ...], counts: tuple[str, ...], sizes: tuple[str, ...] = ()) -> None:
+    """Look at the limits that *cls* has set, and from now on at those that its objects set. *sizes* are those of one read.
 
     Raises:
         TypeError: no number, or no whole one.
-        ValueError: below 0 seconds, or less than 1.
+        ValueError: below 0 seconds, or less than 1, or more than one read can bring.
     """
     for name in seconds:
         guard(cls, name, lambda owner, name, value: check_seconds(name, value))
     for name in counts:
         guard(cls, name, lambda owner, name, value: check_count(name, value, 1))
+    for name in sizes:
+        guard(cls, name, lambda owner, name, value: check_count(name, value, 1, SIZE_MAX))
 
 
 def guard_water(cls: Any) -> None:

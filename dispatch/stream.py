@@ -102,7 +102,7 @@ class Stream(Receiver):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        guard_limits(cls, TIMEOUTS, ("read_size", "read_size_max"))
+        guard_limits(cls, TIMEOUTS, (), ("read_size", "read_size_max"))
 
     # ---- what a subclass says
 
@@ -133,6 +133,7 @@ class Stream(Receiver):
 
         Raises:
             RuntimeError: it has been connected before; make a new one.
+            TypeError, ValueError: this is no address, or a name that no host can have, such as one of more than 63 letters without a dot.
         """
         check_made(self)
         check_address(address, family, looked_up=True)

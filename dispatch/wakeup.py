@@ -125,6 +125,8 @@ class SignalCall:
     def __init__(self, loop: Loop, number: int, function: Any, args: tuple[Any, ...]) -> None:
         import signal
 
+        if isinstance(number, bool) or not isinstance(number, int):  # Python 3.11 would take 15.0, and fail at the end
+            raise TypeError(f"{number!r} is no signal; give its number, as in signal.SIGTERM")
         self.number = number
         self._loop, self._function, self._args = loop, function, args
         self._cancelled = False
@@ -132,11 +134,9 @@ class SignalCall:
         loop._timer(0.0, function, args)  # refuses what cannot be called, here rather than in the handler
         try:
             self._before = signal.signal(number, self)
-        except TypeError as error:
-            raise TypeError(f"{number!r} is no signal; give its number, as in signal.SIGTERM") from error
         except OSError as error:
             raise ValueError(f"signal {number} cannot be caught: the system lets no program do that") from error
-        except ValueError as error:  # its number, or the thread
+        except (ValueError, OverflowError) as error:  # its number, or the thread
             remedy = "ask in the main thread" if "thread" in str(error) else "give its number, as in signal.SIGTERM"
             raise ValueError(f"signal {number} cannot be caught here ({error}); {remedy}") from error
         each: Any = self

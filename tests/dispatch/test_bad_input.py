@@ -80,6 +80,11 @@ def test_a_signal_that_nobody_can_catch_is_refused():
             nothing,
         )
         refused(TypeError, "5 is not callable", loop.call_on_signal, signal.SIGUSR1, 5)
+        for number in (15.0, math.inf, NAN, True):  # Python 3.11 takes 15.0, and the loop could not be closed then
+            refused(TypeError, f"{number!r} is no signal", loop.call_on_signal, number, nothing)
+        refused(ValueError, "give its number, as in signal.SIGTERM", loop.call_on_signal, 10**30, nothing)
+        before = signal.getsignal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_closed_loop_refuses_everything_but_a_second_close(world):
@@ -131,6 +136,14 @@ def test_a_class_is_refused_with_the_attribute_that_cannot_be(base):
                 type("Wrong", (base,), {name: value})
             assert repr(value) in str(caught.value) or value == b""
         type("Right", (base,), {name: property(lambda channel: None)})
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [(dispatch.Stream, "read_size"), (dispatch.Stream, "read_size_max"), (dispatch.Datagram, "max_size")],
+)
+def test_so_is_a_size_for_which_no_read_has_room(base, name):
+    refused(ValueError, f"{name} must be 2147483647 or less", type, "Wrong", (base,), {name: 1 << 31})
 
 
 def test_a_handler_that_is_a_coroutine_is_refused():
@@ -478,6 +491,13 @@ def test_what_is_no_address_is_refused_by_everyone_who_takes_one(world):
         refused(TypeError, text, dispatch.Listener, address, Recorder, family=family, loop=loop)
         refused(TypeError, text, dispatch.Datagram, address, family=family, loop=loop)
         refused(TypeError, text, dispatch.Datagram, peer=address, family=family, loop=loop)
+    for family in (-1, 65_536, 10**30):  # which the system would take for its default, or for another
+        text = f"family={family} is no address family: give socket.AF_INET"
+        refused(ValueError, text, stream.connect, NOBODY, family=family)
+        refused(ValueError, text, dispatch.Listener, NOBODY, Recorder, family=family, loop=loop)
+        refused(ValueError, text, dispatch.Datagram, NOBODY, family=family, loop=loop)
+        refused(ValueError, text, dispatch.Dispatcher(loop=loop).create_socket, family)
+    refused(ValueError, "family=0 is no address family", dispatch.Listener, NOBODY, Recorder, family=0, loop=loop)
     with pytest.raises(ValueError, match="label") as caught:
         stream.connect(("a" * 70 + ".example", 7))  # no name of a host: a label has 63 letters at most
     assert caught.value.__notes__[-1].startswith("the address to connect to is ('aaaa")
