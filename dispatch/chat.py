@@ -124,8 +124,15 @@ class Chat(Stream):
                 self._scanned -= self._start
                 self._start = 0
             rest += data
-        if not self._cutting:
+        if self._cutting:
+            self._not_now()
+        else:
             self._cut()
+
+    def _not_now(self) -> None:
+        """A handler turns the loop: what has come meanwhile waits until it has returned, and no more is read."""
+        self._channel_state |= BUSY
+        self._update()
 
     def _cut(self) -> None:
         """Hand over the messages that are complete, but not too many at once. One loop, however handlers come back into it."""
@@ -151,6 +158,9 @@ class Chat(Stream):
                 more = self._start < len(self._input) and not self._channel_state & STOP
         finally:
             self._cutting = False
+            if self._channel_state & BUSY and not self._channel_state & CLOSED:  # a handler turned the loop
+                more = False
+                self.loop.call_soon(self._cut_again)
         if self._start == len(self._input):
             self._input, self._start, self._scanned = b"", 0, 0
         elif type(self._input) is bytearray and self._start > len(self._input) >> 1:
@@ -241,6 +251,9 @@ class Chat(Stream):
 
     def _peer_finished(self) -> None:
         """The end comes after the last message; if a handler pauses before it, the socket will say it again."""
+        if self._cutting:
+            self._not_now()
+            return
         if not self._channel_state & STOP:
             self._cut()
         if not self._channel_state & (STOP | BUSY):

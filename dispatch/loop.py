@@ -41,7 +41,6 @@ class Loop:
         "_aside",
         "_asked",
         "_background",
-        "_draining",
         "_ended",
         "_now",
         "_newcomers",
@@ -59,6 +58,7 @@ class Loop:
         "_watch",
         "channels",
         "closed",
+        "closing",
         "network",
         "poller",
         "running",
@@ -86,9 +86,9 @@ class Loop:
         #: The channels by descriptor.
         self.channels: dict[int, Channel] = {}
         self.closed = self.running = False
+        self.closing = False  # since close() was called; true until and after the end
         self._thread = 0  # in which it runs; 0 while it does not
         self._stopping = False
-        self._draining = False
         self._asked: dict[int, Channel] = {}  # those that are asked each turn what to poll for
         self._aside: set[int] = set()  # descriptors of channels that do not keep the loop running
         self._background = 0  # how many those are
@@ -224,7 +224,7 @@ class Loop:
             self.running = self._stopping = False
             self._thread, self._turning = 0, None
             leave(token)
-        if self._draining:
+        if self.closing:
             self._shut()
 
     def stop(self) -> None:
@@ -233,7 +233,11 @@ class Loop:
         self._stopping = self.running or not self._thread  # a single turn ends by itself
 
     def run_once(self, timeout: float | None = None) -> int:
-        """One turn, sleeping for at most *timeout* seconds (None: until something happens); returns how many channels were ready."""
+        """One turn, sleeping for at most *timeout* seconds (None: until something happens); returns how many channels were ready.
+
+        A handler may call it to wait for something. Other handlers run meanwhile, those of its own channel too, so that may be closed
+        when this returns; only a :class:`Chat` has its next message, and the peer's end, wait until the handler has returned.
+        """
         check_seconds("timeout", timeout)
         if self.closed:
             raise RuntimeError(f"{self!r} is closed; make a new one")
@@ -321,7 +325,7 @@ class Loop:
             self._make(timer)
 
     def _alive(self) -> bool:
-        if self._draining:  # what those in the background have written is sent, too
+        if self.closing:  # what those in the background have written is sent, too
             return bool(self.channels)
         if len(self.channels) > self._background or self._soon or self._ended or self._unsent:
             return True
@@ -442,7 +446,8 @@ class Loop:
     def close(self, deadline: float = 0.0) -> None:
         """Stop accepting, send what was written for at most *deadline* seconds, and abort the rest.
 
-        Every channel's ``handle_close`` is called. In a handler this only begins the end: ``run()`` returns when it is reached.
+        Every channel's ``handle_close`` is called. In a handler this only begins the end: ``run()`` returns when it is reached. What connects
+        anew meanwhile keeps it waiting until the deadline, so who would reconnect looks at ``closing`` first.
         """
         check_seconds("deadline", deadline)
         if deadline is None:
@@ -450,8 +455,8 @@ class Loop:
         if self.closed:
             return
         self._check_thread()
+        self.closing = True
         if self.running or deadline > 0:
-            self._draining = True
             self.call_later(deadline, give_up, self)
             end_all(self, lambda channel: channel.close())
         if not self.running:

@@ -156,6 +156,51 @@ class Lines(Talk):
     terminator = b"\n"
 
 
+def test_a_handler_that_turns_the_loop_has_returned_before_the_next_message_and_the_end(world):
+    """It waits for somebody else, say. Else the second answer would come first, and the end before the first."""
+    loop = world.loop()
+
+    class Turns(Talk):
+        def handle_message(self, data):
+            self.events.append(b"<" + data)
+            for _ in range(5):
+                loop.run_once(0)
+            self.write(data)
+            self.events.append(data + b">")
+
+    channel, client = world.connected(loop, Turns)
+    client.send(b"one\r\n")
+    loop.call_soon(client.send, b"two\r\nthree\r\n")
+    loop.call_soon(client.shutdown, socket.SHUT_WR)
+    answers = world.read_all(loop, client)
+
+    one_by_one = [b"<one", b"one>", b"<two", b"two>", b"<three", b"three>"]
+    assert channel.events == [*one_by_one, "eof", ("close", None)]
+    assert answers == b"onetwothree"
+
+
+def test_ctrl_c_in_such_a_handler_costs_no_message(world):
+    loop = world.loop()
+
+    class Interrupted(Talk):
+        def handle_message(self, data):
+            super().handle_message(data)
+            if data == b"one":
+                world.turn(loop, 5)
+                raise KeyboardInterrupt
+
+    channel, client = world.connected(loop, Interrupted)
+    client.send(b"one\r\n")
+    loop.call_soon(client.send, b"two\r\n")
+    loop.call_soon(client.shutdown, socket.SHUT_WR)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(loop, lambda: channel.closed)
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop, 1)
+
+    assert channel.events == [b"one", b"two", "eof", ("close", None)]
+
+
 def test_a_peer_of_empty_lines_does_not_hold_the_others_up(world):
     loop = world.loop()
     channel, client = world.connected(loop, Lines)
