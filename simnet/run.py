@@ -99,8 +99,8 @@ class Run:
     alive: tuple[str, ...] = ()  # the targets' processes that had not ended then
     # Who waits with a deadline, again and again, and where the tasks of its loop stand
     dozing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    # Where a program stood, and the tasks of its loop, when another one sent it a signal
-    signalled: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    # Where a program stood, and the tasks of its loop, when another one sent it a signal; and its threads, several by one name
+    signalled: Mapping[str, list[tuple[str, tuple[str, ...]]]] = field(default_factory=dict)
     # Where programs closed theirs: server.py:12 in serve.
     closed_listeners: Mapping[str, str] = field(default_factory=dict)
     parts_at: UserPlace = NOWHERE  # of one that is reported: the user's line at which it goes another way
@@ -228,8 +228,15 @@ def run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
         time_ns=network._clock.now_ns,
         ticks_most=network._running().ticks_most,
         dozing=network._dozing,
-        signalled={each.name: each.stood for each in network.processes if each.stood is not None},
+        signalled=_signalled(network.processes),
     )
+
+
+def _signalled(processes: Sequence[Process]) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
+    signalled: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+    for name, where, tasks in (stood for process in processes for stood in process.stood):
+        signalled.setdefault(name, []).append((where, tasks))
+    return signalled
 
 
 def _is_left(process: Process) -> bool:

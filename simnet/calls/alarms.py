@@ -149,7 +149,7 @@ def from_outside(program: Process, number: int) -> None:
         NAMES.get(number, str(number)),
     )
     scheduler.trace.entries.append(entry)
-    program.stood = (program.stands()[0], program.tasks())
+    program.stood = [(each.name, each.stands()[0], each.tasks()) for each in (program, *program.crew)]
     if not ends:
         send(program, number)
         return

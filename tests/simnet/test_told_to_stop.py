@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import signal
 import socket
 import socketserver
@@ -97,6 +98,32 @@ def on_threads() -> None:
         server.shutdown()
 
 
+def with_workers() -> None:
+    """Two threads that take what there is to do out of a queue, and are told of the end by it."""
+    jobs: queue.Queue[socket.socket | None] = queue.Queue()
+    stopping: list[int] = []
+
+    def work() -> None:
+        while (sock := jobs.get()) is not None:
+            with sock, suppress(OSError):
+                while line := sock.recv(100):
+                    sock.sendall(line)
+
+    signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
+    workers = [threading.Thread(target=work, daemon=daemon) for daemon in (True, False)]
+    for worker in workers:
+        worker.start()
+    with socket.create_server(("", 7)) as listener:
+        listener.settimeout(0.5)
+        while not stopping:
+            with suppress(TimeoutError):
+                jobs.put(listener.accept()[0])
+    for _ in workers:
+        jobs.put(None)
+    for worker in workers:
+        worker.join()
+
+
 async def _answer_all() -> None:
     async def talk(stream: trio.SocketStream) -> None:
         try:
@@ -117,7 +144,7 @@ def on_trio() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("serve", [on_asyncio, on_threads, on_trio])
+@pytest.mark.parametrize("serve", [on_asyncio, on_threads, on_trio, with_workers])
 def test_who_waits_for_a_signal_that_does_not_come_waits_rightly(serve: Callable[[], None]) -> None:
     result = swept(serve, by_signal)
     assert not result.failures, [each.finding for each in result.failures]

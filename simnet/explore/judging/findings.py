@@ -273,8 +273,8 @@ class Case:
             elif waiting.beats:
                 continue
             elif waiting.process in self.baseline.signalled:  # which nobody has sent, where the test was broken off
-                where, there = self.baseline.signalled[waiting.process]
-                there = there if tasks or where == waiting.where else None
+                stood = self.baseline.signalled[waiting.process]
+                there = next((there for where, there in stood if tasks or where == waiting.where), None)
             elif tasks or waiting.alone:  # with a deadline, for another client perhaps, it was not said to wait
                 there = self.baseline.dozing.get(waiting.process)
             if there is not None:
