@@ -77,7 +77,7 @@ class Listener(Channel):
                 any free port (see ``addr``), a path a Unix socket. A socket file on which no socket listens is replaced.
             handler: a Stream class, or any function that makes a channel from a socket. What it returns is counted (*limit*) and speaks TLS.
             loop: the loop of the listener and its connections; None: the current one.
-            sock: a bound socket, instead of *address*.
+            sock: a bound socket, instead of *address*; a Unix socket's file is then not removed at the end.
             family: guessed from *address* if None.
             backlog: how many connections may wait in the kernel.
             limit: how many streams may be open at once; others wait in the kernel until one closes.

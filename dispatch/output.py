@@ -140,7 +140,7 @@ class Sender(Channel):
         """Send what *producer* returns: ``more()`` until that is empty, or the items of an iterable.
 
         It is called when its output is next to be sent, so a long reply needs no memory. What is written meanwhile, even
-        by the producer, comes after all of it.
+        by the producer, comes after all of it. One that gives nothing is a call in the midst of the output.
         """
         producer = as_producer(producer)
         self.loop._check_thread()

@@ -216,6 +216,11 @@ class Stream(Receiver):
         """Whether reading is paused."""
         return self._channel_state & PAUSED != 0
 
+    @property
+    def all_sent(self) -> bool:
+        """Whether the kernel has accepted all that was written, and all that producers and files hold."""
+        return not self._has_output()
+
     def touch(self) -> None:
         """Restart ``idle_timeout`` from now; also needed after setting it on this object."""
         if self._channel_state & CLOSED:

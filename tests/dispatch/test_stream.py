@@ -270,6 +270,36 @@ def test_where_the_high_water_is_very_low_write_begins_to_say_so_above_4096_byte
     assert channel.events.count("drained") == 1
 
 
+def test_whether_all_is_sent_counts_what_producers_and_files_hold(world, tmp_path):
+    """And a producer that gives nothing is a call when all before it has been taken."""
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    assert channel.all_sent
+    size = 5_000_000
+    path = tmp_path / "file"
+    path.write_bytes(bytes(size))
+    seen = []
+
+    def here():
+        seen.append(channel.bytes_sent)
+        yield from ()
+
+    channel.write_file(path)
+    channel.write_from(here())
+    channel.write(b"end")
+    assert not channel.all_sent
+    world.turn(loop)
+    assert channel.queued == 3  # what a file will give is not known to be there
+    assert not channel.all_sent
+    assert not seen
+    assert world.read(loop, client, size + 3).endswith(b"end")
+    assert seen == [size]
+    assert channel.all_sent
+    channel.write(b"x")
+    channel.abort()
+    assert channel.all_sent
+
+
 @pytest.mark.parametrize("sizes", [(70_000,), (40_000, 40_000), (1, 70_000), (5_000_000,), (100_000, 5_000_000)])
 def test_a_write_that_gave_false_is_followed_by_handle_drained(world, sizes):
     """Whether the kernel takes it all at once or not, so a relay may pause by what write() says and go on when drained."""
