@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dispatch.annotations import TYPE_CHECKING, Any, ClassVar
 from dispatch.checks import (
+    called_by_asyncio,
     called_elsewhere,
     meant_by,
     misfit,
@@ -89,6 +90,8 @@ class Channel:
                 _warn_of(cls, name)
             elif other := called_elsewhere(cls, name):
                 _warn(f"{cls.__name__}.{name} is a handler of dispatch.{other}'s, which is not called here")
+            elif here := called_by_asyncio(cls, name):
+                _warn(f"{cls.__name__}.{name} is a handler of asyncio's, which is not called here; here it is {here}")
             elif meant := meant_by(cls, name):
                 _warn(f"nothing here uses {cls.__name__}.{name}; did you mean {meant}?")
 

@@ -285,6 +285,30 @@ def called_elsewhere(cls: type, name: str) -> str:
     return ""
 
 
+#: What asyncio's protocols have, and what is called here instead.
+PROTOCOLS = {
+    "connection_made": "handle_connect",
+    "data_received": "handle_data",
+    "eof_received": "handle_eof",
+    "connection_lost": "handle_close",
+    "pause_writing": "handle_full",
+    "resume_writing": "handle_drained",
+    "datagram_received": "handle_datagram",
+    "error_received": "handle_failure",
+}
+
+
+def called_by_asyncio(cls: type, name: str) -> str:
+    """The handler for which *cls* has *name*, which asyncio would call, and not what is called here; else "".
+
+    One that has both calls the one from the other, perhaps.
+    """
+    here = PROTOCOLS.get(name, "")
+    if here == "handle_data" and hasattr(cls, "handle_message"):
+        here = "handle_message"
+    return here if here and _is_ours(getattr(cls, here, None)) else ""
+
+
 OPTIONS = (
     *("read_size", "read_size_max", "high_water", "low_water", "terminator", "max_message", "max_size", "queue_limit"),
     *("connect_timeout", "idle_timeout", "write_timeout", "close_timeout", "background"),
@@ -341,10 +365,28 @@ _INSTEAD = {  # what channels of asyncore's and asynchat's have, and ours have n
     "log": "use the module logging",
     "log_info": "use the module logging",
 }
+_INSTEAD_OF_OTHERS = {  # the same, of asyncio's transports and writers, and of sockets
+    "sendall": "write(data) sends all of it",
+    "writelines": "write_from(items) sends them one after the other",
+    "drain": "write() says False if too much waits, and handle_drained follows",
+    "flush": "what is written goes out when the handler returns",
+    "transport": "the channel itself has write(data), pause(), close() and abort()",
+    "is_closing": "that is the attribute closing",
+    "get_extra_info": "the attributes addr, socket and tls say what it says",
+    "getpeername": "addr is the peer's address",
+    "get_write_buffer_size": "that is the attribute queued",
+    "pause_reading": "that is pause()",
+    "resume_reading": "that is resume()",
+    "shutdown": "write_eof() ends the output, and close() both",
+    "settimeout": "set idle_timeout and its like on the class",
+}
 
 
 def tell_what_is_there_instead(channel: Any, error: AttributeError) -> None:
-    """Note on *error*, of a handler of *channel*, what takes the place of a method of asyncore's that it called."""
-    instead = _INSTEAD.get(str(error.name)) if error.obj is channel else None
-    if instead is not None:
-        error.add_note(f"{error.name} is a method of asyncore's; here {instead}")
+    """Note on *error*, of a handler of *channel*, what takes the place of a method of others' that it called."""
+    if error.obj is channel:
+        name = str(error.name)
+        if name in _INSTEAD:
+            error.add_note(f"{name} is a method of asyncore's; here {_INSTEAD[name]}")
+        elif name in _INSTEAD_OF_OTHERS:
+            error.add_note(f"{name} is what others have; here {_INSTEAD_OF_OTHERS[name]}")

@@ -49,6 +49,7 @@ class Listener(Channel):
         "_pause",
         "_spare",
         "_told",
+        "_uncounted",
         "accepted",
         "addr",
         "handler",
@@ -109,6 +110,7 @@ class Listener(Channel):
         self._last_turn = -1  # of the loop, in which somebody was waiting
         self._pause = 0.0
         self._told = float("-inf")  # when it was said that a channel could not be made for want of something
+        self._uncounted = False  # whether it was said that the limit does not count what is made
         self._file: Any = None  # of a Unix socket
         self._spare: Any = None
         if sock is None:
@@ -261,6 +263,11 @@ class Listener(Channel):
         if not isinstance(made, Stream):
             if self.tls is not None and sock.fileno() >= 0:  # else it was turned away
                 raise TypeError(f"with tls=, a handler has to return the Stream it makes, not {made!r}")
+            if self._limit is not None and not self._uncounted and sock.fileno() >= 0:
+                self._uncounted = True
+                self.loop.log_warning(
+                    f"{self!r}: limit={self._limit} counts the streams that its handler returns; {self.handler!r} has returned {made!r}"
+                )
         elif not made._channel_state & CLOSED:
             if self._limit is not None:
                 self._open += 1

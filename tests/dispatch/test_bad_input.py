@@ -229,6 +229,29 @@ def test_a_handler_brought_along_from_asyncore_that_nobody_calls_is_told():
     type("Mine", (dispatch.Dispatcher,), {"handle_read": lambda channel: None})  # it has these verbs
 
 
+def test_a_handler_of_asyncios_that_nobody_calls_is_told_unless_the_one_that_is_called_is_there():
+    def handler(channel, *args):
+        pass
+
+    for base, name, instead in (
+        (dispatch.Stream, "connection_made", "handle_connect"),
+        (dispatch.Stream, "data_received", "handle_data"),
+        (dispatch.Chat, "data_received", "handle_message"),
+        (dispatch.Chat, "eof_received", "handle_eof"),
+        (dispatch.Pipe, "connection_lost", "handle_close"),
+        (dispatch.Stream, "pause_writing", "handle_full"),
+        (dispatch.Stream, "resume_writing", "handle_drained"),
+        (dispatch.Datagram, "datagram_received", "handle_datagram"),
+        (dispatch.Datagram, "error_received", "handle_failure"),
+    ):
+        text = f"Mine.{name} is a handler of asyncio's, which is not called here; here it is {instead}"
+        with pytest.warns(RuntimeWarning, match=text) as told:
+            type("Mine", (base,), {name: handler})
+        assert told[0].filename == __file__
+        type("Mine", (base,), {name: handler, instead: handler})  # perhaps it calls the other one
+    type("Mine", (dispatch.Listener,), {"data_received": handler})
+
+
 def test_a_handler_of_another_class_that_nobody_calls_is_told_if_what_arrives_goes_nowhere():
     def handler(channel, data):
         pass

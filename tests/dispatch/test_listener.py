@@ -241,6 +241,27 @@ def test_a_limit_may_be_changed(world):
     assert listener.accepted == 4
 
 
+def test_a_limit_that_counts_nobody_says_so_once(world, caplog):
+    """As where a function makes two streams for each connection, and returns neither."""
+    loop = world.loop()
+
+    def handler(sock, *, addr, loop):
+        if listener.accepted == 1:
+            sock.close()  # turned away
+        else:
+            Recorder(sock, addr=addr, loop=loop)
+
+    listener = world.listen(loop, handler, limit=1)
+    for _ in range(3):
+        world.connect(listener.addr)
+        world.turn(loop, 4)
+
+    assert listener.accepted == 3
+    (record,) = caplog.records
+    assert "limit=1 counts the streams that its handler returns; <function" in record.message
+    assert record.message.endswith("has returned None")
+
+
 def test_a_paused_listener_accepts_nobody(world):
     loop = world.loop()
     listener = world.listen(loop, Recorder)

@@ -154,7 +154,11 @@ def test_a_method_of_asyncores_that_a_handler_calls_is_told_with_what_to_call_in
         def handle_data(self, data):
             data.send()
 
-    for make in (Old, Other):
+    class New(dispatch.Stream):
+        def handle_data(self, data):
+            self.sendall(data)
+
+    for make in (Old, Other, New):
         ours, theirs = socket.socketpair()
         with theirs, dispatch.Loop() as loop:
             make(ours)
@@ -162,4 +166,8 @@ def test_a_method_of_asyncores_that_a_handler_calls_is_told_with_what_to_call_in
             loop.run()
 
     notes = [getattr(record.exc_info[1], "__notes__", None) for record in caplog.records]
-    assert notes == [["send is a method of asyncore's; here write(data) sends all of it"], None]
+    assert notes == [
+        ["send is a method of asyncore's; here write(data) sends all of it"],
+        None,
+        ["sendall is what others have; here write(data) sends all of it"],
+    ]
