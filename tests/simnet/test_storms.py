@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import itertools
 import selectors
 import socket
 import threading
@@ -89,6 +90,39 @@ def _look_for_an_answer() -> bytes:
         while True:
             with contextlib.suppress(TimeoutError):
                 return sock.recv(100)
+
+
+def _tick_and_answer() -> None:
+    """A line each ten seconds, with its number, and an answer to whoever asks; on with it when nobody will."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("/run/ticks")
+        listener.listen()
+        connection = listener.accept()[0]
+    with connection:
+        if connection.recv(100):
+            connection.sendall(b"answer\n")
+        for number in itertools.count():
+            time.sleep(10)
+            connection.sendall(b"tick %d\n" % number)
+
+
+def test_a_test_that_reads_on_at_each_beat_of_a_peer_on_its_host_ends() -> None:
+    """At each call of that one it has just been woken, and the others are its own: it was never found asleep, and never stopped."""
+
+    def test(net: simnet.Network) -> None:
+        server = net.host("server")
+        server.spawn(_tick_and_answer)
+        with server.connect("/run/ticks") as sock, sock.makefile("rb") as lines:
+            sock.sendall(b"hello\n")
+            while lines.readline().startswith(b"tick"):
+                assert net.time < 50_000, "nothing has ended it"
+
+    baseline = play(test, target="server")
+    plan = FaultPlan.parse("eof server->server:/run/ticks#1 end=server byte=0")
+    run = play(test, plan, target="server", baseline=baseline)
+    assert isinstance(run.body_error, simnet.Deadlock)
+    assert "the test still waits, hours after it was over without a fault:" in str(run.body_error)
+    assert "test waits for recv on server->server:/run/ticks#1 at test_storms.py:" in str(run.body_error)
 
 
 @pytest.mark.slow
