@@ -337,6 +337,8 @@ class Loop:
         if function is None:
             return
         if isinstance(timer, Repeat):
+            if self._watch is not None:
+                self._watch.repeated(self, timer)
             timer.advance(self.time())
             self._timers.add(timer)
         else:

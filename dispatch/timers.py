@@ -36,11 +36,12 @@ class Timer:
 class Repeat(Timer):
     """A call that is made again and again; ``cancel()`` ends it."""
 
-    __slots__ = ("interval",)
+    __slots__ = ("interval", "late")
 
     def __init__(self, when: float, function: Callable[..., object], args: tuple[Any, ...], interval: float) -> None:
         super().__init__(when, function, args)
         self.interval = interval  # seconds
+        self.late = 0  # in debug mode: how often it has come after the close of the channel that it is a method of
 
     def advance(self, now: float) -> None:
         """On to the next time that is not past: multiples of the interval, so that nothing drifts."""

@@ -709,6 +709,28 @@ def test_a_slow_handler_is_named_in_debug_mode(kernel_world, caplog):
     assert "all other channels waited" in caplog.text
 
 
+def test_debug_mode_tells_once_of_a_repeated_call_that_outlives_its_channel(world, caplog):
+    loop = world.loop(debug=True)
+
+    class Beats(Recorder):
+        def beat(self):
+            beaten.append(self.closed)
+
+    beaten = []
+    channel, _ = world.connected(loop, Beats)
+    timer = loop.call_every(0.001, channel.beat)
+    world.run(loop, lambda: beaten)
+    channel.abort()
+    world.run(loop, lambda: beaten.count(True) > 3)
+    timer.cancel()
+
+    (record,) = caplog.records
+    assert record.message.endswith(
+        "comes each 0.001 s though its channel is closed, and keeps the loop running: cancel() it in handle_close"
+    )
+    assert "Beats.beat" in record.message
+
+
 def test_a_channel_that_spins_is_named_in_debug_mode(world, caplog):
     loop = world.loop(debug=True)
 
