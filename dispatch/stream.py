@@ -87,6 +87,9 @@ class Stream(Receiver):
                 sock.setblocking(False)
             except AttributeError:
                 raise no_socket(sock) from None
+            except OSError as error:
+                error.add_note(f"the socket is {sock!r}")  # closed before
+                raise
             if hasattr(sock, "do_handshake"):
                 refuse_tls(sock, "call start_tls(context) on the channel")
             if kind(sock) not in STREAMS:

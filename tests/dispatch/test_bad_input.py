@@ -146,6 +146,14 @@ def test_so_is_a_size_for_which_no_read_has_room(base, name):
     refused(ValueError, f"{name} must be 2147483647 or less", type, "Wrong", (base,), {name: 1 << 31})
 
 
+def test_a_socket_that_is_closed_is_told_with_the_socket(world):
+    ours, _ = world.pair()
+    ours.close()
+    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+        dispatch.Stream(ours, loop=world.loop())
+    assert caught.value.__notes__[0].startswith("the socket is <")
+
+
 def test_a_handler_that_is_a_coroutine_is_refused():
     async def handler(self, data): ...
 
