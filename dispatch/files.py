@@ -52,9 +52,8 @@ class FilePiece:
                 f"{file!r} has no place to begin at, as pipes have none; write_from() sends what it gives"
             ) from None
         about = os.fstat(self._fd)
-        if (
-            stat.S_ISDIR(about.st_mode) and self._path is not None
-        ):  # as open() says it: of a path the peer asked for, perhaps
+        if stat.S_ISDIR(about.st_mode) and self._path is not None:
+            # As open() says it: of a path that the peer asked for, perhaps.
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), file)
         if stat.S_ISDIR(about.st_mode) or not _is_readable(self._fd):
             raise ValueError(f"{file!r} cannot be read: open a file for reading, in binary")
