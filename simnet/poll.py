@@ -284,6 +284,12 @@ class _Select(Poller):
         self._name = f"{self._process.name} select"
         self.sets: list[list[tuple[int, Any]]] = []
 
+    def goes_on(self) -> None:
+        """Of a program that has been told to end, whose descriptors are closed, it is one of its last calls."""
+        process = self._process
+        if process.ending:
+            process.scheduler.still_going(process)
+
     def look(self) -> list[tuple[int, int, Any]]:
         found = []
         for which, (events, members) in enumerate(zip((READ_SET, WRITE_SET, EXCEPT_SET), self.sets, strict=True)):
@@ -362,6 +368,7 @@ def select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None) -> 
     """
     limit = select_limit_ns(timeout)
     call = _Select()
+    call.goes_on()
     call.sets = [_members(each) for each in (rlist, wlist, xlist)]
     beyond = call.set_aside()
     found = call._subset(call.look() or call._wait_for(call.look_again, call.files(), limit))

@@ -11,7 +11,7 @@ others. Rules that hold here:
 * The clock moves only when no process can run; all that is due in one instant happens before any process runs in it.
 * A poll that may not block and finds nothing lets all others run first (``pause``); ``PAUSES_MAX`` of one process in
   one instant take ``POLLS_NS``, and after ``LAGS_MAX`` times that in a row the clock moves to what is due next.
-* A process that reads a clock as often, and does nothing else, waits for it to move: so it moves.
+* A process that reads a clock as often waits for it to move: so it moves. If it works meanwhile, after ``WORKS_MAX`` times that.
 * ``TICKS_MAX`` wake-ups in a row by time alone, with nothing on a link, mean that only clocks tick: then a body that
   waits without a deadline is a :class:`Deadlock`, unless who wakes may count (``patience``), and a network whose body has
   ended is *quiet*. It is so at once when each process that still wakes has looked, found nothing and slept again
@@ -49,6 +49,7 @@ PAUSES_LET = 100  # the same polls of a busy loop that may go on
 SPIN_NS = 100_000_000  # that a busy loop goes on which may, where nothing is due before
 POLLS_NS = 1_000_000  # virtual time that these take: a poll that finds nothing takes Linux a microsecond
 LAGS_MAX = 32  # times in a row that polls take it: a loop that is at work may have as many turns before it waits
+WORKS_MAX, WORK_NS = 32, 10_000_000  # as many looks, with work between them, take no time so often; and then
 TICKS_MAX = 64  # wake-ups in a row by time alone: several rounds of every heartbeat seen in practice
 AWAITED_MAX = 2_000  # of them, where the body waits for one of those that wake, or one of them does more than look; or after ``longest_ns``
 ALONE_MAX = 250_000  # of them, where the body is one of those that wake: some seconds of real time, and days of virtual
@@ -90,8 +91,7 @@ class Scheduler:
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
         "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "hung_at", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "look_at", "before", "rounds", "alike",
-        "entries_at_ns", "entries_then", "in_vain", "interrupted", "lets_spin", "pauses_max", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns",
-        "arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_choose", "_back", "swap",
+        "entries_at_ns", "entries_then", "in_vain", "interrupted", "lets_spin", "pauses_max", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns", "arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_worked", "deadlocks", "_choose", "_back", "swap",
     )  # fmt: skip
 
     def __init__(
@@ -131,8 +131,8 @@ class Scheduler:
         self.alike: Any = None  # how other runs of a sweep went on for ever: see `alike`
         self.arrived_ns, self._arrived_effects = -1, 0  # when something was last on its way, and what had been done
         self._lags, self._lagged = 0, (-1, -1)  # times in a row that polls took time; until when, and what was done
-        # What had been done when that was seen last, and when it was; times in a row that somebody who may not wait made the clock move.
-        self._looked, self.forced = (-1, -1), 0
+        # What had been done at the last of these looks, and when; in a row: looks at one instant, clocks moved by who may not wait, Deadlocks told.
+        self._looked, self._worked, self.forced, self.deadlocks = (-1, -1), 0, 0, (-1, 0)
 
     # --- what processes call -----------------------------------------------------------------------------------
 
@@ -257,8 +257,12 @@ class Scheduler:
         """Somebody looks at a clock, and activity has come to ``looks_end``: was that all that it did since the last time?"""
         self.looks_end = self.activity + PAUSES_MAX
         now = (self.effects, self.clock.now_ns)
-        if now == self._looked and not stuck.spins_in_a_loop(self.current, self.ticks, *now):  # whose polls are counted
-            self.wait(A_CLOCK_TO_MOVE, self.clock.now_ns + POLLS_NS)
+        self._worked = self._worked + 1 if now[1] == self._looked[1] else 0
+        if now != self._looked:
+            if self._worked > WORKS_MAX:
+                self.wait(A_CLOCK_TO_MOVE, now[1] + WORK_NS)
+        elif not stuck.spins_in_a_loop(self.current, self.ticks, *now):  # whose polls are counted
+            self.wait(A_CLOCK_TO_MOVE, now[1] + POLLS_NS)
         self._looked = (self.effects, self.clock.now_ns)
 
     def account(self) -> None:
@@ -357,8 +361,7 @@ class Scheduler:
         self.rounds = looks_at_the_end(self, self._settle_until_ns, over=over)
         body.waiting, body.since_ns, body.asleep = ("quiet", None), now_ns, True
         self._switch(self._next())
-        body.waiting = body.pending = None
-        self._settling = False
+        self._settling, body.waiting, body.pending = False, None, None
         if self.interrupted is not None:
             raise self.interrupted
 
@@ -372,9 +375,7 @@ class Scheduler:
         process.pending = ProcessEnded(why or f"the network of {process.name} has ended")
         if process in self.runnable:
             self.runnable.remove(process)
-        self.runnable.appendleft(self.current)
-        if self._choose is not None:
-            self._back = self.current
+        self.strike(self.current)
         self._switch(process)
 
     def strike(self, process: Process) -> None:
@@ -464,7 +465,7 @@ class Scheduler:
 
     def _nothing_will_happen(self) -> None:
         if not self._settling:
-            self.body.pending = stuck.nobody_will_wake(self.processes, self.clock.now_ns)
+            self.body.pending = stuck.nobody_will_wake(self)
         self._rouse_body()
 
     def _only_time_passes(self) -> None:

@@ -51,6 +51,7 @@ BUSY_MAX = 1_000  # milliseconds of virtual time, and seconds of real time, in w
 A_MINUTE_NS, OFTEN = 65 * 10**9, 10  # time-outs of a minute are usual, and so are looks at whether it is over
 STOPPED_SHOWN = 8  # lines: of a thousand clients nobody reads all
 BLAMED_MAX = 5  # times that a process is told that it hangs, or storms, and catches that: handlers of several connections may, each once
+DEADLOCKS_MAX = 100  # times that a body is told that nobody will wake, catches that, and waits again with nothing done
 CALLS = ("recv", "send", "accept")  # in which somebody waits with the socket itself at hand
 CALLED = "A server's loop, called in the test? Hand the function to spawn, with its arguments behind it."
 
@@ -224,12 +225,19 @@ def _by_time_alone(times: int) -> str:
     return f"nothing is on a link, and {DOES_NOTHING} {times:,} times in a row:"
 
 
-def nobody_will_wake(processes: Sequence[Process], now_ns: int) -> Deadlock:
-    """Each waits for another."""
-    times = processes[0].scheduler.ticks
+def nobody_will_wake(scheduler: Scheduler) -> Deadlock:
+    """Each waits for another. A body that catches that and waits again, as a reactor's loop does, is stopped after a while."""
+    processes, now_ns = scheduler.processes, scheduler.clock.now_ns
+    done, times = scheduler.deadlocks
+    scheduler.deadlocks = scheduler.effects, times + 1 if done == scheduler.effects else 1
     if any(each.has_deadline for each in processes[1:] if not each.done):
-        return _everybody(processes, now_ns, _by_time_alone(times))
-    return _everybody(processes, now_ns, "nothing is on a link and no process that could act will wake:")
+        error = _everybody(processes, now_ns, _by_time_alone(scheduler.ticks))
+    else:
+        error = _everybody(processes, now_ns, "nothing is on a link and no process that could act will wake:")
+    if times >= DEADLOCKS_MAX and scheduler.interrupted is None:
+        scheduler.record(Verdict("Deadlock", str(error), scheduler.body.host_name, error))
+        scheduler.interrupted = error  # each wait raises it from now on
+    return error
 
 
 def only_look(processes: Iterable[Process], arrived_ns: int, heartbeats: int) -> bool:

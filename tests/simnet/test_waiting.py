@@ -765,16 +765,47 @@ def test_a_server_whose_handler_swallows_its_end_once_ends_where_it_is_told_agai
     assert not net.verdicts
 
 
-def test_a_loop_that_swallows_its_end_and_polls_on_is_abandoned() -> None:
+@pytest.mark.parametrize("kind", ["epoll", "select"])
+def test_a_loop_that_swallows_its_end_and_polls_on_is_abandoned(kind: str) -> None:
     def stubborn() -> None:
-        poller = select.epoll()
+        poller, listener = select.epoll(), socket.create_server(("", 7))
         while True:
             with contextlib.suppress(BaseException):
-                poller.poll()
+                poller.poll() if kind == "epoll" else select.select([listener], [], [])
 
     with pytest.warns(RuntimeWarning, match=r"\[abandoned\] a/stubborn went on"), simnet.Network() as net:
         net.host("a").spawn(stubborn)
     assert [verdict.name for verdict in net.verdicts] == ["abandoned"]
+
+
+def test_a_body_that_swallows_its_deadlock_and_waits_on_is_stopped_and_told_of_the_deadlock() -> None:
+    """As a reactor's loop does, which catches whatever is raised in it: for ever, and the watchdog said that it computes."""
+    with pytest.raises(simnet.Deadlock, match="test waits for readiness of test epoll1"), simnet.Network() as net:
+        poller = select.epoll()
+        for _ in range(150):
+            with contextlib.suppress(simnet.Deadlock):
+                poller.poll()
+        poller.close()
+    assert [verdict.name for verdict in net.verdicts] == ["Deadlock"]
+
+
+@pytest.mark.slow
+def test_who_works_until_a_clock_says_that_it_is_time_comes_to_an_end() -> None:
+    """On a kernel each send takes a while. Here none does, but as many as would take one longer than they are waited for do."""
+
+    def read_all() -> None:
+        with listener, listener.accept()[0] as sock:
+            while sock.recv(65536):
+                pass
+
+    with simnet.Network(trace=False) as net:
+        listener = socket.create_server(("", 7))
+        threading.Thread(target=read_all).start()
+        with socket.create_connection(("localhost", 7)) as sock:
+            until = time.time() + 0.03
+            while time.time() < until:
+                sock.send(b"x")
+        assert 0.03 <= net.time < 0.1
 
 
 def test_a_poller_that_outlives_its_run_says_that_it_is_closed() -> None:
