@@ -216,7 +216,10 @@ class Process(Misnamed):
         except ProcessEnded:
             pass
         except KeyboardInterrupt as error:
-            scheduler.interrupted = error
+            if self.owner is None or scheduler.interrupted is not None:
+                scheduler.interrupted = error
+            else:  # no Ctrl-C: of a thread that raises it itself an interpreter tells, and goes on
+                self.error = error
         except SystemExit as error:
             if error.code not in (None, 0):
                 self.error = error

@@ -238,9 +238,12 @@ def live(thread: Any) -> None:
     thread._started.set()
     try:
         thread.run()
-    except (ProcessEnded, KeyboardInterrupt, *VERDICTS):
+    except (ProcessEnded, *VERDICTS):
         raise
     except BaseException as error:
+        scheduler = running.scheduler
+        if isinstance(error, KeyboardInterrupt) and scheduler is not None and scheduler.interrupted is not None:
+            raise  # Ctrl-C stops the run; else the thread has raised it itself
         if has_a_hook():
             thread._invoke_excepthook(thread)
         elif not isinstance(error, SystemExit):

@@ -453,6 +453,28 @@ def test_an_exception_that_nobody_catches_in_a_thread_is_a_failure_and_its_progr
     assert "it ended the process a/<lambda>" in caught.value.__notes__[0]
 
 
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_thread_that_raises_keyboardinterrupt_itself_does_not_stop_the_run(hooked: bool) -> None:
+    """As a server's does which a handler has told to stop so. An interpreter hands it to the thread's hook, and goes on."""
+    told: list[type[BaseException]] = []
+
+    def serve() -> None:
+        raise KeyboardInterrupt
+
+    def main() -> str:
+        if hooked:
+            threading.excepthook = lambda args: told.append(args.exc_type)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        thread.join()
+        return "goes on"
+
+    with pytest.MonkeyPatch.context() as patch, simnet.Network(may_raise=(KeyboardInterrupt,)) as net:
+        patch.setattr(threading, "excepthook", threading.excepthook)
+        assert net.host("a").run(main) == "goes on"
+    assert told == [KeyboardInterrupt] * hooked
+
+
 def test_a_thread_knows_itself_and_its_likes(simnet_network: Any) -> None:
     def main() -> None:
         seen: list[Any] = []
