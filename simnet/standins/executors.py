@@ -215,14 +215,17 @@ async def _run_sync_in_worker_thread(
 def _claimed(module: Any, cls: Any, loop: Any, scope: Any, function: Any, *args: Any) -> Any:
     """*function*, in a thread that calls back, by what anyio leaves there for it: the loop, and the scope that may be cancelled."""
     claim = getattr(module, "claim_worker_thread", None)
-    if claim is None:
-        return function(*args)
-    with claim(cls, loop):
-        module.threadlocals.current_cancel_scope = scope
-        try:
+    try:
+        if claim is None:
             return function(*args)
-        finally:
-            del module.threadlocals.current_cancel_scope
+        with claim(cls, loop):
+            module.threadlocals.current_cancel_scope = scope
+            try:
+                return function(*args)
+            finally:
+                del module.threadlocals.current_cancel_scope
+    except StopIteration as error:  # no future takes it
+        raise RuntimeError("coroutine raised StopIteration") from error
 
 
 LOOP, POOL = ("asyncio.base_events", "BaseEventLoop"), ("concurrent.futures.thread", "ThreadPoolExecutor")

@@ -251,6 +251,8 @@ def test_what_need_not_wait_in_a_thread_of_anyios_is_done_there_and_then_and_wha
         with simnet.Network():
             assert asyncio.run(ask()) == "here too"
             assert library == [None]
+            with pytest.raises(RuntimeError, match="coroutine raised StopIteration"):
+                asyncio.run(AsyncIOBackend.run_sync_in_worker_thread(next, (iter(()),)))
         with simnet.Network() as net:
             asyncio.run(AsyncIOBackend.run_sync_in_worker_thread(time.sleep, (1,)))
             assert net.time == 1
