@@ -27,6 +27,10 @@ ARES = (
     "a look-up by c-ares (pycares, aiodns)",
     "the event loop has look-ups of its own: give aiohttp `TCPConnector(resolver=aiohttp.ThreadedResolver())`",
 )
+PYOPENSSL = (
+    "a TLS connection of pyOpenSSL's over a socket",
+    "the standard library's `ssl` wraps a simulated socket, and a `Connection(context, None)` leaves the socket to its user",
+)
 LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: what begins a connection there
     "grpc._channel": (("Channel.__init__",), GRPC),
     "grpc._server": (("_Server.__init__",), GRPC),
@@ -41,6 +45,10 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: 
         ),
         ARES,
     ),
+    "OpenSSL.SSL": (
+        ("_asFileDescriptor",),
+        PYOPENSSL,
+    ),  # asked of a socket alone, and only there; twisted gives it none
     "pycurl": (("Curl",), ("the network of libcurl", "urllib3, requests and httpx speak HTTP in Python")),
     "cassandra.io.libevreactor": (("LibevLoop.__init__",), LIBEV),
     "confluent_kafka": (("Producer", "Consumer"), KAFKA),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,37 @@ def test_a_look_up_in_c_is_refused_and_not_what_only_might_look_up(
             net.host("client").run(look_up)
     assert net.observations == [("made", True)]
     assert "give aiohttp `TCPConnector(resolver=aiohttp.ThreadedResolver())`" in str(caught.value)
+
+
+def test_tls_of_pyopenssl_over_a_socket_is_refused_and_over_memory_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL reads from the number in C, where it is nobody's: urllib3 heard ``SysCallError(9, 'EBADF')``, and pyftpdlib's clients a reset."""
+    package = tmp_path / "OpenSSL"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "SSL.py").write_text(
+        "def _asFileDescriptor(sock):\n    return sock.fileno()\n\n\nclass Connection:\n    def __init__(self, context, sock=None):\n"
+        "        if sock is not None:\n            _asFileDescriptor(sock)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("OpenSSL", "OpenSSL.SSL"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    def speak() -> None:
+        kind = importlib.import_module("OpenSSL.SSL").Connection
+        kind(None, None)
+        net.observe("made", True)
+        with socket.socket() as sock:
+            kind(None, sock)
+
+    with pytest.raises(
+        simnet.Escape, match=r"client/speak reached for a TLS connection of pyOpenSSL's over a socket, which is in C"
+    ):
+        with simnet.Network() as net:
+            net.host("client").run(speak)
+    assert net.observations == [("made", True)]
 
 
 def test_a_library_whose_sockets_are_made_in_c_works_on_real_sockets(curl: str) -> None:
