@@ -355,8 +355,7 @@ class Scheduler:
     def settle(self, *, over: bool = True) -> None:
         """Called by the body, when it is *over* if not before: everybody else goes on until the network is quiet."""
         self.account()
-        self._settling = True
-        body, now_ns = self.body, self.clock.now_ns
+        self._settling, body, now_ns = True, self.body, self.clock.now_ns
         self._settle_until_ns = now_ns + SETTLE_MAX_NS
         self.rounds = looks_at_the_end(self, self._settle_until_ns, over=over)
         body.waiting, body.since_ns, body.asleep = ("quiet", None), now_ns, True
