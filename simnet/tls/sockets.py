@@ -119,9 +119,15 @@ class _Layer:
     def do_handshake(self) -> None:
         self._call = "do_handshake"
         self._run("handshake", self._tls.do_handshake, then_send=False)
-        if self._tls.server_side and self._tls.version() == "TLSv1.3":
+        tickets = self._tls.server_side and self._tls.version() == "TLSv1.3"
+        if tickets:
             self._unsent += _records(self._outgoing.read())  # OpenSSL writes its tickets one by one
-        self._send("handshake", self._deadline())
+        try:
+            self._send("handshake", self._deadline())
+        except (BrokenPipeError, ConnectionResetError):
+            if not tickets:
+                raise
+            self._unsent.clear()  # OpenSSL takes what it wrote to a client who is gone for sent
 
     def read(self, size: int = 1024, *buffer: Any) -> Any:
         self._call = "read"

@@ -199,6 +199,24 @@ def test_a_reset_is_a_reset_or_an_end_as_this_python_tells_it(world: World, cont
         server.send(b"anybody there?")
 
 
+def test_a_client_that_has_gone_before_it_is_sent_its_tickets_has_shaken_hands(
+    world: World, contexts: Contexts
+) -> None:
+    """OpenSSL overlooks that the server cannot write them, and the next write runs into it."""
+    client, server = wrapped(world, contexts)
+    for end in (client, server):
+        with pytest.raises(ssl.SSLWantReadError):
+            end.do_handshake()
+        world.pause()
+    client.do_handshake()
+    client.close()
+    world.pause()
+    server.do_handshake()
+    assert server.version() == "TLSv1.3"
+    with pytest.raises(OSError, match=r"EOF occurred in violation of protocol|Broken pipe"):
+        server.send(b"hello")
+
+
 def test_who_speaks_no_tls_is_told_so(world: World, contexts: Contexts) -> None:
     client, server = world.pair()
     secure = world.keep(contexts.server.wrap_socket(server, server_side=True, do_handshake_on_connect=False))
