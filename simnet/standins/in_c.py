@@ -45,10 +45,7 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: 
         ),
         ARES,
     ),
-    "OpenSSL.SSL": (
-        ("_asFileDescriptor",),
-        PYOPENSSL,
-    ),  # asked of a socket alone, and only there; twisted gives it none
+    "OpenSSL.SSL": (("_asFileDescriptor",), PYOPENSSL),  # asked of a socket alone; twisted gives it none
     "pycurl": (("Curl",), ("the network of libcurl", "urllib3, requests and httpx speak HTTP in Python")),
     "cassandra.io.libevreactor": (("LibevLoop.__init__",), LIBEV),
     "confluent_kafka": (("Producer", "Consumer"), KAFKA),
