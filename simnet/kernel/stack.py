@@ -41,6 +41,7 @@ from simnet.kernel.messages import (
     SOCK_TYPE_MASK,
 )
 from simnet.kernel.options.packed import link_of
+from simnet.kernel.options.routes import is_nowhere
 from simnet.kernel.ports import V6_ONLY, of_several
 from simnet.kernel.readiness import ANY_NEWS
 from simnet.kernel.segment import ACK, FIN, RST, SYN, TCP, UDP, Datagram, Endpoint, Icmp, Notice, Packet, Segment
@@ -332,9 +333,9 @@ class Stack(Identified):
     # Listeners.
 
     def add_listener(self, socket: TcpSocket) -> None:
-        """*socket* listens on its name; for nobody if that is an IPv4 address and it is for IPv6 only."""
+        """*socket* listens on its name; for nobody if that is an IPv4 address and it is for IPv6 only, or on no link."""
         assert socket.local is not None
-        if ":" in socket.local[0] or not socket.sharing & V6_ONLY:
+        if (":" in socket.local[0] or not socket.sharing & V6_ONLY) and not is_nowhere(socket):
             self.listeners.setdefault(socket.local, []).append(socket)
 
     def stop_listening(self, socket: TcpSocket) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.kernel.errors import socket_error
 from simnet.kernel.inet import ANY4, ANY6
 from simnet.kernel.messages import AF_INET
+from simnet.kernel.options.routes import NO_LINK
 from simnet.kernel.options.values import SO_BINDTODEVICE, SOL_SOCKET
 from simnet.kernel.ports import (
     FIRST_EPHEMERAL,
@@ -158,7 +159,9 @@ def fit(socket: DatagramSender, target: Endpoint, source: Endpoint) -> int:
     assert socket.local is not None
     ip = socket.local[0]
     grade = 2 if socket.family == AF_INET else 1
-    if socket.options is not None and socket.options.get(LINK):
+    if socket.options is not None and (link := socket.options.get(LINK)):
+        if link.startswith(NO_LINK):
+            return 0
         grade += 4
     if ip != target[0]:
         if ip == ANY4:

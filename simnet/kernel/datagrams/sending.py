@@ -45,7 +45,7 @@ from simnet.kernel.messages import (
 )
 from simnet.kernel.options.flow_labels import note_label, peer_name
 from simnet.kernel.options.idle import NO_PORT, UDP_CORK, binds_anywhere
-from simnet.kernel.options.packed import go_by_scope, is_elsewhere, with_link
+from simnet.kernel.options.packed import check_before_bind, go_by_scope, is_elsewhere, with_link
 from simnet.kernel.options.routes import DEVICE, OFF_ROUTE, check_link_of, find_route, forget_route
 from simnet.kernel.options.values import IPPROTO_UDP, SNDBUF_DEFAULT, SO_BROADCAST, SOL_SOCKET
 from simnet.kernel.ports import V6_ONLY
@@ -81,7 +81,7 @@ class DatagramSender(File):
     __slots__ = (
         "stack", "family", "state", "error", "shut", "origin", "local", "peer", "port", "paired", "turn", "locks",
         "autobound", "sharing", "options", "inbox", "held", "fetched", "owed", "dropped", "corked", "flow", "rerouted",
-        "reports", "groups", "group_link",
+        "reports", "groups", "group_link", "speaks_from",
     )  # fmt: skip
     type: Final = SOCK_DGRAM
     proto: Final = UDP
@@ -117,6 +117,7 @@ class DatagramSender(File):
         self.rerouted = False  # the next send looks the way up anew
         self.reports: deque[Report] | None = None  # the error queue
         self.groups: dict[Membership, Sources | None] | None = None
+        self.speaks_from: str | None = None  # by its first connect, if it is bound to an address of several hosts
         self.group_link = 0  # where IP_MULTICAST_IF sends, 0 for by address
 
     # Names.
@@ -133,13 +134,13 @@ class DatagramSender(File):
         """Take an address and a port; the errors of ``TcpSocket.bind``."""
         stack = self.stack
         ip, port = inet.named(self.family, address)
-        if self.port and self.family == AF_INET6:  # which IPv4 looks at last
-            raise socket_error(EINVAL)
-        if ip[0] == "f":
-            go_by_scope(self, address, binds=True)
+        if self.family == AF_INET6:
+            if self.port:  # which IPv4 looks at last
+                raise socket_error(EINVAL)
+            check_before_bind(self, address, ip)
         if not (stack.is_bindable(ip) and not is_elsewhere(self, ip)) and not binds_anywhere(self.options):
             raise socket_error(EADDRNOTAVAIL)
-        if self.port or (self.sharing & V6_ONLY and ":" not in ip):
+        if self.port:
             raise socket_error(EINVAL)
         self._stand_at(ip, port, later=self.options is not None and bool(self.options.get(NO_PORT)))
 
@@ -186,6 +187,11 @@ class DatagramSender(File):
         assert self.local is not None
         return self.local
 
+    def _speaker(self) -> str:
+        """Where what it sends comes from, a wildcard if that is chosen anew for each."""
+        assert self.local is not None
+        return (self.speaks_from or inet.ANY4) if self.locks & MANY_ADDRESS else self.local[0]
+
     def stand_somewhere(self) -> None:
         """Have a port, as after a send that failed, too."""
         self._autobind()
@@ -197,25 +203,26 @@ class DatagramSender(File):
         if address[0][:1] == "f":
             go_by_scope(self, address)
         peer = self._destination(address)
-        if inet.is_group(peer[0]):
-            link_to_groups(self, peer[0], local[0])
+        own = self._speaker()
+        link = link_to_groups(self, peer[0], own) if inet.is_group(peer[0]) else 0
         ports = self.stack.udp_ports
         try:
             self._may_send_to(peer, 0)
-            if local[0] not in (inet.ANY4, inet.ANY6) and not self.locks & MANY_ADDRESS:
-                self.stack.check_route(local[0], peer[0])
+            if own not in (inet.ANY4, inet.ANY6):
+                self.stack.check_route(own, peer[0])
         except OSError as refusal:
             if ":" not in peer[0]:  # the one place for where IPv4 sends is written first: see `_begin`
                 self.flow = peer if refusal.errno == EACCES else NOWHERE
                 self.rerouted = True
                 forget_route(self)
             raise
-        if local[0] in (inet.ANY4, inet.ANY6):
-            if inet.is_group(peer[0]):
-                self.local = (source_to_group(self, peer[0], link_to_groups(self, peer[0], local[0])), local[1])
+        if own in (inet.ANY4, inet.ANY6):
+            own = source_to_group(self, peer[0], link) if link else self.stack.source_for(peer[0])
+            if self.locks & MANY_ADDRESS:
+                self.speaks_from = own
             else:
-                self.local = (self.stack.source_for(peer[0]), local[1])
-            ports.renew(self.port, self)
+                self.local = (own, local[1])
+                ports.renew(self.port, self)
         self.peer = peer
         find_route(self, sends=False)
         note_label(self.options, address)
@@ -235,10 +242,12 @@ class DatagramSender(File):
             inet.check_link(address)
             if inet.is_group(ip):
                 link_to_groups(self, ip, inet.ANY6)  # the way is looked up before its families are compared
-        bound = None if self.local is None else self.local[0]
+        bound = self.speaks_from or (None if self.local is None else self.local[0])
         if bound is not None and ":" in bound and not self.locks & LOCK_ADDRESS:
             bound = inet.ANY6  # an address that connect chose does not tie the socket to IPv6
         ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
+        if self.locks & (MANY_ADDRESS | FOREIGN_ADDRESS) and (own := self._speaker()) != inet.ANY4:
+            self.stack.check_route(own, ip)
         if self.options is not None:
             check_link_of(self, ip)
         return (ip, port)
@@ -248,7 +257,7 @@ class DatagramSender(File):
         many = inet.is_broadcast(ip)
         if many or (flags & MSG_DONTROUTE and "." in ip and inet.is_group(ip)):
             options = self.options or {}
-            nowhere = self.local is None or self.locks & MANY_ADDRESS or self.local[0] in (inet.ANY4, inet.ANY6)
+            nowhere = self.local is None or self._speaker() in (inet.ANY4, inet.ANY6)
             linked = ip == inet.LOOPBACK_BROADCAST or (self.group_link and not many) or options.get(DEVICE)
             if nowhere and not linked and (flags & MSG_DONTROUTE or options.get(OFF_ROUTE)):
                 raise socket_error(ENETUNREACH)  # neither a route nor an own address says on which link that is
@@ -417,6 +426,8 @@ class DatagramSender(File):
         return flow
 
     def _check_state(self, source: str, target: Endpoint) -> None:
+        if self.locks & MANY_ADDRESS:
+            source = self._speaker()
         if (source[:4] == "127." or self.locks & FOREIGN_ADDRESS) and not inet.is_group(target[0]):
             self.stack.check_route(source, target[0])  # the way is looked up before a buffer is asked for
         if self.error:
@@ -435,7 +446,7 @@ class DatagramSender(File):
             self._emit_to_group(source, local[1], target, payload, marks)
             return
         if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]) or self.locks & MANY_ADDRESS:
-            source = self.stack.source_for(target[0])
+            source = self.speaks_from or self.stack.source_for(target[0])
         elif (source[:4] == "127." and target[0][:4] != "127.") or self.locks & FOREIGN_ADDRESS:
             self.stack.check_route(source, target[0])
         if marks is None:
@@ -451,8 +462,10 @@ class DatagramSender(File):
         self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
 
     def _emit_to_group(self, source: str, port: int, target: Endpoint, payload: bytes, marks: Marks | None) -> None:
-        link = link_to_groups(self, target[0], inet.ANY4 if self.locks & MANY_ADDRESS else source)
-        if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]) or self.locks & MANY_ADDRESS:
+        if self.locks & MANY_ADDRESS:
+            source = self._speaker()
+        link = link_to_groups(self, target[0], source)
+        if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]):
             source = source_to_group(self, target[0], link)
         if marks is None:
             marks = (marks_of(self.options, ":" in target[0]) or PLAIN)._replace(ttl=TTL_LATER)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from simnet.kernel.datagrams.groups import LOOPBACK_LINK, MULTICAST_LINK, choose_link, join_or_leave, link_to_groups
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.inet import is_group, is_loopback, of_a_link
+from simnet.kernel.inet import ANY6, is_group, is_loopback, of_a_link
 from simnet.kernel.messages import AF_INET, AF_INET6, SOCK_STREAM
 from simnet.kernel.options.group_requests import GROUP_OPTIONS, GROUP_SIZES, set_group_option
 from simnet.kernel.options.idle import IPV6_MULTICAST_IF
@@ -51,7 +51,7 @@ from simnet.kernel.options.rare import (
     TCP_MD5SIG_EXT,
     ULP,
 )  # fmt: skip
-from simnet.kernel.options.routes import forget_route, knows_route
+from simnet.kernel.options.routes import NO_LINK, forget_route, is_nowhere, knows_route
 from simnet.kernel.options.told import told
 from simnet.kernel.options.values import (
     INT_MAX,
@@ -67,6 +67,7 @@ from simnet.kernel.options.values import (
     NoBuffer,
     read_nothing,
 )
+from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.segment import Endpoint
 from simnet.kernel.states import ESTABLISHED
 from simnet.kernel.tcp.control import SPEAKS_IPV4
@@ -180,8 +181,7 @@ def go_by_scope(socket: AnySocket, address: Sequence[Any], *, binds: bool = Fals
     """An IPv6 address of one link, or of a group on it, binds *socket* to that link, whatever becomes of the call.
 
     Raises:
-        OSError: EINVAL, it names no link and the socket has none, or it has another one and connects; ENODEV, it *binds*, and
-            there is no link of that number.
+        OSError: EINVAL, it names no link and the socket has none, or it has another one and connects.
     """
     if not of_a_link(address[0]):
         return
@@ -191,11 +191,23 @@ def go_by_scope(socket: AnySocket, address: Sequence[Any], *, binds: bool = Fals
         scope = (socket.options or {}).get((IPPROTO_IPV6, IPV6_MULTICAST_IF), 0)
     if not (scope or bound) or (not binds and scope and bound and scope != bound):
         raise socket_error(EINVAL)
-    if scope > len(LINKS):
-        if binds:
-            raise socket_error(ENODEV)
-    elif scope:
-        keep(socket, LINK, LINKS[scope - 1] + b"\0")
+    if scope:
+        keep(socket, LINK, _link_kept(scope))
+
+
+def check_before_bind(socket: Any, address: Sequence[Any], ip: str) -> None:
+    """What is looked at before it is asked whose address *ip* is, which an IPv6 *socket* is to be bound to.
+
+    Raises:
+        OSError: EINVAL, an address of IPv4 is none for IPv6 only; ENODEV, it had to be one on a link that is not there; and
+            of `go_by_scope`.
+    """
+    if ":" not in ip and socket.sharing & V6_ONLY:
+        raise socket_error(EINVAL)
+    if ip[0] == "f":
+        go_by_scope(socket, address, binds=True)
+    if ip != ANY6 and is_nowhere(socket):
+        raise socket_error(ENODEV)
 
 
 def with_link(socket: AnySocket, name: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -213,7 +225,14 @@ def is_elsewhere(socket: AnySocket, ip: str) -> bool:
 def link_of(socket: AnySocket) -> int:
     """The number of the link that *socket* is bound to; 0 for none."""
     name = kept(socket, LINK)
+    if name.startswith(NO_LINK):
+        return int(name[len(NO_LINK) :])
     return LINKS.index(name[:-1]) + 1 if name else 0
+
+
+def _link_kept(number: int) -> bytes:
+    """What is kept of the link *number*, whether there is one or not."""
+    return LINKS[number - 1] + b"\0" if number <= len(LINKS) else NO_LINK + b"%d" % number
 
 
 def _may_leave_link(socket: AnySocket) -> None:
@@ -375,6 +394,8 @@ def _tell_link(socket: AnySocket, key: Key, buflen: int) -> Any:
     name = kept(socket, key)
     if name and buflen < IFNAMSIZ:
         raise socket_error(EINVAL)
+    if name.startswith(NO_LINK):
+        raise socket_error(ENODEV)
     return name
 
 
@@ -384,10 +405,8 @@ def _bind_to_link_number(socket: AnySocket, _key: Key, value: bytes) -> None:
     _may_leave_link(socket)
     if (number := struct.unpack_from("=i", value)[0]) < 0:
         raise socket_error(EINVAL)
-    if number > len(LINKS):
-        not_modelled("setsockopt(SO_BINDTOIFINDEX) to a link that is not there")
     forget_route(socket)
-    keep(socket, LINK, LINKS[number - 1] + b"\0" if number else b"")
+    keep(socket, LINK, _link_kept(number) if number else b"")
 
 
 def _choose_link_to_groups(socket: AnySocket, key: Key, value: bytes) -> None:

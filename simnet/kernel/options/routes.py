@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import ENETUNREACH
+from errno import ENETUNREACH, ENODEV
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.errors import socket_error
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DEVICE: Final = (SOL_SOCKET, SO_BINDTODEVICE)
 LOOPBACK_DEVICE: Final = b"lo\0"
+NO_LINK: Final = b"#"  # begins what is kept of a link that is not there, before its number
 OFF_ROUTE: Final = (SOL_SOCKET, SO_DONTROUTE)
 CHANGE_IT: Final = frozenset({TOS, (IPPROTO_IPV6, IPV6_TCLASS), (SOL_SOCKET, SO_MARK)})  # if they change themselves
 FORGOTTEN: Final = (SOL_SOCKET, -SO_DONTROUTE)  # beside the options: what had gone over a connection by then
@@ -54,9 +55,23 @@ def find_route(socket: Any, sends: bool = True) -> None:
 
 
 def check_link_of(socket: Any, ip: str) -> None:
-    """ENETUNREACH if *socket* is bound to the link of loopback, by which only ::1 is reached over IPv6."""
-    if ":" in ip and ip != "::1" and socket.options.get(DEVICE) == LOOPBACK_DEVICE:
+    """Is *ip* reached by the link that *socket* is bound to?
+
+    Raises:
+        OSError: ENETUNREACH, over IPv6: by that of loopback only ::1 is, by one that is not there nobody; ENODEV, over IPv4.
+    """
+    link = socket.options.get(DEVICE)
+    if not link:
+        return
+    if link.startswith(NO_LINK):
+        raise socket_error(ENETUNREACH if ":" in ip else ENODEV)
+    if ":" in ip and ip != "::1" and link == LOOPBACK_DEVICE:
         raise socket_error(ENETUNREACH)
+
+
+def is_nowhere(socket: Any) -> bool:
+    """Is *socket* bound to a link that is not there?"""
+    return socket.options is not None and socket.options.get(DEVICE, b"").startswith(NO_LINK)
 
 
 def knows_route(socket: Any) -> bool:

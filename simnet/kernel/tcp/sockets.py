@@ -30,7 +30,7 @@ from simnet.kernel.options.idle import (
     binds_anywhere,
     check_before_it_opens,
 )
-from simnet.kernel.options.packed import go_by_scope, is_elsewhere
+from simnet.kernel.options.packed import check_before_bind, go_by_scope, is_elsewhere
 from simnet.kernel.options.routes import FORGOTTEN, check_link_of, forget_route
 from simnet.kernel.options.tcp import forget_options, get_option, set_option
 from simnet.kernel.options.values import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
@@ -99,17 +99,13 @@ class TcpSocket(Stream):
         stack = self.stack
         ip, port = inet.named(self.family, address)
         taken = self.state != CLOSED or self.port
-        if taken and self.family == AF_INET6:  # which IPv4 looks at last
-            raise socket_error(EINVAL)
-        if ip[0] == "f":
-            if ip.startswith("ff"):
-                raise socket_error(EINVAL)  # a connection has no group for an end
-            go_by_scope(self, address, binds=True)
+        if self.family == AF_INET6:
+            if taken or ip.startswith("ff"):  # IPv4 looks at the first last; a connection has no group for an end
+                raise socket_error(EINVAL)
+            check_before_bind(self, address, ip)
         if not (stack.is_bindable(ip) and not is_elsewhere(self, ip)) and not binds_anywhere(self.options):
             raise socket_error(EADDRNOTAVAIL)
         if taken:
-            raise socket_error(EINVAL)
-        if self.sharing & V6_ONLY and ":" not in ip:
             raise socket_error(EINVAL)
         self._stand_at(ip, port, later=self.options is not None and bool(self.options.get(NO_PORT)))
         if self.peer is not None and self.family == AF_INET:
@@ -271,10 +267,10 @@ class TcpSocket(Stream):
         ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
         if ip[0] == "f":
             inet.check_link(address)
-        elif inet.is_many(ip):
-            raise socket_error(ENETUNREACH)
         if self.options is not None:
             check_link_of(self, ip)
+        if inet.is_many(ip):
+            raise socket_error(ENETUNREACH)
         peer = (ip, port)
         if chosen is None or inet.is_many(chosen):
             source = stack.source_for(ip)

@@ -1,0 +1,104 @@
+"""Addresses that lead nowhere: on a link that is not there, of another host, of several hosts (K-025, K-034, K-131)."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from tests.contract.test_bind import IP_FREEBIND, SO_BINDTODEVICE, bound
+from tests.contract.worlds import World
+
+SO_BINDTOIFINDEX = 62  # of asm-generic/socket.h
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@pytest.mark.parametrize("call", ["bind", "connect", "setsockopt"])
+def test_k131_a_link_that_is_not_there_binds_a_socket_too(world: World, kind: int, call: str) -> None:
+    """Which then is nowhere: no address can be taken on that link, and none is reached by it."""
+
+    def bound_to_none() -> Any:
+        sock = world.socket(socket.AF_INET6, kind)
+        if call == "setsockopt":
+            sock.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, 99)
+        else:
+            world.gives("ENODEV" if call == "bind" else "ENETUNREACH", getattr(sock, call), ("fe80::1", 9, 0, 99))
+        return sock
+
+    sock = bound_to_none()
+    assert sock.getsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX) == 99
+    world.gives("ENODEV", sock.getsockopt, socket.SOL_SOCKET, SO_BINDTODEVICE, 16)
+    world.gives("EINVAL", sock.connect, ("fe80::1", 9, 0, 1))  # it is another one
+    for ip in ("::1", "::", "2001:db8::1", "fe80::1"):
+        world.gives("ENETUNREACH", sock.connect, (ip, 9))
+    for ip in ("::ffff:127.0.0.1", "::ffff:192.0.2.9", "::ffff:0.0.0.0"):
+        world.gives("ENODEV", sock.connect, (ip, 9))
+    sock = bound_to_none()
+    if call != "connect" or kind == socket.SOCK_STREAM:  # else it has a port
+        for ip in ("::1", "2001:db8::1", "fe80::1", "::ffff:127.0.0.1", "::ffff:192.0.2.9", "::ffff:0.0.0.0"):
+            world.gives("ENODEV", sock.bind, (ip, 0))
+        world.gives(None, sock.bind, ("::", 0))
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_k034_an_ipv6_only_socket_takes_no_ipv4_address_be_it_anybodys(world: World, kind: int) -> None:
+    sock = world.socket(socket.AF_INET6, kind)
+    world.gives("EADDRNOTAVAIL", sock.bind, ("::ffff:192.0.2.9", 0))
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    world.gives("EINVAL", sock.bind, ("::ffff:192.0.2.9", 0))
+
+
+@pytest.mark.parametrize("ip", ["203.0.113.9", "0.0.0.9"])
+def test_k025_a_datagram_from_an_address_of_another_goes_to_nobody(world: World, ip: str) -> None:
+    """Be they all hosts, before it is asked whether it may, or a group."""
+    sock = world.socket(kind=socket.SOCK_DGRAM)
+    sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+    sock.bind((ip, 0))
+    for target in ("255.255.255.255", "127.255.255.255", "224.0.0.9", world.ip):
+        world.gives("ENETUNREACH", sock.sendto, b"x", (target, 9))
+        world.gives("ENETUNREACH", sock.connect, (target, 9))
+
+
+@pytest.mark.parametrize("ip", ["127.255.255.255", "255.255.255.255", "224.0.0.7"])
+def test_k025_who_is_bound_to_several_hosts_sends_from_where_it_was_connected_first(world: World, ip: str) -> None:
+    hearer = bound(world, "127.0.0.1", kind=socket.SOCK_DGRAM)
+    sock = bound(world, ip, kind=socket.SOCK_DGRAM)
+    port = hearer.getsockname()[1]
+    sock.connect((world.ip, 9))
+    assert sock.getsockname()[0] == ip
+    for target in ("192.0.2.9", "240.1.1.1"):  # from loopback there is no way
+        world.gives("EINVAL", sock.sendto, b"x", (target, 9))
+        world.gives("EINVAL", sock.connect, (target, 9))
+    other = bound(world, ip, kind=socket.SOCK_DGRAM)
+    other.connect(("224.0.0.9", 9))
+    assert other.sendto(b"x", ("127.0.0.1", port)) == 1
+    world.readable(hearer)
+    own = hearer.recvfrom(9)[1][0]
+    assert own != "127.0.0.1"
+    other.connect(("0.0.0.0", 9))
+    assert other.getpeername()[0] == own
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_k131_who_is_bound_to_a_link_that_is_not_there_hears_nobody(world: World, kind: int) -> None:
+    sock = world.socket(socket.AF_INET6, kind)
+    world.gives("ENODEV", sock.bind, ("fe80::1", 0, 0, 99))
+    sock.bind(("::", 0))
+    if kind == socket.SOCK_STREAM:
+        sock.listen(1)
+    for family, ip in ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")):
+        other = world.socket(family, kind)
+        other.connect_ex((ip, sock.getsockname()[1]))
+        if kind == socket.SOCK_DGRAM:
+            other.send(b"x")
+        world.ready(other, "IN|OUT|RDHUP|ERR|HUP" if kind == socket.SOCK_STREAM else "OUT|ERR")
+        assert world.error(other) == "ECONNREFUSED"
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_k131_before_it_is_asked_for_whom_a_link_is_looked_for(world: World, kind: int) -> None:
+    sock = world.socket(kind=kind)
+    sock.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, 99)
+    for ip in ("255.255.255.255", "224.0.0.9", "127.0.0.1"):
+        world.gives("ENODEV", sock.connect, (ip, 9))
