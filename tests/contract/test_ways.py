@@ -10,7 +10,7 @@ import pytest
 from tests.contract.test_bind import IP_FREEBIND, SO_BINDTODEVICE, bound
 from tests.contract.worlds import World
 
-SO_BINDTOIFINDEX = 62  # of asm-generic/socket.h
+SO_BINDTOIFINDEX, IP_MTU = 62, 14  # of asm-generic/socket.h, of linux/in.h
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
@@ -102,3 +102,25 @@ def test_k131_before_it_is_asked_for_whom_a_link_is_looked_for(world: World, kin
     sock.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, 99)
     for ip in ("255.255.255.255", "224.0.0.9", "127.0.0.1"):
         world.gives("ENODEV", sock.connect, (ip, 9))
+
+
+def test_k131_a_datagram_over_ipv4_is_looked_at_before_its_way(world: World) -> None:
+    sock = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, 99)
+    world.gives("EINVAL", sock.sendto, b"x", ("::ffff:127.0.0.1", 0))
+    world.gives("ENOTSUP", sock.sendto, b"x", socket.MSG_OOB, ("::ffff:127.0.0.1", 9))
+    world.gives("ENODEV", sock.sendto, b"x", ("::ffff:127.0.0.1", 9))
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_k131_a_connected_socket_loses_its_way_with_its_link(world: World, ip: str) -> None:
+    sock = world.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM)
+    peer = bound(world, ip, family=sock.family, kind=socket.SOCK_DGRAM)
+    sock.connect(peer.getsockname())
+    sock.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, 99)
+    answer = "ENODEV" if "." in ip else "ENETUNREACH"
+    world.gives(answer, sock.send, b"x")
+    world.gives(answer, sock.send, b"x", socket.MSG_MORE)
+    world.gives(answer, sock.sendto, b"x", peer.getsockname())
+    if "." in ip:
+        world.gives("ENOTCONN", sock.getsockopt, socket.IPPROTO_IP, IP_MTU)

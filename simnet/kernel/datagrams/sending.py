@@ -46,7 +46,7 @@ from simnet.kernel.messages import (
 from simnet.kernel.options.flow_labels import note_label, peer_name
 from simnet.kernel.options.idle import NO_PORT, UDP_CORK, binds_anywhere
 from simnet.kernel.options.packed import check_before_bind, go_by_scope, is_elsewhere, with_link
-from simnet.kernel.options.routes import DEVICE, OFF_ROUTE, check_link_of, find_route, forget_route
+from simnet.kernel.options.routes import DEVICE, OFF_ROUTE, check_link_of, find_route, forget_route, is_nowhere
 from simnet.kernel.options.values import IPPROTO_UDP, SNDBUF_DEFAULT, SO_BROADCAST, SOL_SOCKET
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import SPACE_NEWS
@@ -246,14 +246,14 @@ class DatagramSender(File):
         if bound is not None and ":" in bound and not self.locks & LOCK_ADDRESS:
             bound = inet.ANY6  # an address that connect chose does not tie the socket to IPv6
         ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
-        if self.locks & (MANY_ADDRESS | FOREIGN_ADDRESS) and (own := self._speaker()) != inet.ANY4:
-            self.stack.check_route(own, ip)
-        if self.options is not None:
-            check_link_of(self, ip)
         return (ip, port)
 
     def _may_send_to(self, target: Endpoint, flags: int) -> None:
         ip = target[0]
+        if self.locks & (MANY_ADDRESS | FOREIGN_ADDRESS) and (own := self._speaker()) != inet.ANY4:
+            self.stack.check_route(own, ip)
+        if self.options is not None:
+            check_link_of(self, ip)
         many = inet.is_broadcast(ip)
         if many or (flags & MSG_DONTROUTE and "." in ip and inet.is_group(ip)):
             options = self.options or {}
@@ -412,12 +412,12 @@ class DatagramSender(File):
         It knows the way since its connect, and is not asked again whether it may go there (SO_BROADCAST). An IPv6 socket
         names its peer whenever it sends over IPv4.
         """
-        if self.options:
-            find_route(self)
-        flow = self.flow
+        flow, options = self.flow, self.options
         looks_up = flow is None or flags & MSG_DONTROUTE or self.family == AF_INET6
-        if looks_up or self.rerouted or (self.options and self.options.get(OFF_ROUTE)):
+        if looks_up or self.rerouted or (options and (options.get(OFF_ROUTE) or is_nowhere(self))):
             self._may_send_to(target, flags)
+        if options:
+            find_route(self)
         if looks_up or flow is None:
             return target
         if self.rerouted:
