@@ -44,6 +44,16 @@ def test_k084_a_port_of_udp_lite_is_nobodys_of_udp(world: World, family: int) ->
     world.gives("EAGAIN", plain.recv, 9)
 
 
+def test_k084_a_port_of_udp_lite_that_was_given_back_is_not_the_next_one_given(world: World) -> None:
+    ports = set()
+    for _ in range(5):
+        sock = lite(world)
+        sock.bind((world.ip, 0))
+        ports.add(sock.getsockname()[1])
+        sock.close()
+    assert len(ports) > 3  # a kernel draws them: two of five are hardly ever one
+
+
 def test_k084_what_is_told_beside_a_datagram_of_udp_lite_names_its_port(world: World) -> None:
     here, there = lite(world), lite(world)
     here.setsockopt(socket.IPPROTO_IP, IP_RECVORIGDSTADDR, 1)

@@ -43,11 +43,12 @@ class UdpPorts(Ports):
     all sockets of its address only, behind those that are in their right place.
     """
 
-    __slots__ = ("pairs", "members", "_turns", "_next")
+    __slots__ = ("pairs", "members", "_turns", "_next", "next_lite")
 
     def __init__(self) -> None:
         super().__init__()
         self._next = FIRST_OF_DATAGRAMS
+        self.next_lite = FIRST_EPHEMERAL  # of UDP-Lite
         self._turns = 0
         self.members: dict[Membership, int] = {}  # how many sockets are in a multicast group on a link
         self.pairs: dict[tuple[Endpoint, Endpoint], list[Any]] = {}  # (here, peer) of a first connect, in their order

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from errno import EADDRINUSE, EOPNOTSUPP
+from itertools import chain
 from typing import Any, Final
 
 from simnet.kernel import inet
@@ -58,11 +59,16 @@ class UdpLiteSocket(UdpSocket):
 
     def _stand_at(self, ip: str, port: int, later: bool = False) -> None:
         if not port and not later:
-            first, last = own_range(self.options) or (FIRST_EPHEMERAL, LAST_EPHEMERAL)
-            users = self.stack.udp_ports.users
-            port = next((each for each in range(ABOVE + first, ABOVE + last + 1) if each not in users), 0)
+            ports = self.stack.udp_ports
+            bounds = own_range(self.options)
+            first, last = bounds or (FIRST_EPHEMERAL, LAST_EPHEMERAL)
+            start = first if bounds else ports.next_lite
+            walk = chain(range(ABOVE + start, ABOVE + last + 1), range(ABOVE + first, ABOVE + start))
+            port = next((each for each in walk if each not in ports.users), 0)
             if not port:
                 raise socket_error(EADDRINUSE)
+            if bounds is None:
+                ports.next_lite = port - ABOVE + 1
         super()._stand_at(ip, port, later)
 
     def _send(self, data: Data, flags: int, address: Sequence[Any] | None, ancillary: tuple[Any, ...] = ()) -> int:
