@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.test_bind import IP_FREEBIND, SO_BINDTODEVICE, bound
+from simnet.conform.words import outcome
+from tests.contract.test_bind import IP_BIND_ADDRESS_NO_PORT, IP_FREEBIND, SO_BINDTODEVICE, bound
 from tests.contract.worlds import World
 
 SO_BINDTOIFINDEX, IP_MTU = 62, 14  # of asm-generic/socket.h, of linux/in.h
@@ -124,3 +125,31 @@ def test_k131_a_connected_socket_loses_its_way_with_its_link(world: World, ip: s
     world.gives(answer, sock.sendto, b"x", peer.getsockname())
     if "." in ip:
         world.gives("ENOTCONN", sock.getsockopt, socket.IPPROTO_IP, IP_MTU)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_k025_who_fails_to_be_bound_anew_has_no_address_left(world: World, kind: int) -> None:
+    """It has one without a port, by IP_BIND_ADDRESS_NO_PORT."""
+    other = bound(world, world.ip, kind=kind)
+    sock = bound(world, world.other_ip, 0, (socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), kind=kind)
+    assert sock.getsockname() == (world.other_ip, 0)
+    world.gives("EADDRINUSE", sock.bind, other.getsockname())
+    assert sock.getsockname() == ("0.0.0.0", 0)
+    world.gives("EADDRNOTAVAIL", sock.bind, ("192.0.2.9", 0))
+    sock.bind((world.other_ip, 0))
+    world.gives("EADDRNOTAVAIL", sock.bind, ("192.0.2.9", 0))
+    assert sock.getsockname() == (world.other_ip, 0)  # which is found before anything is taken
+
+
+def test_k086_nobody_hears_what_comes_from_loopback_to_a_group_of_ipv6(world: World) -> None:
+    """It went out by another link, and ::1 is no address there: RFC 4291, 2.5.3."""
+    six = (socket.AF_INET6, socket.SOCK_DGRAM)
+    hearer = bound(world, "::", family=six[0], kind=six[1])
+    target = ("ff02::1", hearer.getsockname()[1])
+    free = world.socket(*six)
+    if outcome(lambda: free.sendto(b"free", target)) != 4:
+        pytest.skip("this machine has loopback alone")
+    bound(world, "::1", family=six[0], kind=six[1]).sendto(b"from loopback", target)
+    free.sendto(b"again", target)
+    world.gives(b"free", hearer.recv, 99)
+    world.gives(b"again", hearer.recv, 99)

@@ -162,7 +162,9 @@ class DatagramSender(File):
                 port = ports.choose_for_datagrams(self)
                 self.local = (ip, port)
         except OSError:
-            self.local, self.sharing = before, sharing
+            self.local, self.sharing = None if port else before, sharing
+            if port:
+                self.locks &= LOCK_ADDRESS  # and none of the address that it had
             raise
         self._lock_address(ip)
         self.port = port
@@ -205,7 +207,6 @@ class DatagramSender(File):
         peer = self._destination(address)
         own = self._speaker()
         link = link_to_groups(self, peer[0], own) if inet.is_group(peer[0]) else 0
-        ports = self.stack.udp_ports
         try:
             self._may_send_to(peer, 0)
             if own not in (inet.ANY4, inet.ANY6):
@@ -222,12 +223,12 @@ class DatagramSender(File):
                 self.speaks_from = own
             else:
                 self.local = (own, local[1])
-                ports.renew(self.port, self)
+                self.stack.udp_ports.renew(self.port, self)
         self.peer = peer
         find_route(self, sends=False)
         note_label(self.options, address)
         if self.paired is None:
-            ports.pair(self)
+            self.stack.udp_ports.pair(self)
         self.state = ESTABLISHED
         self.origin = "client"
         if ":" not in peer[0]:
@@ -472,7 +473,8 @@ class DatagramSender(File):
         if marks.segment:
             marks = in_segments(self, target, payload, marks)
         datagram = Datagram((source, port), target, payload, self.stack, marks)
-        self.stack.out.append(sent_to_group(self, datagram, link))
+        if source != "::1":  # which is no address on another link: RFC 4291, 2.5.3
+            self.stack.out.append(sent_to_group(self, datagram, link))
         self.wake(SPACE_NEWS)
 
     def _named(self, address: Sequence[Any]) -> str:
