@@ -236,9 +236,8 @@ def _matches(expect: Expect, finding: Finding) -> bool:
 def _remedy(word: str, expect: Expect, judgement: Judgement) -> str:
     if word == FIXED:
         as_usual, _ = as_expected(Expect(outcome="baseline"), judgement)
-        now = (
-            'outcome = "baseline"' if as_usual else "interrupted = true"
-        )  # by a disruptive fault, which it is right to be
+        # Interrupted by a disruptive fault is what it is right to be.
+        now = 'outcome = "baseline"' if as_usual else "interrupted = true"
         return f"it is fixed, so write expect = {{ {now} }}, and the bug stays away{_mistyped(expect.error)}"
     return "if this is the same bug, say so in expect" + (", where `at` is too narrow." if expect.at else ".")
 

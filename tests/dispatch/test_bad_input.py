@@ -496,10 +496,8 @@ def test_what_is_no_address_is_refused_by_everyone_who_takes_one(world):
     loop = world.loop()
     for address, error, text in ADDRESSES:
         stream = Recorder(loop=loop)
-        if address not in (
-            ("127.0.0.1", "80"),
-            (None, 7),
-        ):  # a connect looks up the host, and the name of a service too
+        # A connect looks up the host, and the name of a service too.
+        if address not in (("127.0.0.1", "80"), (None, 7)):
             refused(error, text, stream.connect, address)
         refused(error, text, stream.connect, NOBODY, source=address)
         assert not stream.connecting
