@@ -116,7 +116,7 @@ class Process(Misnamed):
         self.pauses = 0  # polls without leave to wait that found nothing,
         self.paused_ns = -1  # in this instant,
         self.paused_at = 0  # and while nobody did anything: the scheduler's count of effects then
-        # Where it and its threads, which wait for what it hands to them, stood when another program sent it a signal, and their tasks
+        # Where it and its threads, which wait for what it hands to them, stood when another program sent it a signal, and their tasks.
         self.stood: list[tuple[str, str, tuple[str, ...]]] = []
         self.lent: tuple[int, ...] = ()  # the numbers that others go on with though it has ended
         self.heartbeats = 0  # wake-ups by time alone, in a row, after which it called nothing but its poller

@@ -51,21 +51,3 @@ def test_who_answers_the_end_of_its_input_for_ever_is_stopped_soon(server: Calla
     assert verdict.name == "Hang"
     assert "server/serve" in verdict.message
     assert len(run.trace) < LINES_MAX
-
-
-def test_who_says_a_thousand_things_behind_the_end_of_its_input_does_not() -> None:
-    def says_much(port: int) -> None:
-        with socket.create_server(("", port)) as listener, listener.accept()[0] as sock:
-            while sock.recv(100):
-                pass
-            for _ in range(5_000):
-                sock.sendall(b"\n")
-
-    with simnet.Network() as net:
-        net.host("server").spawn(says_much, 7)
-        with socket.create_connection(("server", 7)) as sock:
-            sock.shutdown(socket.SHUT_WR)
-            heard = 0
-            while data := sock.recv(4096):
-                heard += len(data)
-    assert heard == 5_000
