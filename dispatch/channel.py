@@ -99,12 +99,11 @@ class Channel:
         """Belong to *loop* (None: the current one), without a socket yet."""
         if loop is None:
             loop = current_loop()
-        else:
-            closed = getattr(loop, "closed", None)
-            if closed is not False and closed is not True:  # of the class Loop it is neither
-                raise TypeError(f"{loop=} is no dispatch.Loop; None means the current one")
-            if closed:
-                raise RuntimeError(f"{loop!r} is closed; a channel needs a loop that will run")
+        closed = getattr(loop, "closed", None)
+        if closed is not False and closed is not True:  # of the class Loop it is neither
+            raise TypeError(f"{loop=} is no dispatch.Loop; None means the current one")
+        if closed:
+            raise RuntimeError(f"{loop!r} is closed; a channel needs a loop that will run")
         self.loop = loop
         self.socket = None
         self._fileno = -1

@@ -11,21 +11,31 @@ NO_FAMILY = "is no address family: give socket.AF_INET, AF_INET6 or AF_UNIX, or 
 SIZE_MAX = 0x7FFFFFFF  # bytes; one read brings no more (read(2), NOTES), and room for so many is asked for before it
 
 
-def check_seconds(name: str, value: Any) -> None:
-    """*value* as a time to wait, or None for no limit.
+def check_seconds(name: str, value: Any, *, or_none: bool = True) -> None:
+    """*value* as a time to wait, or None for no limit if it may be that (*or_none*).
 
     Raises:
         TypeError: no number.
         ValueError: negative, or nan.
     """
-    if value is None:
+    if value is None and or_none:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}={value!r} is no time: give seconds, or None for no limit")
+        raise TypeError(f"{name}={value!r} is no time: give seconds{', or None for no limit' if or_none else ''}")
     if not 0 <= value < _MANY and value != _INFINITE:
         if value > 0:
             raise no_time(name)
-        raise ValueError(f"{name}={value!r} must be 0 or more seconds; None means no limit")
+        raise ValueError(f"{name}={value!r} must be 0 or more seconds{'; None means no limit' if or_none else ''}")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """*value* as a yes or a no. A text is neither: "no", and what a configuration has as "0", would be a yes.
+
+    Raises:
+        TypeError: neither True nor False, nor 1 nor 0.
+    """
+    if not isinstance(value, int) or value not in (False, True):
+        raise TypeError(f"{name}={value!r} must be True or False")
 
 
 def a_time(name: str, value: Any, what: str = "seconds") -> float:

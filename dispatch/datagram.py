@@ -64,6 +64,8 @@ class Datagram(Channel):
                     check_address(address, family)
             if family is None:
                 family = guess_family(peer if local is None else local)
+                if local is not None and peer is not None:
+                    check_address(peer, family)  # that of the other: a socket has one
             sock = self.loop.network.socket(family, _socket.SOCK_DGRAM)
         elif getattr(sock, "type", None) != _socket.SOCK_DGRAM:
             raise TypeError(f"{sock!r} is no datagram socket")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
-from dispatch.checks import check_address, check_count, check_made, no_socket, refuse_tls, refuse_waiting
+from dispatch.checks import check_address, check_count, check_flag, check_made, no_socket, refuse_tls, refuse_waiting
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import IN, Address
 from dispatch.observers import observers
@@ -89,11 +89,16 @@ class Listener(Channel):
             OSError: the address is not available: EADDRINUSE, EACCES, EADDRNOTAVAIL.
         """
         if handler is None or not callable(handler):
-            raise TypeError(f"{handler!r} cannot handle connections: pass a Stream class, or what makes a channel")
+            pair = isinstance(address, str) and isinstance(handler, int)
+            remedy = f"; a host and its port are a pair, {(address, handler)!r}" if pair else ""
+            raise TypeError(
+                f"{handler!r} cannot handle connections: pass a Stream class, or what makes a channel{remedy}"
+            )
         refuse_waiting(repr(handler), handler)
         if limit is not None:
             check_count("limit", limit, 1)  # None means no limit
         check_count("backlog", backlog, 0, BACKLOG_MAX)
+        check_flag("reuse_port", reuse_port)
         if (address is None) == (sock is None):
             raise ValueError("a Listener needs an address or a socket, and not both")
         if sock is None:

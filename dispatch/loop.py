@@ -15,7 +15,7 @@ from contextvars import Token
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
-from dispatch.checks import a_time, check_seconds, refuse_what_waits
+from dispatch.checks import a_time, check_flag, check_seconds, refuse_what_waits
 from dispatch.current import current, current_loop, enter, leave
 from dispatch.delivery import admit, deliver
 from dispatch.ending import end_all, give_up, shut
@@ -104,6 +104,7 @@ class Loop:
         self._waker: Waker | None = None
         self._signals: list[SignalCall] = []
         self._watch: Watch | None = None
+        check_flag("debug", debug)
         if debug:
             from dispatch.watchful import Watch
 
@@ -451,9 +452,9 @@ class Loop:
         Every channel's ``handle_close`` is called. In a handler this only begins the end: ``run()`` returns when it is reached. What connects
         anew meanwhile keeps it waiting until the deadline, so who would reconnect looks at ``closing`` first.
         """
-        check_seconds("deadline", deadline)
         if deadline is None:
             raise TypeError("deadline=None would wait for the slowest peer for ever; give seconds")
+        check_seconds("deadline", deadline, or_none=False)
         if self.closed:
             return
         self._check_thread()
@@ -469,6 +470,8 @@ class Loop:
     _shut = shut
 
     def __enter__(self) -> Loop:
+        if self.closed:
+            raise RuntimeError(f"{self!r} is closed; make a new one")
         self._tokens.append(current.set(self))
         return self
 

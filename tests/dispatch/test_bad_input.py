@@ -54,6 +54,12 @@ def test_a_loop_refuses_what_is_no_network_poller_or_time(world):
     refused(TypeError, "timeout='1'", loop.run_once, "1")
     refused(TypeError, "deadline='1'", loop.close, "1")
     refused(TypeError, "deadline=None would wait", loop.close, None)
+    for deadline in (-1, "1"):  # no remedy is offered that would be refused in its turn
+        with pytest.raises((TypeError, ValueError)) as caught:
+            loop.close(deadline)
+        assert "None" not in str(caught.value)
+    for debug in ("no", "", None, 2, 1.0):
+        refused(TypeError, f"debug={debug!r} must be True or False", dispatch.Loop, debug=debug)
 
     assert loop.run_once(0) == 0
     assert not loop.closed
@@ -97,6 +103,11 @@ def test_a_closed_loop_refuses_everything_but_a_second_close(world):
         refused(RuntimeError, "is closed; it makes no more calls", call, nothing)
     refused(RuntimeError, "is closed; a channel needs a loop", Recorder, loop=loop)
     refused(RuntimeError, "is closed; a channel needs a loop", dispatch.Listener, NOBODY, Recorder, loop=loop)
+    refused(RuntimeError, "is closed; make a new one", loop.__enter__)
+    with world.loop() as current:
+        current.close()
+        refused(RuntimeError, "is closed; a channel needs a loop", Recorder)
+        refused(RuntimeError, "is closed; a channel needs a loop", dispatch.Listener, NOBODY, Recorder)
     loop.close()
     loop.stop()
 
@@ -542,6 +553,8 @@ def test_what_is_no_address_is_refused_by_everyone_who_takes_one(world):
 def test_a_listener_refuses_what_would_fail_at_its_first_connection(world):
     loop = world.loop()
     refused(TypeError, "5 cannot handle connections", dispatch.Listener, NOBODY, 5, loop=loop)
+    pair = "a host and its port are a pair, ('localhost', 80)"
+    refused(TypeError, pair, dispatch.Listener, "localhost", 80, loop=loop)
 
     async def accepted(*_: object, **__: object) -> None:
         """Called, it would return at once."""
@@ -555,6 +568,7 @@ def test_a_listener_refuses_what_would_fail_at_its_first_connection(world):
         (TypeError, "backlog='x' must be a whole number", {"backlog": "x"}),
         (ValueError, "backlog=-1 must be 0 or more", {"backlog": -1}),
         (ValueError, "backlog must be 2147483647 or less", {"backlog": 1 << 40}),
+        (TypeError, "reuse_port='no' must be True or False", {"reuse_port": "no"}),
         (TypeError, "tls='x' must be an ssl.SSLContext", {"tls": "x"}),
         (ValueError, "is a context for clients", {"tls": client_side}),
     ):
@@ -584,6 +598,14 @@ def test_a_stream_refuses_a_socket_that_carries_messages(world, kind):
         with near, far:
             refused(TypeError, "a Dispatcher can", kind, near, loop=loop)
             assert near.fileno() >= 0
+    assert not loop.channels
+
+
+def test_a_datagram_has_one_family(world):
+    loop = world.loop()
+    text = "'path' is the path of a Unix socket, and the family is IP"
+    refused(TypeError, text, dispatch.Datagram, ("127.0.0.1", 0), "path", loop=loop)
+    refused(TypeError, "is no path, and the family is AF_UNIX", dispatch.Datagram, "path", NOBODY, loop=loop)
     assert not loop.channels
 
 
