@@ -53,7 +53,7 @@ def test_a_fault_that_is_none_is_told_with_its_line(suite: pytest.Pytester) -> N
     path.write_text(f'{head}[[fault]]\nkind = "blackhole"\non = "test->server:7#1"\nend = "server"\nbyte = -1\n')
     told = "scenarios/pieces.toml:10: fault 1: blackhole: byte=-1 "
     result = run(suite, "scenarios")
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([f"*{told}*"])
     assert "traceback" not in result.stdout.str().lower()
     assert told in run(suite, "test_servers.py", "--simnet-replay", str(path)).stderr.str()
@@ -169,10 +169,19 @@ def test_a_broken_file_is_an_error_with_its_place(suite: pytest.Pytester) -> Non
     path = keep(suite)
     path.write_text(path.read_text().replace("short-recv", "short-rec"))
     result = run(suite, "scenarios")
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         ["*pieces.toml:7: fault 1: 'short-rec' is no kind of fault; did you mean 'short-recv'?"]
     )
+
+
+def test_a_file_whose_test_is_gone_keeps_no_other_from_being_played(suite: pytest.Pytester) -> None:
+    path = keep(suite)
+    gone = path.with_name("gone.toml")
+    gone.write_text(path.read_text().replace("::test_", "::test_no_more_"))
+    result = run(suite, "scenarios")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*gone.toml:*: there is no 'test_no_more_*", "E   KeyError: b'he'"])
 
 
 def test_only_scenarios_are_collected(suite: pytest.Pytester) -> None:

@@ -26,7 +26,7 @@ from simnet.faces.under_pytest.report import looks, told_of
 from simnet.project.nodeid import project_root
 from simnet.scenario import Scenario, ScenarioError
 
-__all__ = ["ScenarioFile", "ScenarioItem"]
+__all__ = ["ScenarioFile", "ScenarioItem", "UnreadableItem"]
 
 
 class ScenarioFile(pytest.File):
@@ -35,9 +35,28 @@ class ScenarioFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         try:
             scenario = Scenario.read(self.path)
-        except ScenarioError as error:
-            raise self.CollectError(str(error)) from error
+        except ScenarioError as error:  # one that pytest is told of now would keep it from running any test
+            yield UnreadableItem.from_parent(self, name="scenario", error=error)
+            return
         yield ScenarioItem.from_parent(self, name=scenario.node.names[-1], scenario=scenario)
+
+
+class UnreadableItem(pytest.Item):
+    """Fails for what is wrong with the file: a mistake in it, or a test that is gone."""
+
+    def __init__(self, *, error: ScenarioError, **others: Any) -> None:
+        super().__init__(**others)
+        self.error = error
+        self.add_marker("simnet")
+
+    def runtest(self) -> None:
+        raise self.error
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
+        return str(excinfo.value)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, self.name
 
 
 class ScenarioItem(pytest.Item):
