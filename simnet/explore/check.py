@@ -109,8 +109,15 @@ def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: Un
 
     The options given here override those of a decorated test. With a *plan*, or its one-line form,
     only that one is played, and what the programs print is shown.
+
+    Raises:
+        TypeError: a *plan*, beside an option that says which faults a sweep tries, or how many.
     """
-    plan = plan_of(plan) if plan is not None else None
+    if plan is not None:
+        plan = plan_of(plan)
+        for name in ("kinds", "runs", "depth"):
+            if options.get(name) is not None:
+                raise TypeError(f"{name}= is for a sweep, and here one plan is played; leave it out")
     known = getattr(test, "simnet_options", None)
     chosen = SweepOptions.of(**options) if known is None else known.but(**options)
     bare = getattr(test, "simnet_test", test)

@@ -152,6 +152,13 @@ def test_one_fault_is_no_plan() -> None:
         check(lambda net: None, plan=eof)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("option", ["kinds", "runs", "depth"])
+def test_what_says_which_faults_to_try_is_refused_beside_a_plan(option: str) -> None:
+    given: Any = {option: {"kinds": "reset", "runs": 5, "depth": 2}[option]}
+    with pytest.raises(TypeError, match=f"^{option}= is for a sweep, and here one plan is played; leave it out$"):
+        check(lambda net: None, plan="split a->b:7#1 end=server byte=1", **given)
+
+
 def test_a_decorated_method_is_checked_on_its_object() -> None:
     class TestEcho:
         seen: ClassVar[list[Any]] = []
