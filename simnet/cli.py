@@ -206,8 +206,8 @@ def doctor() -> int:
 def explain(word: str | None) -> int:
     """Say what a word of a report means, and what to do about it.
 
-    WORD is a word that reports show in brackets, such as listener-survives, the name of an exception of simnet's, or a
-    kind of fault; without one, all of them are listed.
+    WORD is a word that reports show in brackets, such as listener-survives, one of a summary, such as interrupted, the
+    name of an exception of simnet's, or a kind of fault; without one, all of them are listed.
     """
     from simnet.faces.commands.explaining import explain
 

@@ -405,7 +405,8 @@ def test_each_key_of_the_json_stands_in_the_reference(simnet: Run, failure: Path
 
 def test_each_word_that_a_report_may_have_in_brackets_is_explained(simnet: Run) -> None:
     listed = simnet("explain").out
-    for word in (*RULES, "Deadlock", "Spin", "NotRepeatable", "NothingToTest", *KINDS):
+    counted = ("equal", "noted", "interrupted", "unreached", "akin", "transparent", "disruptive", "target", "baseline")
+    for word in (*RULES, "Deadlock", "Spin", "NotRepeatable", "NothingToTest", *counted, *KINDS):
         assert word in listed
         ran = simnet("explain", f"[{word}]")
         assert ran.code == 0

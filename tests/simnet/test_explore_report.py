@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import http.server
 import os
 import re
@@ -554,7 +555,9 @@ def say_hello() -> None:
         conn.sendall(b"hello")
 
 
-@pytest.mark.parametrize(("error", "told"), [(Gone, True), (EOFError, True), (IndexError, False)])
+@pytest.mark.parametrize(
+    ("error", "told"), [(Gone, True), (EOFError, True), (IndexError, False), (asyncio.InvalidStateError, False)]
+)
 def test_what_may_be_a_programs_word_for_an_early_end_is_told_with_what_lets_it_pass(
     error: type[Exception], told: bool
 ) -> None:

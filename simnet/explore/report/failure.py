@@ -333,6 +333,7 @@ def _wrapped(main: Finding, broken: Sequence[Fault]) -> str:
     name, typed = kind.__name__, _typed(kind)
     if inner is None:
         own = isinstance(main.error, EOFError) or kind.__module__ not in ("builtins", "simnet.verdicts")
+        own = own and name != "InvalidStateError"  # asyncio's for a mistake: a future has its result already
         told = f"if {name} is this program's word for what the network did, may_raise=({typed},) says that it may end with it"
         return told + _whole_family(kind) if own and broken and isinstance(main.error, Exception) else ""
     told = (

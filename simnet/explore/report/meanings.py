@@ -15,7 +15,7 @@ from simnet.invariants import (
     WAITS_FOR_EVER,
 )
 
-__all__ = ["BEYOND", "HAPPENS", "INVARIANTS", "Beyond", "Happening", "Invariant"]
+__all__ = ["BEYOND", "HAPPENS", "INVARIANTS", "SUMMED_UP", "Beyond", "Happening", "Invariant"]
 
 
 class Happening(NamedTuple):
@@ -217,5 +217,46 @@ BEYOND: Mapping[str, Beyond] = {
     "thread-left": Beyond(
         "a thread that the test has begun waits for ever when the test has ended, also without faults (a warning)",
         "tell it to end, and join it; or make it a daemon, if nothing depends on its end",
+    ),
+}
+
+SUMMED_UP: Mapping[str, Beyond] = {  # the words of summaries and tables
+    "baseline": Beyond(
+        "the run without faults, with which every other is compared",
+        "`simnet show PATH::TEST` shows it, and where faults could act in it",
+    ),
+    "transparent": Beyond(
+        "of a fault: a correct program may meet it at any time, and nothing is lost by it",
+        "the outcome has to be the baseline's: what differs is a bug, of the program or of the test",
+    ),
+    "disruptive": Beyond(
+        "of a fault: it breaks something, such as a connection",
+        "the outcome may differ; what must not change even then is said by `net.always`, or by the kind in `survives=`",
+    ),
+    "equal": Beyond("of a run: its outcome is the baseline's, and nothing else is wrong", "nothing"),
+    "noted": Beyond(
+        "of a run: its outcome is another than the baseline's, under a disruptive fault; it passes (*with another outcome*)",
+        "look whether it may be: `survives=('eof',)` makes a failure of it, and so does `net.always`",
+    ),
+    "interrupted": Beyond(
+        "of a run: an exception left the test's body or ended a process of the support, or one of these waits for ever, under a "
+        "disruptive fault; it passes",
+        "nothing, where a client may fail like that; `strict=True` makes a failure of it, `net.always` says what must hold even then",
+    ),
+    "unreached": Beyond(
+        "of a run: its fault never acted, so it says nothing",
+        "in a scenario file: another place, call or byte; `simnet show PATH::TEST` lists those that there are",
+    ),
+    "akin": Beyond(
+        "of two failures: the same input shows both when it is cut in different places",
+        "perhaps it is one bug: mend the first, and look whether the other is still there",
+    ),
+    "target": Beyond(
+        "the hosts under test, all with a spawned process unless `target=` names some: faults act on their calls",
+        "name what you test: `target='server'`; all else is then support",
+    ),
+    "support": Beyond(
+        "each process that is neither on a target nor the test's body: no fault acts on its calls",
+        "nothing; `target=` puts its host under test",
     ),
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from simnet.explore.judging.table import TABLE
 from simnet.explore.report.looks import line_of
-from simnet.explore.report.meanings import BEYOND, HAPPENS, INVARIANTS
+from simnet.explore.report.meanings import BEYOND, HAPPENS, INVARIANTS, SUMMED_UP
 from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
 from simnet.faults.fields import meant
@@ -47,7 +47,7 @@ def explain(word: str | None) -> int:
     return 0
 
 
-_SPELT = {each.lower(): each for each in (*HAPPENS, *INVARIANTS, *BEYOND, *KINDS)} | {
+_SPELT = {each.lower(): each for each in (*HAPPENS, *INVARIANTS, *BEYOND, *SUMMED_UP, *KINDS)} | {
     kind.__name__.lower(): name
     for name, kind in KINDS.items()  # as plans in Python have them
 }
@@ -57,6 +57,7 @@ def _words() -> Iterator[tuple[str, list[str]]]:
     yield "What a verdict is about", [name for name in HAPPENS if name != "broken"]
     yield "What is always checked", list(INVARIANTS)
     yield "Beyond the bounds of a run", list(BEYOND)
+    yield "Words of a summary", list(SUMMED_UP)
     yield "Kinds of fault", list(KINDS)
 
 
@@ -75,9 +76,9 @@ def _rows(name: str) -> Iterator[tuple[str, str]]:
         yield "rule", INVARIANTS[name].says
         yield "verdict", f"{LEVELS['warning' if name in WARNED_OF else 'failure']}, whatever fault fired"
         yield "to do", INVARIANTS[name].remedy
-    elif name in BEYOND:
-        yield "what", BEYOND[name].what
-        yield "to do", BEYOND[name].remedy
+    elif (beyond := BEYOND.get(name) or SUMMED_UP.get(name)) is not None:
+        yield "what", beyond.what
+        yield "to do", beyond.remedy
     elif name in KINDS:
         kind = KINDS[name]
         yield "fault", (kind.__doc__ or "").partition("\n")[0]
