@@ -16,6 +16,7 @@ from simnet.faults.rates import FaultRates
 
 __all__ = [
     "Given",
+    "address_of",
     "exceptions_of",
     "flag_of",
     "function_of",
@@ -134,6 +135,11 @@ def function_of(check: Any) -> Callable[[], None]:
     if inspect.iscoroutinefunction(check):
         raise TypeError(f"always({check.__name__}): it is `async def`, and would return at once without having looked")
     if callable(check):
+        code = getattr(check, "__code__", None)  # signature() would take longer than most runs have for it
+        if code is not None and not hasattr(check, "__self__"):
+            given = len(check.__defaults__ or ()) + len(check.__kwdefaults__ or ())
+            if code.co_argcount + code.co_kwonlyargcount > given:
+                raise TypeError(f"always({check.__name__}): it has parameters, and is called without any")
 
         def look() -> None:
             if check() is False:
@@ -185,6 +191,17 @@ def is_unix(where: Any) -> bool:
     return (isinstance(where, str) and ("/" in where or where[:1] == "\0")) or (
         isinstance(where, bytes) and where[:1] == b"\0"
     )
+
+
+def address_of(address: Any) -> Any:
+    """Whom to connect to: a host and its port, or the path of a Unix socket.
+
+    Raises:
+        TypeError: neither.
+    """
+    if is_unix(address) or (isinstance(address, tuple) and len(address) > 1 and isinstance(address[1], int)):
+        return address
+    raise TypeError(f"{address=}: a host and its port, such as ('server', 7), or a path, such as '/run/app.sock'")
 
 
 def port_of(port: Any) -> int | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
-from simnet.both.asked import is_unix, port_of
+from simnet.both.asked import address_of, is_unix, port_of
 
 __all__ = ["connected", "listening", "result_of"]
 
@@ -39,9 +39,9 @@ def result_of(process: _Process) -> Any:
 
 def connected(sock: SomeSocket, address: tuple[str, int] | str | bytes, timeout: float | None) -> SomeSocket:
     """*sock*, connected to *address* within *timeout* seconds; closed, if it cannot be."""
-    sock.settimeout(timeout)
     try:
-        sock.connect(address)
+        sock.settimeout(timeout)
+        sock.connect(address_of(address))
     except BaseException:
         sock.close()
         raise

@@ -87,6 +87,8 @@ class SweepOptions:
         known = [each.name for each in fields(cls)]
         for name in keywords:
             if name not in known:
+                if name == "seeds":
+                    raise TypeError(f"{whose} has no option 'seeds': @simnet.fuzz has; a sweep tries each fault once")
                 others = ("runs", "depth") if whose == "fuzz" else ("seeds",)
                 there = [each for each in (*known, "seeds") if each not in others]
                 raise TypeError(f"{whose} has no option {name!r}{meant(name, there)}")

@@ -130,6 +130,23 @@ def test_what_must_always_hold_is_looked_at_by_a_plain_function(network: Any) ->
         network().always(look)
 
 
+@both
+def test_what_must_always_hold_is_asked_without_arguments(network: Any) -> None:
+    for look in (lambda net: net, lambda *, net: net, lambda net, more=1: net):
+        with pytest.raises(TypeError, match="it has parameters, and is called without any"):
+            network().always(look)
+    for look in (lambda: None, lambda net=None: None, lambda *_, net=None, **__: None, str):
+        assert network().always(look) is look
+
+
+@both
+def test_whom_to_connect_to_is_told_where_it_is_neither_a_pair_nor_a_path(network: Any) -> None:
+    with network() as net:
+        for address in (7, "server", ("server",), ("server", "7")):
+            with pytest.raises(TypeError, match=r"a host and its port, such as \('server', 7\), or a path"):
+                net.host("server").connect(address)
+
+
 def test_what_a_real_run_may_take_is_a_number_above_0() -> None:
     with pytest.raises(TypeError, match="seconds='5' is str; it is a number of seconds"):
         simnet.RealNetwork(seconds="5")  # type: ignore[arg-type]

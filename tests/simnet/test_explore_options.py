@@ -99,6 +99,8 @@ def test_a_wrong_option_is_told_at_the_line_that_gives_it() -> None:
     with pytest.raises(TypeError, match=r"sweep has no option 'targt'; did you mean 'target'\?") as caught:
         simnet.sweep(targt="server")
     assert [entry.name for entry in caught.traceback][1:] == ["sweep"]
+    with pytest.raises(TypeError, match=r"no option 'seeds': @simnet\.fuzz has"):  # and not: did you mean 'seed'?
+        simnet.sweep(seeds=5)
 
 
 def test_a_target_whose_calls_no_fault_can_touch_is_told_so() -> None:
