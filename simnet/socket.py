@@ -14,6 +14,7 @@ import sys
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from simnet.arguments.patched import class_for
 from simnet.arguments.polls import c_ints
 from simnet.arguments.sockets import (
     MISSING,
@@ -67,7 +68,7 @@ class Socket(UnixCalls):
     __slots__ = ("_kind", "_number", "_protocol")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Socket:  # noqa: ARG004  # they are for __init__
-        made: Socket = _new(cls)
+        made: Socket = _new(class_for(cls) if cls is Socket else cls)
         return made
 
     def __hash__(self) -> int:
@@ -97,8 +98,8 @@ class Socket(UnixCalls):
         self._process = process = scheduler.current
         self._machine = machine = machine or process.machine
         self._timeout = process.default_timeout
+        family, kind, proto = c_ints(family, type, proto)
         if fileno is None:
-            family, kind, proto = c_ints(family, type, proto)
             self._net_family = family = AF_INET if family == -1 else family
             self._protocol = proto = 0 if proto == -1 else proto
             kind = SOCK_STREAM if kind == -1 else kind
@@ -119,7 +120,6 @@ class Socket(UnixCalls):
                 file.nonblocking = True
             self._fd = process.descriptors.add(file)
         else:
-            family, kind, proto = c_ints(family, type, proto)
             fd = given_descriptor(fileno)
             known: Any = process.descriptors.open.get(fd)
             if known is None:
@@ -459,7 +459,7 @@ def socket_of(process: Process, machine: Machine, file: Any, kind: tuple[int, in
     Raises:
         OSError: EMFILE.
     """
-    made: Socket = _new(Socket)
+    made: Socket = _new(class_for(Socket))
     made._fd = -1
     made._io_refs = 0
     made._closed = False

@@ -14,6 +14,7 @@ import socket
 from _thread import allocate_lock
 from typing import Any
 
+from simnet.arguments import patched
 from simnet.standins import whose
 from simnet.standins.pairs import Maker, Origin, Pairs, forward
 
@@ -104,8 +105,12 @@ _lock = allocate_lock()  # a real network's processes are threads
 
 def called_by_class(ours: type) -> None:
     """From here on ``socket.socket.connect(sock, ...)`` is that of *ours* if *sock* is one of them."""
-    if ours in _worlds:
-        return
+    if ours not in _worlds:
+        _place(ours)
+    patched.look()
+
+
+def _place(ours: type) -> None:
     with _lock:
         if ours in _worlds:
             return
@@ -121,6 +126,7 @@ def called_by_class(ours: type) -> None:
                 _placed[name] = _by_class(name, original)
                 setattr(_TRUE_SOCKET, name, _placed[name])
         _worlds.append(ours)
+        patched.stands_in(_TRUE_SOCKET, _placed, _before)
 
 
 def _by_class(name: str, original: Any) -> Any:
