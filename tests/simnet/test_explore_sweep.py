@@ -794,3 +794,34 @@ def test_of_many_runs_that_compute_for_ever_the_first_alone_is_waited_for_long(m
     assert [failure.count for failure in result.failures] == [3]
     assert result.seconds < 3 * watchdog.HANG_SECONDS
     assert not watchdog._series  # the next one is waited for as long as ever
+
+
+def test_a_reset_by_a_test_that_has_failed_is_not_what_it_failed_for() -> None:
+    async def serve() -> None:
+        named: dict[bytes, asyncio.StreamWriter] = {}
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            named[await reader.readline()] = writer
+            async for line in reader:  # a ConnectionResetError comes out of here
+                named.get(line, writer).write(line)
+            writer.close()
+
+        async with await asyncio.start_server(talk, port=7) as server:
+            await server.serve_forever()
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(asyncio.run, serve())
+        with socket.create_connection(("server", 7)) as one, socket.create_connection(("server", 7)) as other:
+            one.sendall(b"one\n")
+            other.sendall(b"other\n")
+            net.sleep(0.1)  # surely both are known by then
+            one.sendall(b"other\n")
+            assert other.recv(1) == b"o"
+            other.recv(9)
+            one.shutdown(socket.SHUT_WR)
+            other.shutdown(socket.SHUT_WR)
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds="stall"))
+    (failure,) = result.failures
+    assert [each.reason for each in failure.judgement.findings] == ["body-waits", "handler-raised"]
+    assert "the test slept until 0.1" in report(failure, result).why

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from simnet.blame import carries, exception_line, first_of, user_place, users_own
 from simnet.both.slips import NO_SUCH_HOST
 from simnet.explore.judging.answers import taken_for_the_next
+from simnet.explore.judging.broken_off import broken_off
 from simnet.explore.judging.bystanders import bystander
 from simnet.explore.judging.connected_anew import does_less_than_before
 from simnet.explore.judging.drowned import writes_on
@@ -119,6 +120,10 @@ class Case:
         """In the order in which a person wants to read them: the cause before what follows from it."""
         verdicts = list(self.verdicts())
         raised = list(self.raised())
+        body = list(self.body())
+        if broken_off(self.run):
+            yield from body
+            body = []
         yield from (each for each in verdicts if each.reason in BOUNDS)
         yield from raised
         yield from (each for each in verdicts if each.reason not in (*BOUNDS, NOTHING_LEFT))
@@ -128,7 +133,6 @@ class Case:
             yield from self.others()
             yield from self.left_waiting()
         yield from (each for each in verdicts if each.reason == NOTHING_LEFT)  # it waited, and has given up
-        body = list(self.body())
         if self.leaves_a_thread():
             yield from body
         waiting = list(self.waiting())
