@@ -260,6 +260,9 @@ class Process(Misnamed):
 
     def _leave_crew(self, owner: Process) -> None:
         owner.crew.remove(self)
+        # One that looks names up for a loop shares nothing with that but what it is told.
+        if self.target and not getattr(self.thread, "name", "").startswith("asyncio_"):
+            self.scheduler.trace.threaded[self.host_name] = None
         if not self.ending and self.error is None:  # of many pieces of work nobody asks any more
             self.scheduler.processes.remove(self)
 

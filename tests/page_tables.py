@@ -67,6 +67,7 @@ EXAMPLES: Mapping[str, str] = {  # a fault of each kind, in its one-line form
     "coalesce": "coalesce client->server:7#1 end=server byte=0 bytes=10",
     "wake": "wake server call=2 first=1 keep=1",
     "stall": "stall client->server:7#1 end=server byte=5 seconds=0.05",
+    "preempt": "preempt client->server:7#1 end=client send call=1 seconds=0.05",
     "urgent": "urgent client->server:7#1 end=server byte=5",
     "eof": "eof client->server:7#1 end=client byte=5",
     "reset": "reset client->server:7#1 end=server byte=5",

@@ -17,7 +17,7 @@ from simnet.arguments.sockets import look_over
 from simnet.calls.tries import BY_SOCKET, READABLE, Tries
 from simnet.clock import deadline_after
 from simnet.faults.inject import Tag
-from simnet.faults.kinds import Drop, Error, Fault, PartialSend, Reset, ShortRecv, WouldBlock
+from simnet.faults.kinds import Drop, Error, Fault, PartialSend, Preempt, Reset, ShortRecv, WouldBlock
 from simnet.kernel.datagrams.tampering import fail, spoil_next
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import (
@@ -33,6 +33,7 @@ from simnet.kernel.states import SHUT_SEND
 from simnet.kernel.tcp.full import fill
 from simnet.owned.eventloops import WAITS, look_for_a_loop
 from simnet.places.datagrams import can_meet
+from simnet.scheduling.preempted import stand_behind
 from simnet.trace import CALL, TIMED, Failed, as_given
 from simnet.verdicts import NotModelled, Verdict
 
@@ -232,6 +233,8 @@ class SystemCalls(_stdlib.socket):
             if flags & MSG_OOB and (me := self._process.scheduler.current).pending is not None:
                 me.meet_pending()  # SIGURG, to who sends to a socket of its own
             self._record(tag, op, n, arguments, result)
+            if fault is not None and isinstance(fault, Preempt):
+                stand_behind(self._process.scheduler, fault.seconds)
             return result
         finally:
             if tries.nameless:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from simnet.explore.judging.table import BOUNDS, FAILURE, INTERRUPTED
-from simnet.explore.points import CALLS, Family, families
+from simnet.explore.points import CALLS, Family, families, preempted
 from simnet.faults import kinds as k
 from simnet.faults.place import Place
 
@@ -31,7 +31,10 @@ STORMS = ("no-spin", *BOUNDS)  # the reasons of failures that others do not show
 
 def unasked(points: Points, targets: Collection[str], survives: Collection[str] = ()) -> list[Family]:
     """All that a sweep tries whose kinds nobody has named."""
-    return [*families(points, targets), *gone(points, targets, survives)]
+    found = families(points, targets)
+    if standing := list(preempted(points, points.threaded)):  # of no use where nobody could go on meanwhile
+        found.append(Family(k.Preempt.kind, CALLS, len(standing), len(standing), standing.__getitem__))
+    return [*found, *gone(points, targets, survives)]
 
 
 def gone(points: Points, targets: Collection[str], survives: Collection[str] = ()) -> list[Family]:

@@ -91,6 +91,14 @@ def families(points: Points, targets: Collection[str], kinds: Iterable[str] | No
     return found
 
 
+def preempted(points: Points, hosts: Collection[str]) -> Iterator[Fault]:
+    """Behind each call of *hosts* that moves bytes its thread stands still, long enough for an answer to come."""
+    for call in points.calls:
+        moved = call.target and call.op in _CONNECTION_OPS and call.end and call.size
+        if moved and call.host in hosts and not _is_pair(call.place, points):
+            yield k.Preempt(on=call.place, op=call.op, end=call.end, call=call.n, seconds=STALL_SHORT)
+
+
 def _unasked(fault: Fault, points: Points) -> bool:
     """Whether a sweep that names no kinds tries it: not what breaks a program's own pair, nor what no kernel does to a Unix datagram."""
     if fault.anchor.form == "datagram":
@@ -218,6 +226,8 @@ def _at_calls(points: Points, targets: Collection[str], *, unasked: bool) -> Ite
             if not _unix(connect.place):
                 yield k.Unreachable(on=connect.place)
                 yield k.ConnectTimeout(on=connect.place)
+    if not unasked:
+        yield from preempted(points, targets)
     for poll in points.polls:
         if poll.target:
             yield from _at_poll(poll)

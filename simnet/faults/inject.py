@@ -20,6 +20,7 @@ from simnet.faults.kinds import (
     Fault,
     NameError_,
     PartialSend,
+    Preempt,
     Reset,
     ResetBeforeAccept,
     ShortRecv,
@@ -101,7 +102,7 @@ def named(text: str, end: str) -> str:
 
 
 # What a plan may do to a call that waits until it is done: a kernel does not say EAGAIN there, nor send a part.
-_OF_ANY_CALL = (ShortRecv, Reset, Error, ResetBeforeAccept, Drop)
+_OF_ANY_CALL = (ShortRecv, Reset, Error, ResetBeforeAccept, Drop, Preempt)
 _OF_A_TIMED_CALL = (*_OF_ANY_CALL, PartialSend)
 
 

@@ -42,7 +42,7 @@ from simnet.faults.hosts import (
     Restart,
 )
 from simnet.faults.place import Anchor
-from simnet.faults.transparent import Coalesce, PartialSend, ShortRecv, Split, Stall, Wake, WouldBlock
+from simnet.faults.transparent import Coalesce, PartialSend, Preempt, ShortRecv, Split, Stall, Wake, WouldBlock
 
 __all__ = [
     "ALL",
@@ -70,6 +70,7 @@ __all__ = [
     "PartialSend",
     "Partition",
     "Pause",
+    "Preempt",
     "Refuse",
     "Reorder",
     "Reset",
@@ -93,7 +94,7 @@ __all__ = [
 ]
 
 ALL: Final[tuple[type[Fault], ...]] = (
-    *(ShortRecv, PartialSend, WouldBlock, Split, Coalesce, Wake, Stall),
+    *(ShortRecv, PartialSend, WouldBlock, Split, Coalesce, Wake, Stall, Preempt),
     *(Urgent, Eof, Reset, Blackhole, Refuse, Unreachable, ConnectTimeout, ResetBeforeAccept, Error),
     *(Drop, Duplicate, Reorder, Delay, Crash, Restart, Pause, ClockJump, Partition, NameError_),
 )

@@ -12,7 +12,17 @@ from typing import ClassVar, Final
 from simnet.faults.fault import Fault
 from simnet.faults.fields import FaultError, lasts
 
-__all__ = ["CONNECTION_CALLS", "Coalesce", "PartialSend", "ShortRecv", "Split", "Stall", "Wake", "WouldBlock"]
+__all__ = [
+    "CONNECTION_CALLS",
+    "Coalesce",
+    "PartialSend",
+    "Preempt",
+    "ShortRecv",
+    "Split",
+    "Stall",
+    "Wake",
+    "WouldBlock",
+]
 
 CONNECTION_CALLS: Final[Mapping[str, str]] = {"recv": "connection", "send": "connection"}
 
@@ -184,6 +194,32 @@ class Stall(Fault, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         return f"{self.anchor}, and all that follows, came {self.seconds:g} s late"
+
+
+class Preempt(Fault, frozen=True, kw_only=True):
+    """The thread that makes the call stands still for *seconds* right behind it, as one that a scheduler takes off its core.
+
+    All others go on, those of its own program among them. A sweep tries it unasked where a program has several threads.
+    """
+
+    kind: ClassVar[str] = "preempt"
+    transparent: ClassVar[bool] = True
+    delays: ClassVar[bool] = True
+    drawn: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("call",)
+    ops: ClassVar[Mapping[str, str]] = CONNECTION_CALLS
+    parameters: ClassVar[tuple[str, ...]] = ("seconds",)
+
+    op: str
+    end: str
+    call: int
+    seconds: float
+
+    def _check(self) -> None:
+        lasts(self.kind, self.seconds)
+
+    def sentence(self) -> str:
+        return f"behind {self.anchor} its thread stood still for {self.seconds:g} s, and others went on"
 
 
 def counted(count: int) -> str:

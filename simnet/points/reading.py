@@ -84,7 +84,7 @@ class Moment(NamedTuple):
 class Points:
     """All of a run, each list in the order in which the run came to them."""
 
-    __slots__ = ("calls", "connects", "datagrams", "moments", "pairs", "polls", "streams")
+    __slots__ = ("calls", "connects", "datagrams", "moments", "pairs", "polls", "streams", "threaded")
 
     def __init__(self) -> None:
         self.calls: list[CallPoint] = []
@@ -94,6 +94,7 @@ class Points:
         self.moments: list[Moment] = []
         self.datagrams: list[DatagramPoint] = []
         self.pairs: frozenset[str] = frozenset()  # connections that a program has made with itself, and their listeners
+        self.threaded: frozenset[str] = frozenset()  # hosts with a program of several threads
 
     @classmethod
     def of(cls, trace: Trace, targets: Iterable[str]) -> Points:
@@ -121,6 +122,7 @@ class _Reading:
         self.moments: dict[str, dict[int, None]] = {}
         self.datagrams = DatagramCalls()
         points.pairs = pairs_of_tcp(trace)
+        points.threaded = frozenset(trace.threaded)
 
     def call(self, event: Event) -> None:
         if event.host:

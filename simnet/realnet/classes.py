@@ -40,6 +40,7 @@ WHY_NOT = {
     "crash": "its processes are threads of this one",
     "restart": "its processes are threads of this one",
     "pause": "its processes are threads of this one",
+    "preempt": "the machine says which of its threads runs",
     "name-error": "names are answered by the network, without a resolver that could fail",
 }
 

@@ -293,6 +293,7 @@ def test_every_kind_has_a_few_words_for_a_headline(kind: type[faults.Fault]) -> 
         "split": {"end": "server", "byte": 3},
         "wake": {"on": "server", "call": 1, "keep": 1},
         "stall": {"end": "server", "byte": 3, "seconds": 61},
+        "preempt": {"end": "server", "op": "send", "call": 1, "seconds": 0.05},
         "urgent": {"end": "server", "byte": 3},
         "eof": {"end": "server", "byte": 3},
         "reset": {"end": "server", "byte": 3},

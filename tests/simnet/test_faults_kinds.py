@@ -40,6 +40,7 @@ ONE_OF_EACH = [
     "coalesce client->server:7#1 end=server byte=5 bytes=20",
     "wake server call=3 first=1 keep=2",
     "stall client->server:7#1 end=client byte=0 seconds=0.5",
+    "preempt client->server:7#1 end=client recv call=2 seconds=0.05",
     "urgent client->server:7#1 end=server byte=1",
     "urgent client->server:7#1 end=server byte=1 data=\\x00",
     "eof client->server:7#1 end=server byte=0",
@@ -93,7 +94,7 @@ def test_a_kind_says_what_it_is(kind: type[Fault]) -> None:
 
 def test_every_kind_is_transparent_or_disruptive_in_the_vocabularys_order() -> None:
     assert (*TRANSPARENT, *DISRUPTIVE) == tuple(KINDS)
-    assert TRANSPARENT == ("short-recv", "partial-send", "would-block", "split", "coalesce", "wake", "stall")
+    assert TRANSPARENT == ("short-recv", "partial-send", "would-block", "split", "coalesce", "wake", "stall", "preempt")
 
 
 def test_a_fault_prints_as_python_without_what_is_default() -> None:
@@ -405,7 +406,9 @@ def test_a_whole_class_of_kinds_means_those_that_are_drawn() -> None:
     ("anchor", "kinds"),
     [
         pytest.param(
-            Anchor("call", Place.parse(ON), "server", "recv", 1), "short-recv would-block reset error", id="recv"
+            Anchor("call", Place.parse(ON), "server", "recv", 1),
+            "short-recv would-block preempt reset error",
+            id="recv",
         ),
         pytest.param(Anchor("call", Place.parse(ON), "server", "getpeername", 1), "reset", id="getpeername"),
         pytest.param(

@@ -27,9 +27,11 @@ from simnet.explore.judging.table import TABLE
 from simnet.explore.judging.verdict import Judgement
 from simnet.explore.report.ladder import ladder
 from simnet.explore.report.looks import WIDTH, colored, line_of, many
+from simnet.explore.report.parting import BETWEEN_LINES
 from simnet.explore.report.when import when
 from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
+from simnet.faults.transparent import Preempt
 from simnet.invariants import OTHERS_ANSWERED, OTHERS_SURVIVE
 from simnet.kernel.messages import MSG_WAITALL
 from simnet.project.nodeid import project_root
@@ -295,6 +297,8 @@ def _why(run: Run, baseline: Run, main: Finding, judgement: Judgement, plan: Fau
             "no fault acted in this run: an earlier one left something behind (a global, a class attribute, a file), and this is an echo "
             "of it. per_process=['module:Class.name'] makes it new in each run"
         )
+    if any(isinstance(fault, Preempt) for fault in plan):
+        return BETWEEN_LINES
     if plan and plan.transparent and (main.host == BODY or not judgement.disruptive):
         if run.parts_at.function == FULL:
             return (

@@ -16,6 +16,7 @@ from simnet.explore.judging.table import BOUNDS
 from simnet.explore.judging.verdict import Judgement
 from simnet.explore.options import SweepOptions
 from simnet.explore.quiet import quiet
+from simnet.faults.transparent import Preempt
 from simnet.run import Run, play
 from simnet.tls.sealed import sealed
 from simnet.trace import CALL, Entry
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
 
     from simnet.explore.result import Warned
 
-__all__ = ["find_lines", "look_where_it_parts"]
+__all__ = ["BETWEEN_LINES", "find_lines", "look_where_it_parts"]
+
+
+# What to say of a failure by a thread that stood still.
+BETWEEN_LINES = (
+    "threads are stopped at any line, and others go on: what another one needs, such as to know who waits for the answer, "
+    "is to be done before that line, and what must stay together is done by all under one lock"
+)
 
 
 class Watched(list[Entry]):
@@ -82,7 +90,12 @@ def _maker(
 
 
 def _other_calls(run: Run, baseline: Run) -> Collection[int]:
-    """The indices of the calls of targets that the baseline has not, or not with this result."""
+    """The indices of the calls of targets that the baseline has not, or not with this result; or of that behind which a thread stood still."""
+    if len(run.happened) == 1 and isinstance(fault := run.happened[0], Preempt):
+        place, end, op, n = str(fault.place), fault.end, fault.op, fault.call
+        for index, entry in enumerate(run.trace.entries):
+            if entry[1] == CALL and entry[3:7] == (place, end, op, n):
+                return (index,)
     parting = baseline.trace.first_difference(run.trace)
     if parting is None:
         return ()

@@ -159,6 +159,8 @@ class _Reader:
     def _mark(self, fault: Event, call: Event) -> str:
         if fault.op in _NO_CONNECT:
             return f"{BOLT} {_NO_CONNECT[fault.op]}; baseline: connected"
+        if fault.op == "preempt":
+            return f"{BOLT} its thread stands still"
         if self.against is None:
             return f"{BOLT} {fault.op}"
         if self._usual is None:
