@@ -316,7 +316,9 @@ class SystemCalls(_stdlib.socket):
             if fault.when == "after":
                 file.sever()
         elif isinstance(fault, (ShortRecv, PartialSend)):
-            file.wake(file.mask())
+            seconds = fault.seconds if isinstance(fault, PartialSend) else None
+            if seconds is None or not fill(file, self._process.scheduler.clock.now_ns + max(1, round(seconds * 1e9))):
+                file.wake(file.mask())
 
     def _broken_pipe(self, flags: int) -> None:
         """A send has said EPIPE: on a stream comes SIGPIPE besides, unless the flags say no."""

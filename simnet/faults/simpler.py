@@ -13,7 +13,7 @@ import msgspec
 
 from simnet.faults.fault import Fault
 from simnet.faults.fields import FIELDS, LEAST, NS
-from simnet.faults.kinds import ALL, RESOLVER_ERRORS, Error, NameError_, Reset, Urgent, Wake, WouldBlock
+from simnet.faults.kinds import ALL, RESOLVER_ERRORS, Error, NameError_, PartialSend, Reset, Urgent, Wake, WouldBlock
 from simnet.faults.place import Place
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import STALL_SECONDS
@@ -61,7 +61,7 @@ def simpler(fault: Fault) -> Iterator[Fault]:
                 if not (isinstance(fault, Wake) and name == "first" and count == 0 and fault.keep is None):
                     yield _with(fault, name, count)
         elif name in ("at", "seconds") and value is not None:
-            if isinstance(fault, WouldBlock | Error):
+            if isinstance(fault, WouldBlock | Error | PartialSend):
                 yield _with(fault, "seconds", None)
             may_vanish = name == "at" or (isinstance(fault, NameError_) and fault.errno is not None)
             for seconds in _shorter(value, 0.0 if may_vanish else None):

@@ -48,21 +48,31 @@ class PartialSend(Fault, frozen=True, kw_only=True):
     """``send`` accepts only *bytes*. Not on blocking sockets without a time-out: there a kernel waits until all is accepted.
 
     A ``sendall`` that does not wait then says EAGAIN, since a kernel that takes a part has no room for the rest: how much it
-    took the program cannot know.
+    took the program cannot know. With *seconds*, there is no room for the rest for that long, so the next send says EAGAIN, or waits.
     """
 
     kind: ClassVar[str] = "partial-send"
     transparent: ClassVar[bool] = True
     anchors: ClassVar[tuple[str, ...]] = ("call",)
     ops: ClassVar[Mapping[str, str]] = {"send": "connection"}
-    parameters: ClassVar[tuple[str, ...]] = ("bytes",)
+    parameters: ClassVar[tuple[str, ...]] = ("bytes", "seconds")
 
     end: str
     call: int
     bytes: int
+    seconds: float | None = None
+
+    def _check(self) -> None:
+        if self.seconds is not None:
+            lasts(self.kind, self.seconds)
+
+    @property
+    def late(self) -> bool:
+        return self.seconds is not None
 
     def sentence(self) -> str:
-        return f"{self.anchor} took only {counted(self.bytes)} of what it was given"
+        full = "" if self.seconds is None else f", and for {self.seconds:g} s there was no room for the rest"
+        return f"{self.anchor} took only {counted(self.bytes)} of what it was given{full}"
 
 
 class WouldBlock(Fault, frozen=True, kw_only=True):

@@ -99,7 +99,7 @@ def _why_not(fault: Fault, seconds: float) -> str:
         return (
             f"it takes {late:g} s of real time, and the run has {seconds:g}: more by seconds=, --seconds in a command"
         )
-    if fault.kind == "would-block" and fault.late:
+    if fault.kind in ("would-block", "partial-send") and fault.late:
         return (
             "a peer that does not read has to be sent more than its kernel takes, and the program sends what it sends"
         )

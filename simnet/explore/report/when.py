@@ -24,7 +24,9 @@ def _bytes(number: int) -> str:
 
 _WHEN: Mapping[str, Callable[[Any], str]] = {
     "short-recv": lambda fault: f"recv returns {_bytes(fault.bytes)}",
-    "partial-send": lambda fault: f"send takes {_bytes(fault.bytes)}",
+    "partial-send": lambda fault: (
+        f"send takes {_bytes(fault.bytes)}" + (f", and is full for {fault.seconds:g} s" if fault.late else "")
+    ),
     "would-block": lambda fault: (
         f"{fault.op} says EAGAIN" + (f" for {fault.seconds:g} s" if fault.seconds is not None else "")
     ),
