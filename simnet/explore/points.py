@@ -398,6 +398,8 @@ def _in_stream(kind: str, stream: StreamPoint) -> Iterator[Family]:
     yield Family(kind, EDGES, len(edges) * width, len(edges), at_edge, width=width)
     if kind == "stall" and (too_late := _all_too_late(stream)):
         yield Family(kind, EDGES, len(too_late), 0, too_late.__getitem__)
+    if kind == "stall" and (held := list(_held_until_the_next(stream))):
+        yield Family(kind, EDGES, len(held), 0, held.__getitem__)
     between = highest - lowest + 1 - len(edges)
     if between:
         below = [edge - lowest - index for index, edge in enumerate(edges)]  # how many bytes before each edge are none
@@ -418,6 +420,13 @@ def _all_too_late(stream: StreamPoint) -> list[Fault]:
         for byte in (first, first + 1)
         if byte < stream.length
     ]
+
+
+def _held_until_the_next(stream: StreamPoint) -> Iterator[Fault]:
+    """Each segment with the one that was sent a while after it, as where the first was lost, and came again behind that."""
+    for first, pause in stream.before:
+        for seconds in _too_late(pause):
+            yield k.Stall(on=stream.place, end=stream.end, byte=first, seconds=seconds)
 
 
 def _too_late(off: float) -> Iterator[float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from simnet.points.datagrams import DatagramCall, DatagramCalls, is_of_datagrams
@@ -43,6 +45,8 @@ class StreamPoint(NamedTuple):
     late: tuple[
         tuple[int, float], ...
     ] = ()  # offsets of what a target waited for with a deadline, and how far off in s that was
+    # Offsets of what the next bytes came so many seconds after, of which nothing says that they were an answer
+    before: tuple[tuple[int, float], ...] = ()
 
 
 class ConnectPoint(NamedTuple):
@@ -185,7 +189,9 @@ class _Reading:
             edges = sorted({0, *stream.edges})
             to = _receiver(place, end)
             late = [(first, self.waited[to, at_ns]) for first, at_ns in stream.come_at if (to, at_ns) in self.waited]
-            points.streams.append(StreamPoint(place, end, edges[-1], tuple(edges), touches, tuple(late)))
+            back = self.streams.get((place, OTHER[end]))
+            before = tuple(stream.pauses([] if back is None else [at_ns for _, at_ns in back.come_at]))
+            points.streams.append(StreamPoint(place, end, edges[-1], tuple(edges), touches, tuple(late), before))
         for host, instants in self.moments.items():
             points.moments += [Moment(host, each) for each in (*instants, max(instants) + 1)]
         return points
@@ -203,6 +209,12 @@ class _Stream:
     def come(self, first: int, size: int, at_ns: int) -> None:
         self.edges += [first, first + size]
         self.come_at.append((first, at_ns))
+
+    def pauses(self, answers: list[int]) -> Iterator[tuple[int, float]]:
+        """The first byte of each that comes before another one, and the seconds between, if at the other end none of *answers* comes meanwhile."""
+        for (first, at_ns), (_, next_ns) in pairwise(self.come_at):
+            if next_ns > at_ns and bisect_right(answers, next_ns) == bisect_left(answers, at_ns):
+                yield first, (next_ns - at_ns) / 1e9
 
 
 def _deadlines(trace: Trace, targets: frozenset[str]) -> dict[tuple[str, int], float]:

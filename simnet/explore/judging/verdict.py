@@ -17,6 +17,7 @@ from simnet.explore.judging.findings import Case, Finding, waits
 from simnet.explore.judging.kept_waiting import kept_waiting
 from simnet.explore.judging.table import EQUAL, FAILURE, INTERRUPTED, NOTED, OFF, TABLE, WARNING
 from simnet.faults.hosts import BODY
+from simnet.faults.transparent import Preempt, Stall
 from simnet.trace import CALL, PROCESS, SEGMENT, WAKE, Failed
 
 if TYPE_CHECKING:
@@ -125,16 +126,19 @@ def _deadline_fired(baseline: Run, run: Run) -> bool:
 
 
 def _waited_for_more(index: int, baseline: Run, run: Run) -> bool:
-    """Whether who gave up there read, from a connection that had brought all it ever brings, long after all was over without the faults.
+    """Whether who gave up there did so long after all was over without the faults, and all that was late had been read by then.
 
-    It had lost what it was waiting for by itself: of what had come together, it took a part, and what was late is long there.
+    Or who gave up read, from a connection that had brought all it ever brings. A program has lost what was waited for: of what had come
+    together, it took a part. Who was waited for while a thread stood still has long gone on.
     """
     entries = run.trace.entries
     late = sum(getattr(fault, "seconds", None) or WAITS_TOGETHER for fault in run.happened if fault.late)
     until_ns = baseline.time_ns + round(1e9 * late) + MARGIN_NS
-    if entries[index][0] > until_ns and all(fault.kind == "preempt" for fault in run.happened if fault.late):
-        return True  # whatever it waits for has come, or never will
-    if entries[index][5] != "recv" or entries[index][0] <= until_ns:
+    if entries[index][0] <= until_ns:
+        return False
+    if all(_is_over(fault, index, baseline, run) for fault in run.happened if fault.late):
+        return True
+    if entries[index][5] != "recv":
         return False
     for _, kind, host, place, end, op, _, detail in islice(entries, index + 1, None):
         if host == entries[index][2] and kind == CALL:
@@ -143,6 +147,15 @@ def _waited_for_more(index: int, baseline: Run, run: Run) -> bool:
             whole = _brought(baseline.trace.entries, place, end)
             return 0 < whole <= _brought(entries[:index], place, end)
     return False
+
+
+def _is_over(fault: Fault, index: int, baseline: Run, run: Run) -> bool:
+    """Whether nobody waits any more, at that entry of *run*, for what *fault* has made late; of what is held for a send nobody knows."""
+    if not isinstance(fault, Stall):
+        return isinstance(fault, Preempt)
+    place = str(fault.place)
+    whole = _brought(baseline.trace.entries, place, fault.end)
+    return 0 < whole <= _brought(run.trace.entries[:index], place, fault.end)
 
 
 def _brought(entries: list[Entry], place: str, end: str) -> int:
