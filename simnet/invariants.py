@@ -34,6 +34,7 @@ __all__ = [
     "NOTHING_LEFT",
     "OTHERS_ANSWERED",
     "OTHERS_SURVIVE",
+    "REFUSED_ALIKE",
     "WAITS_FOR_EVER",
     "WARNED_OF",
     "at_quiet",
@@ -53,6 +54,7 @@ ANSWERS_TOLD_APART = "answers-told-apart"
 DATAGRAMS_TOLD_APART = "datagrams-told-apart"
 BROKEN_GIVEN_UP = "broken-given-up"
 CONNECTED_ANEW = "connected-anew"
+REFUSED_ALIKE = "refused-alike"
 HANDLER_RAISED = "handler-raised"
 NAMES = (
     "no-spin",
@@ -64,6 +66,7 @@ NAMES = (
     DATAGRAMS_TOLD_APART,
     BROKEN_GIVEN_UP,
     CONNECTED_ANEW,
+    REFUSED_ALIKE,
     "one-close",
     "silence-after-close",
     NOTHING_LEFT,
@@ -81,6 +84,7 @@ WARNED_OF = (
     DATAGRAMS_TOLD_APART,
     BROKEN_GIVEN_UP,
     CONNECTED_ANEW,
+    REFUSED_ALIKE,
 )  # no failures, unless a test says so
 LEVELS = ("failure", "warning", "off")
 WAITS_SHOWN = 3  # of threads that wait for locks: two that wait for each other, and who waits for them

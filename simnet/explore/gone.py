@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from simnet.faults.plan import FaultPlan
     from simnet.points.reading import Points
 
-__all__ = ["STORM_NS", "for_good", "gone", "only_storms", "storms_alone", "unasked"]
+__all__ = ["STORM_NS", "for_good", "gone", "only_storms", "other_ways", "storms_alone", "unasked"]
 
 # Byte: with the first one of its answer a server has acknowledged the question, and no kernel asks it again.
 ANSWERED = 1
+OTHER_WAYS_MAX = 8  # connections: of a list of servers, or attempts in a row
 STORM_NS = 600 * 10**9  # who has made a thousand attempts without a pause has long done so
 STORMS = ("no-spin", *BOUNDS)  # the reasons of failures that others do not show
 
@@ -45,6 +46,12 @@ def gone(points: Points, targets: Collection[str], survives: Collection[str] = (
         for fault in dict.fromkeys(faults)
         if fault.kind not in survives
     ]
+
+
+def other_ways(refused: Collection[str]) -> list[k.Fault]:
+    """How else the first few of the connections *refused* cannot be made: who has something better to do than to end has it there, too."""
+    first = [on for on in refused if Place.parse(on).concrete and not Place.parse(on).unix][:OTHER_WAYS_MAX]
+    return [kind(on=on) for kind in (k.Unreachable, k.ConnectTimeout) for on in first]
 
 
 def for_good(fault: k.Fault) -> bool:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from simnet import watchdog
 from simnet.both.slips import NO_SUCH_HOST
 from simnet.explore.baseline import NotRepeatable, begun
-from simnet.explore.gone import STORM_NS, for_good, only_storms, storms_alone, unasked
+from simnet.explore.gone import STORM_NS, for_good, only_storms, other_ways, storms_alone, unasked
 from simnet.explore.judging.echoes import look_for_echoes, look_for_what_stays
 from simnet.explore.judging.outcomes import difference_of_outcomes
+from simnet.explore.judging.refused_alike import ends_otherwise, survived
 from simnet.explore.judging.verdict import Judgement
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import RUNS_DEFAULT, SweepOptions
@@ -104,6 +105,8 @@ def run_sweep(
             try:
                 chosen = plan is None and options.kinds is None
                 harmless = _run_all(test, plans, options, result, progress, len(plans), chosen=chosen)
+                if chosen and result.refused and not result.stopped:
+                    _run_other_ways(test, options, result, progress)
                 if options.depth != 1 and plan is None and not result.stopped:
                     _run_pairs(test, harmless, options, result, progress)
             finally:
@@ -255,6 +258,10 @@ def _run_all(
             alike.learn(_said(kind, run, judgement), _left(run))
         if chosen:
             judgement = storms_alone(plan, judgement)
+        if (refusal := survived(run, judgement)) is not None:
+            result.refused[refusal.on] = None
+        elif result.refused:
+            judgement = ends_otherwise(run, judgement, result.refused, options.invariants)
         result.runs += 1
         if result.runs % RUNS_A_COLLECTION == 0:
             gc.collect(1)
@@ -281,6 +288,18 @@ def _run_all(
             result.stopped = FIRST_FAILURE
             break
     return harmless
+
+
+def _run_other_ways(
+    test: Callable[[Any], object], options: SweepOptions, result: SweepResult, progress: Progress | None
+) -> None:
+    """Where the outcome is the same without a connection that is refused, it cannot be made for other reasons, too."""
+    found = other_ways(result.refused)
+    for kind in dict.fromkeys(fault.kind for fault in found):
+        several = sum(fault.kind == kind for fault in found)
+        result.kinds.append(KindRow(kind, several, several))
+    result.planned += len(found)
+    _run_all(test, (FaultPlan((fault,)) for fault in found), options, result, progress, result.planned)
 
 
 def in_a_hurry(result: SweepResult) -> bool:

@@ -12,6 +12,7 @@ from simnet.invariants import (
     DATAGRAMS_TOLD_APART,
     OTHERS_ANSWERED,
     OTHERS_SURVIVE,
+    REFUSED_ALIKE,
     WAITS_FOR_EVER,
 )
 
@@ -137,6 +138,12 @@ INVARIANTS: Mapping[str, Invariant] = {
         "channel that it joins), and reads what comes, while the outcome is another (a warning, unless it is set to `failure`)",
         "do in one place, on each connection, what has to be done when there is one; where the server remembers, say "
         "`invariants={'connected-anew': 'off: why'}`",
+    ),
+    REFUSED_ALIKE: Invariant(
+        "a target that goes on, with the same outcome, when a connection is refused does not end with an error when its host is unreachable, or does not "
+        "answer (a warning, unless it is set to `failure`)",
+        "catch `OSError` where it connects: a time-out and `No route to host` are no `ConnectionError`; where that is meant, say "
+        "`invariants={'refused-alike': 'off: why'}`",
     ),
     "one-close": Invariant("each channel is closed once, and its `handle_close` is called once", "close in one place"),
     "silence-after-close": Invariant(
