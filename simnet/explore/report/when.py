@@ -33,7 +33,7 @@ _WHEN: Mapping[str, Callable[[Any], str]] = {
     "split": lambda fault: f"a segment ends before byte {fault.byte:,}",
     "coalesce": lambda fault: f"{_bytes(fault.bytes)} from byte {fault.byte:,} on arrive together",
     "stall": lambda fault: f"byte {fault.byte:,} comes {fault.seconds:g} s late",
-    "preempt": lambda fault: f"its thread stands still for {fault.seconds:g} s behind {fault.op}",
+    "preempt": lambda fault: f"its thread pauses {fault.seconds:g} s behind {fault.op}",
     "wake": lambda fault: "a poll reports only some of the ready" if fault.keep else "a poll reports another order",
     "urgent": lambda fault: "an urgent byte arrives",
     "eof": lambda fault: f"the input ends before byte {fault.byte:,}",
