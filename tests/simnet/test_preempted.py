@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from simnet import play
+from simnet.cli import main
 from simnet.explore.options import SweepOptions
 from simnet.explore.report.parting import BETWEEN_LINES
 from simnet.explore.result import SweepResult
@@ -210,3 +211,9 @@ def test_who_has_no_threads_is_not_preempted_unasked() -> None:
     named = swept(test, "server", kinds="preempt")
     assert named.ok
     assert named.runs == 2  # a recv and a send
+
+
+def test_the_command_line_says_where_it_is_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "preempt"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert 'a sweep tries it where a program has threads; else it is kinds=["preempt"], or a plan' in said

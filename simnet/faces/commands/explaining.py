@@ -23,6 +23,15 @@ LEVELS = {
 }
 
 
+# Where a sweep that names no kinds tries those that dice do not draw.
+_BY_DEFAULT = {
+    "preempt": "where a program has threads",
+    "blackhole": "once for each server, behind the first byte of its answer",
+    "unreachable": "where the outcome is the same when the connection is refused",
+    "connect-timeout": "where the outcome is the same when the connection is refused",
+}
+
+
 def explain(word: str | None) -> int:
     """Tell what *word* means; without one, which words there are.
 
@@ -84,6 +93,8 @@ def _rows(name: str) -> Iterator[tuple[str, str]]:
         yield "fault", (kind.__doc__ or "").partition("\n")[0]
         yield "class", "transparent" if kind.transparent else "disruptive"
         if not kind.drawn:
-            yield "asked", f'no sweep tries it by default: kinds=["{name}"], or a plan'
+            where = _BY_DEFAULT.get(name)
+            tried = f"a sweep tries it {where}; else it is" if where else "no sweep tries it by default:"
+            yield "asked", f'{tried} kinds=["{name}"], or a plan'
     if name in INVARIANTS:
         yield "level", f'invariants={{"{name}": "failure"}}, or "warning", or "off: why"'
