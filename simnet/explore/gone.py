@@ -7,7 +7,7 @@ or where all are hung up on, and to wait without a time-out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,10 +48,14 @@ def gone(points: Points, targets: Collection[str], survives: Collection[str] = (
     ]
 
 
-def other_ways(refused: Collection[str]) -> list[k.Fault]:
-    """How else the first few of the connections *refused* cannot be made: who has something better to do than to end has it there, too."""
+def other_ways(refused: Mapping[str, bool]) -> list[k.Fault]:
+    """How else the first few of the connections *refused* cannot be made: who has something better to do than to end has it there, too.
+
+    Where no other server is tried then, a client may have waited long enough for one that does not answer.
+    """
     first = [on for on in refused if Place.parse(on).concrete and not Place.parse(on).unix][:OTHER_WAYS_MAX]
-    return [kind(on=on) for kind in (k.Unreachable, k.ConnectTimeout) for on in first]
+    unreachable: list[k.Fault] = [k.Unreachable(on=on) for on in first]
+    return [*unreachable, *(k.ConnectTimeout(on=on) for on in first if refused[on])]
 
 
 def for_good(fault: k.Fault) -> bool:

@@ -137,7 +137,8 @@ class SweepResult:
     by_pytest: bool = True  # else the test is a function that pytest knows nothing of
     asked_target: tuple[str, ...] = ()  # the hosts under test that a command line has named
     root: Path | None = None  # of the project, where it is known: what the test's id counts from
-    refused: dict[str, None] = field(default_factory=dict)  # connections without which the outcome is the same
+    # Connections without which the outcome is the same, and whether another server gets one then
+    refused: dict[str, bool] = field(default_factory=dict)
     _failure_by_key: dict[tuple[str, str, str], Failure] = field(default_factory=dict, repr=False)
 
     @property

@@ -18,7 +18,7 @@ from simnet.explore.baseline import NotRepeatable, begun
 from simnet.explore.gone import STORM_NS, for_good, only_storms, other_ways, storms_alone, unasked
 from simnet.explore.judging.echoes import look_for_echoes, look_for_what_stays
 from simnet.explore.judging.outcomes import difference_of_outcomes
-from simnet.explore.judging.refused_alike import ends_otherwise, survived
+from simnet.explore.judging.refused_alike import elsewhere, ends_otherwise, survived
 from simnet.explore.judging.verdict import Judgement
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import RUNS_DEFAULT, SweepOptions
@@ -259,7 +259,7 @@ def _run_all(
         if chosen:
             judgement = storms_alone(plan, judgement)
         if (refusal := survived(run, judgement)) is not None:
-            result.refused[refusal.on] = None
+            result.refused[refusal.on] = elsewhere(run, result.baseline)
         elif result.refused:
             judgement = ends_otherwise(run, judgement, result.refused, options.invariants)
         result.runs += 1

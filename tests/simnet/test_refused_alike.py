@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -79,6 +80,23 @@ def test_who_catches_only_a_refusal_is_warned_of(caught: type[OSError], said: li
     for word in said:
         assert any(word in text or "No route to host" in text for text in texts), texts
     assert bool(texts) == bool(said)
+
+
+def test_who_tries_the_same_server_again_may_have_waited_long_enough_for_it() -> None:
+    """Only a host that is unreachable ends it at once."""
+
+    def ask() -> bytes:
+        while True:
+            try:
+                with socket.create_connection(("one", 7), timeout=2) as sock, sock.makefile("rb") as lines:
+                    if line := lines.readline():
+                        return line
+            except ConnectionError:
+                time.sleep(1)
+
+    texts = [each.text for each in sweep(ask).warnings if each.name == "refused-alike"]
+    assert len(texts) == 1
+    assert "when the host is unreachable" in texts[0]
 
 
 def test_a_test_may_make_a_failure_of_it_or_turn_it_off() -> None:

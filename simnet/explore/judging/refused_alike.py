@@ -8,7 +8,7 @@ the run in which the same connection was refused is it told that the program had
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simnet.faults.fault import Fault
     from simnet.run import Run
 
-__all__ = ["ends_otherwise", "survived"]
+__all__ = ["elsewhere", "ends_otherwise", "survived"]
 
 _WAYS = {Unreachable: "the host is unreachable", ConnectTimeout: "nobody answers there"}
 
@@ -35,13 +35,29 @@ def survived(run: Run, judgement: Judgement) -> Fault | None:
     return happened[0] if alone and judgement.status == EQUAL and not judgement.warnings else None
 
 
-def ends_otherwise(run: Run, judgement: Judgement, refused: Collection[str], levels: Mapping[str, str]) -> Judgement:
-    """The *judgement* on *run*, with a word on a target that it ends, and that goes on where each of the connections *refused* is."""
+def elsewhere(run: Run, baseline: Run) -> bool:
+    """Whether somebody connected in *run* to where nobody does in *baseline*: the next one of a list of servers."""
+    return bool(
+        {_where(each.place) for each in run.points.connects} - {_where(each.place) for each in baseline.points.connects}
+    )
+
+
+def _where(place: str) -> str:
+    return place.rpartition("#")[0]
+
+
+def ends_otherwise(run: Run, judgement: Judgement, refused: Mapping[str, bool], levels: Mapping[str, str]) -> Judgement:
+    """The *judgement* on *run*, with a word on a target that it ends, and that goes on where each of the connections *refused* is.
+
+    Whoever goes on *elsewhere* then does so when nobody answers, too; whoever tries the same server again may have waited long enough.
+    """
     level = levels.get(REFUSED_ALIKE, WARNING)
     happened = run.happened
     if level == OFF or judgement.status != INTERRUPTED or len(happened) != 1 or happened[0].on not in refused:
         return judgement
     way = _WAYS.get(type(happened[0]))
+    if isinstance(happened[0], ConnectTimeout) and not refused[happened[0].on]:
+        return judgement
     for each in run.failures if way else ():
         if each.target and isinstance(each.error, OSError) and not isinstance(each.error.__cause__, CancelledError):
             text = (

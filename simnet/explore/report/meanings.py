@@ -140,8 +140,8 @@ INVARIANTS: Mapping[str, Invariant] = {
         "`invariants={'connected-anew': 'off: why'}`",
     ),
     REFUSED_ALIKE: Invariant(
-        "a target that goes on, with the same outcome, when a connection is refused does not end with an error when its host is unreachable, or does not "
-        "answer (a warning, unless it is set to `failure`)",
+        "a target that goes on, with the same outcome, when a connection is refused does not end with an error when its host is unreachable, nor, if it "
+        "goes on with another server, when nobody answers there (a warning, unless it is set to `failure`)",
         "catch `OSError` where it connects: a time-out and `No route to host` are no `ConnectionError`; where that is meant, say "
         "`invariants={'refused-alike': 'off: why'}`",
     ),

@@ -28,7 +28,7 @@ _BY_DEFAULT = {
     "preempt": "where a program has threads",
     "blackhole": "once for each server, behind the first byte of its answer",
     "unreachable": "where the outcome is the same when the connection is refused",
-    "connect-timeout": "where the outcome is the same when the connection is refused",
+    "connect-timeout": "where the outcome is the same when the connection is refused, and another server is tried",
 }
 
 
