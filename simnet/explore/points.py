@@ -287,9 +287,8 @@ def _at_transfer(call: CallPoint) -> Iterator[Fault]:
         for size in _fewer(call.size):
             yield k.ShortRecv(on=on, end=end, call=n, bytes=size)
     elif not call.whole and (call.timed or not call.blocking):
-        for size in _fewer(
-            call.size
-        ):  # a kernel that has taken a part is full; a peer that reads at once is quicker than that
+        # A kernel that has taken a part is full; a peer that reads at once is quicker than that.
+        for size in _fewer(call.size):
             full = STALL_SHORT if 1 < size < call.size - 1 else None
             yield k.PartialSend(on=on, end=end, call=n, bytes=size, seconds=full)
     for name in errnos(op, unix=_unix(on)):
