@@ -224,8 +224,8 @@ class SimulatedBackend:
         pipes = self._scheduler.pipes
         pipe = None if pipes is None or call not in OF_PIPES else pipes.find(fd)
         if pipes is None or pipe is None or len(arguments) != (call not in NO_MORE):  # too few or many, it says itself
-            if call == "dup2" and pipes is not None:
-                return pipes.dup2(original, fd, *arguments, **options)
+            if call == "dup2":
+                return descriptors.dup2_of_a_file(self._scheduler, original, fd, *arguments, **options)
             return original(fd, *arguments, **options)
         if call == "close":
             original(fd)

@@ -22,9 +22,10 @@ from simnet.socket import Socket
 
 if TYPE_CHECKING:
     from simnet.process import Process
+    from simnet.wait import Scheduler
 
 __all__ = [
-    "close", "descriptor_call", "fchmod", "fchown", "file_system", "limit", "look_over", "no_epoll", "socket_of", "status", "terminal_refusal",
+    "close", "descriptor_call", "dup2_of_a_file", "fchmod", "fchown", "file_system", "limit", "look_over", "no_epoll", "socket_of", "status", "terminal_refusal",
 ]  # fmt: skip
 
 SOCKFS, ANON_INODES = 8, 15  # the devices of their files: any numbers that differ
@@ -179,12 +180,24 @@ def _dup(process: Process, fd: int) -> int:
     return process.dup(fd)
 
 
+def dup2_of_a_file(scheduler: Scheduler, dup2: Callable[..., int], fd: Any, *arguments: Any, **options: Any) -> int:
+    """``os.dup2`` of a real file, or of a pipe's end, which the run may know; it cannot take the number of a socket."""
+    process, pipes = scheduler.current, scheduler.pipes
+    fd2 = arguments[0] if arguments else options.get("fd2")
+    if isinstance(fd2, int) and fd2 in process.holder_of(fd2).descriptors.open and isinstance(fd, int):
+        os.fstat(fd)  # EBADF, if it is nobody's
+        raise refused(process, "os.dup2 of a real file to the number of a simulated socket")
+    return dup2(fd, *arguments, **options) if pipes is None else pipes.dup2(dup2, fd, *arguments, **options)
+
+
 def _dup2(process: Process, fd: int, fd2: int, inheritable: Any = True) -> int:
     table = process.holder_of(fd2).descriptors
     if fd == fd2:
         if not inheritable:
             raise socket_error(errno.EINVAL)  # dup3(2) with a flag
         return fd
+    if 0 <= fd2 < table.limit:
+        raise refused(process, f"os.dup2 of a simulated socket to {fd2}, the number of a real file,")
     taken = table.open.get(fd2)
     if taken is not None and isinstance(taken, Epoll) is not isinstance(table.get(fd), Epoll):
         raise refused(process, "os.dup2 of an epoll in the place of a socket, or the other way round,")

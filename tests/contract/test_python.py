@@ -851,12 +851,36 @@ def test_what_a_socket_is_is_not_set(world: World) -> None:
 
 def test_no_other_system_call_knows_a_simulated_descriptor() -> None:
     with simnet.Network() as net, net.host("server").listen(7) as listener:
-        fd = listener.fileno()
-        for call in (
-            lambda: os.dup2(fd, 100),
-            lambda: open(fd, closefd=False),  # noqa: SIM115  # it is not opened
-        ):
-            assert outcome(call) == "EBADF"
+        assert outcome(lambda: open(listener.fileno(), closefd=False)) == "EBADF"  # noqa: SIM115  # it is not opened
+
+
+def change_places(onto: bool) -> bool:
+    """As who is started by inetd has its socket at 0. Is the second a socket then?"""
+    file = os.open(os.devnull, os.O_RDONLY)
+    try:
+        with socket.socket() as sock:
+            fd, fd2 = (sock.fileno(), file) if onto else (file, sock.fileno())
+            assert os.dup2(fd, fd2) == fd2
+            return not os.path.samestat(os.fstat(fd2), os.stat(os.devnull))
+    finally:
+        os.close(file)
+
+
+@pytest.mark.parametrize("onto", [True, False], ids=["a socket onto a file's number", "a file onto a socket's"])
+def test_a_socket_and_a_file_change_places_on_a_kernel_and_in_a_run_are_refused_by_name(onto: bool) -> None:
+    assert change_places(onto) is onto
+    with pytest.raises(simnet.NotModelled, match=r"^os\.dup2 .* use RealNetwork"), simnet.Network() as network:
+        change_places(onto)
+    assert [verdict.name for verdict in network.verdicts] == ["NotModelled"]
+
+
+def test_a_number_that_cannot_be_is_a_bad_one_to_put_a_socket_or_a_file_in_its_place(world: World) -> None:
+    sock = world.socket()
+    with tempfile.TemporaryFile() as file:
+        for number in (-1, (1 << 30) + 7):
+            assert outcome(lambda: os.dup2(sock.fileno(), number)) == "EBADF"  # noqa: B023  # asked at once
+            assert outcome(lambda: os.dup2(file.fileno(), number)) == "EBADF"  # noqa: B023  # asked at once
+        assert outcome(lambda: os.dup2(987_654, sock.fileno())) == "EBADF"  # nothing has that number
 
 
 def test_sendfile_by_descriptors(world: World) -> None:
