@@ -11,7 +11,8 @@ import sys
 from collections.abc import Iterator
 from selectors import BaseSelector
 from socket import gaierror
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from simnet import real
 from simnet.files.ended import ENDED
@@ -56,10 +57,11 @@ def made_before(error: BaseException) -> str:
     told = next((note for note in _notes(error) if note.endswith(REMEDY) or note.startswith((ENDED, ELSEWHERE))), "")
     if told:
         return told
-    owners = [names["self"] for names in _frames(error) if "self" in names]
+    frames = list(_frames(error))
+    owners = [names["self"] for names in (frame.f_locals for frame in frames) if "self" in names]
     poller = next((each for each in owners if _has_real_poller(each)), None)
     if poller is None:
-        return ""
+        return f"the epoll {REMEDY}" if frames and _knows_a_real_epoll(frames[-1]) else ""
     loops = getattr(sys.modules.get("asyncio"), "AbstractEventLoop", ())
     if any(isinstance(each, loops) for each in owners):
         return f"the event loop {REMEDY}"
@@ -72,13 +74,19 @@ def _has_real_poller(owner: object) -> bool:
     return isinstance(kept, dict) and any(type(each) is real.epoll for each in kept.values())
 
 
+def _knows_a_real_epoll(frame: FrameType) -> bool:
+    """Is one of the kernel's among its variables, or its module's that it names?"""
+    known = [*frame.f_locals.values(), *map(frame.f_globals.get, frame.f_code.co_names)]
+    return any(type(each) is real.epoll for each in known)
+
+
 def _notes(error: BaseException) -> list[str]:
     return list(getattr(error, "__notes__", ()))
 
 
-def _frames(error: BaseException) -> Iterator[dict[str, Any]]:
-    """The names of each frame that *error* came through."""
+def _frames(error: BaseException) -> Iterator[FrameType]:
+    """Each frame that *error* came through."""
     step = error.__traceback__
     while step is not None:
-        yield step.tb_frame.f_locals
+        yield step.tb_frame
         step = step.tb_next

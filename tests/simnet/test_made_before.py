@@ -45,6 +45,33 @@ def by_selector(kind: type[selectors.BaseSelector]) -> Callable[[Any], Iterator[
     return make
 
 
+def by_hand(_: Any) -> Iterator[Callable[[], None]]:
+    with select.epoll() as epoll:
+
+        def register() -> None:
+            with socket.create_connection(("server", 7)) as sock:
+                epoll.register(sock, select.EPOLLIN)
+
+        yield register
+
+
+MODULE = """
+import select, socket
+epoll = select.epoll()
+def register():
+    with socket.create_connection(("server", 7)) as sock:
+        epoll.register(sock)
+"""
+
+
+def by_name(_: Any) -> Iterator[Callable[[], None]]:
+    """As a module has it which makes one when it is imported."""
+    module: dict[str, Any] = {}
+    exec(MODULE, module)
+    yield module["register"]
+    module["epoll"].close()
+
+
 def by_loop(_: Any) -> Iterator[Callable[[], None]]:
     loop = asyncio.new_event_loop()
     yield lambda: loop.run_until_complete(asyncio.open_connection("server", 7)) and None
@@ -69,6 +96,8 @@ def by_connect(sock: socket.socket) -> Iterator[Callable[[], None]]:
 
 WAYS: dict[str, tuple[Callable[[Any], Iterator[Callable[[], None]]], str]] = {
     "epoll": (by_selector(selectors.EpollSelector), "the selector was"),
+    "epoll itself": (by_hand, "the epoll was"),
+    "epoll of a module": (by_name, "the epoll was"),
     "loop": (by_loop, "the event loop was"),
     "socket in select": (by_select, "the socket was"),
     "socket in epoll": (by_poll, "the socket was"),
