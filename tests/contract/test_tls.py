@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import re
 import select
 import socket
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import simnet
 from simnet import real
 from tests import certificates
 from tests.contract.worlds import SOON, World
@@ -367,3 +370,32 @@ def test_what_is_called_by_the_class_goes_past_the_wrapper(world: World, context
     world.readable(server)
     with pytest.raises(ssl.SSLError, match=r"WRONG_VERSION_NUMBER|wrong version number|BAD_RECORD|packet"):
         server.recv(9)
+
+
+@pytest.mark.parametrize("today", [True, False], ids=["at its date", "in 2020"])
+def test_a_certificate_that_is_made_in_a_run_is_good_where_its_clock_is_the_machines(today: bool) -> None:
+    """OpenSSL looks at the machine's clock: one for a day from now on would have expired in 2020."""
+    trustme = pytest.importorskip("trustme")
+    authority, now = trustme.CA(), time.time()
+    inside, outside = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.configure_trust(outside)
+    with simnet.Network() as net:
+        if today:
+            net.host("test").set_clock(now - time.time())
+        begins, day = dt.datetime.now(dt.UTC), dt.timedelta(days=1)
+        authority.issue_cert("server", not_before=begins - day, not_after=begins + day).configure_cert(inside)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = inside.wrap_bio(there, back, server_side=True)
+    client = outside.wrap_bio(back, there, server_hostname="server")
+
+    def shake_hands() -> None:
+        for end in (client, server, client):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+
+    if today:
+        shake_hands()
+        assert client.version() == "TLSv1.3"
+    else:
+        with pytest.raises(ssl.SSLCertVerificationError, match="certificate has expired"):
+            shake_hands()
