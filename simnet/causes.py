@@ -101,8 +101,8 @@ def why_refused(error: BaseException, over: Played) -> str:
         ):
             if told := why():
                 return told
-    elif said == "ENOENT":
-        return ""
+    elif said == "ENOENT" or (over.trace.recording and not any(str(each.result) == said for each in calls)):
+        return ""  # no call of the run has said so: a mock, or the program itself
     listened = dict.fromkeys(over.listening)  # for IPv4 and for IPv6, as asyncio's servers do, is one port
     return f"nobody listened there; the programs under test listened on {', '.join(listened) or 'no port'}"
 

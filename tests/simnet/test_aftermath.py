@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable
 from socket import AF_INET, AF_INET6
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -519,6 +520,14 @@ def test_a_port_that_listens_for_both_families_is_told_once() -> None:
         net.host("server").spawn(asyncio.run, serve())
         socket.create_connection(("server", 8))
     assert refused.value.__notes__ == ["nobody listened there; the programs under test listened on server:7"]
+
+
+def test_a_refusal_that_no_call_has_said_has_no_reason() -> None:
+    with pytest.raises(ConnectionRefusedError) as caught, simnet.Network() as net:
+        net.host("server").spawn(worn_out)
+        with mock.patch("socket.socket.connect", side_effect=ConnectionRefusedError("a mock says so")):
+            socket.create_connection(("server", 7))
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_what_a_library_makes_of_a_refusal_is_told_with_who_listened() -> None:
