@@ -276,13 +276,14 @@ name_as_the_real_one(Poll, like=type(real.poll()))
 class _Select(Poller):
     """One call of ``select.select``."""
 
-    __slots__ = ("sets",)
+    __slots__ = ("handlers", "sets")
 
     def __init__(self) -> None:
         super().__init__("select")
         self._process.pollers -= 1
         self._name = f"{self._process.name} select"
         self.sets: list[list[tuple[int, Any]]] = []
+        self.handlers = self._process.scheduler.current.handlers
 
     def goes_on(self) -> None:
         """Of a program that has been told to end, whose descriptors are closed, it is one of its last calls."""
@@ -297,7 +298,12 @@ class _Select(Poller):
         return found
 
     def look_again(self) -> list[tuple[int, int, Any]]:
-        """The same for who has waited: what was closed meanwhile is ready in every set, as POLLNVAL is."""
+        """The same for who has waited: what was closed meanwhile is ready in every set, as POLLNVAL is.
+
+        After a signal Python asks anew, and hears EBADF.
+        """
+        if self._process.scheduler.current.handlers != self.handlers:
+            return self.look()
         found = []
         for which, (events, members) in enumerate(zip((READ_SET, WRITE_SET, EXCEPT_SET), self.sets, strict=True)):
             for fd, each in members:

@@ -56,7 +56,7 @@ class Process(Misnamed):
     __slots__ = (
         "name", "host_name", "machine", "target", "scheduler", "greenlet", "fn", "args", "kwargs", "descriptors",
         "result", "error", "done", "answered", "ending", "cannot_wait", "waits_when_ending", "asleep",
-        "held", "timed_out", "has_deadline", "pending", "waiting", "since_ns", "fruitless", "told_at", "told_ns", "pauses",
+        "held", "timed_out", "has_deadline", "pending", "handlers", "waiting", "since_ns", "fruitless", "told_at", "told_ns", "pauses",
         "paused_ns", "paused_at", "heartbeats", "activity", "joiners", "state", "default_timeout", "pollers", "pairs",
         "memory", "_random", "owner", "crew", "daemon", "thread", "ident", "stood", "lent",
     )  # fmt: skip
@@ -108,6 +108,7 @@ class Process(Misnamed):
         self.timed_out = False
         self.has_deadline = False
         self.pending: Any = None  # an exception to be raised where it waits, or an alarm that has rung
+        self.handlers = 0  # of signals, that were called where it waited
         self.waiting: tuple[str, Any] | None = None
         self.since_ns = 0
         self.fruitless = 0  # polls in a row that told it something is ready, to no effect
@@ -153,7 +154,9 @@ class Process(Misnamed):
                 raise pending
             finally:
                 del pending  # else frame and exception would hold each other
+        told = self.state.get("heard", 0)
         pending.hear()
+        self.handlers += self.state.get("heard", 0) != told
 
     # --- for users -------------------------------------------------------------------------------------------------
 

@@ -82,8 +82,12 @@ class FullReads(QuickCalls):
                 raise socket_error(errno.EAGAIN)
             return shape(reading.answer(ancbufsize))
 
+        def so_far() -> Any:
+            return shape(reading.answer(ancbufsize)) if reading is not None and reading.copied else None
+
+        asked = (bufsize, flags) if flags else (bufsize,)
         try:
-            return self._call("recv", (bufsize, flags) if flags else (bufsize,), attempt, READABLE, bufsize, flags)
+            return self._call("recv", asked, attempt, READABLE, bufsize, flags, so_far=so_far)
         except BlockingIOError:  # SO_RCVTIMEO, MSG_DONTWAIT: what was read by then is the answer
             if reading is None or not reading.copied:
                 raise
@@ -110,8 +114,18 @@ class FullReads(QuickCalls):
                 left -= len(part)
             return b"".join(parts)
 
+        def so_far() -> bytes | None:
+            if not parts:  # it waits for SO_RCVLOWAT, and has not tried yet: the kernel has what there is
+                file: Any = self._process.descriptors.open.get(self._fd)
+                if file is None or not file.unread:
+                    return None
+                parts.append(file.recv(left, flags))
+            return b"".join(parts)
+
         try:
-            return self._call("recv", (bufsize, flags), attempt, READABLE, bufsize, flags)  # type: ignore[no-any-return]
+            return self._call(  # type: ignore[no-any-return]
+                "recv", (bufsize, flags), attempt, READABLE, bufsize, flags, so_far=so_far
+            )
         except BlockingIOError:  # MSG_DONTWAIT, SO_RCVTIMEO: what has come is not lost
             if not parts:
                 raise
@@ -119,17 +133,21 @@ class FullReads(QuickCalls):
 
     def _peek_all(self, bufsize: int, flags: int) -> bytes:
         held: Any = None
+        seen = 0
 
         def attempt(file: Any, n: int) -> bytes:
-            nonlocal held
-            held = file  # the number may be closed by the time there is enough
+            nonlocal held, seen
+            held, seen = file, file.unread  # the number may be closed by the time there is enough
             if not file.has_to_peek(n):
                 raise socket_error(errno.EAGAIN)
             peeked: bytes = file.recv(n, flags)
             return peeked
 
+        def so_far() -> bytes | None:
+            return held.recv(min(seen, bufsize), flags) if seen and held.unread else None
+
         try:
-            data: bytes = self._call("recv", (bufsize,), attempt, READABLE, bufsize, flags)
+            data: bytes = self._call("recv", (bufsize,), attempt, READABLE, bufsize, flags, so_far=so_far)
         except BlockingIOError:  # SO_RCVTIMEO: what there is by then
             if held is None or not held.unread:
                 raise

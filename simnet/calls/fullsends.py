@@ -35,18 +35,26 @@ class FullSends(FullReads):
             taken = self._send_straight(payload)
             if taken:
                 return taken
-        before = (on or self._file()).error
+        before: int | None = (on or self._file()).error
         unix = self._net_family == AF_UNIX
         waits = more or self._timeout is None
 
         def attempt(file: Any, n: int) -> int:
+            nonlocal before
             error = file.error
+            if before is None:
+                before = error
             if error and waits and (more or (unix and error != before)):
                 if unix:
                     file.error = 0
                 raise socket_error(error)
             took: int = file.send(payload if n == len(payload) else payload[:n], flags)
             return took
+
+        def so_far() -> int | None:
+            nonlocal before
+            before = None
+            return 0 if more else None
 
         return self._call(  # type: ignore[no-any-return]
             "send",
@@ -57,6 +65,7 @@ class FullSends(FullReads):
             flags,
             deadline,
             on=on,
+            so_far=so_far,
         )
 
     def _send_once(self, payload: bytes, flags: int, sent: int = 0) -> int:
@@ -71,7 +80,7 @@ class FullSends(FullReads):
         return self._send_some(payload, flags)
 
     def _send_waiting(self, payload: bytes, sent: int, flags: int) -> int:
-        """A blocking send, which waits until all is taken; less if SO_SNDTIMEO or the end of the connection comes first.
+        """A blocking send, which waits until all is taken; less if SO_SNDTIMEO, a signal, or the end of the connection comes first.
 
         It is one call of the kernel's, and has the file until it returns, whoever closes the number meanwhile, and its time
         and its leave to wait from the beginning.
@@ -80,9 +89,11 @@ class FullSends(FullReads):
         deadline = self._kernel_deadline(file, "send") if getattr(file, "options", None) else None
         file.hold()
         try:
-            sent += self._send_some(_rest(payload, sent), flags, more=sent > 0)
-            while sent < len(payload):
-                sent += self._send_some(_rest(payload, sent), flags, deadline, more=True, on=file)
+            took = self._send_some(_rest(payload, sent), flags, more=sent > 0)
+            sent += took
+            while took and sent < len(payload):  # 0 is what a signal leaves of it
+                took = self._send_some(_rest(payload, sent), flags, deadline, more=True, on=file)
+                sent += took
         except OSError:
             if not sent:
                 raise

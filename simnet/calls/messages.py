@@ -169,9 +169,16 @@ class MessageCalls(FullSends):
                     raise TimeoutError("timed out") if named else socket_error(errno.EBADF)
                 target = file.peer if name is None else file.find(name)
                 if timeout is None and target.full and file.held < file.sndbuf:
-                    return self._send_to_full(file, target, deadline, payload, ancillary, name)
+                    taken = self._send_to_full(file, target, deadline, payload, ancillary, name)
+                    if taken is not None:
+                        return taken
+                    self._still_named(fd)
+                    continue
                 if not target.full or (timeout is None and file.held >= file.sndbuf):  # memory is waited for first
+                    handlers = scheduler.current.handlers
                     self._wait(file, WRITABLE, deadline, "send", timeout is not None)
+                    if timeout is None and scheduler.current.handlers != handlers:
+                        self._still_named(fd)
                     continue
                 me = scheduler.current
                 target.followers = [*(target.followers or ()), me]
@@ -183,10 +190,19 @@ class MessageCalls(FullSends):
         how = flags if timeout is not None else flags | MSG_DONTWAIT  # the waiting of a blocking one is all in there
         return self._call("send", arguments, attempt, WRITABLE, len(payload), how)  # type: ignore[no-any-return]
 
-    def _send_to_full(self, file: Any, target: Any, deadline: int | None, *asked: Any) -> int:
-        """The rest of a blocking send to *target*, whose queue is full: only a place there, its close and SO_SNDTIMEO end the wait."""
+    def _still_named(self, fd: int) -> None:
+        """A signal has ended the kernel's call, and Python makes another: EBADF if *fd* is closed by now."""
+        if fd not in self._process.descriptors.open:
+            raise socket_error(errno.EBADF)
+
+    def _send_to_full(self, file: Any, target: Any, deadline: int | None, *asked: Any) -> int | None:
+        """The rest of a blocking send to *target*, whose queue is full: only a place there, its close and SO_SNDTIMEO end the wait.
+
+        ``None`` if a signal does, after which Python makes another call.
+        """
         scheduler = self._process.scheduler
         me = scheduler.current
+        handlers = me.handlers
         file.hold()
         try:
             while True:
@@ -195,6 +211,8 @@ class MessageCalls(FullSends):
                     late = not scheduler.wait(("send", file), deadline)
                 finally:
                     target.followers = [each for each in target.followers if each is not me]
+                if me.handlers != handlers:
+                    return None
                 try:
                     sent: int = file.send_on(target, *asked)
                     return sent

@@ -100,6 +100,7 @@ class StraightCalls(SystemCalls):
             look_for_a_loop(me, "waited for recv()", WAITS)
         named = process.descriptors.open
         what = ("recv", file)
+        handlers = me.handlers
         file.watch(me)
         try:
             while scheduler.wait(what, deadline):
@@ -116,6 +117,9 @@ class StraightCalls(SystemCalls):
             tag.counts["recv"] = n - 1  # the long way counts it
             if there is file and self._timeout == timeout:
                 return self._recv_some(bufsize, deadline)
+            if timeout is None and me.handlers != handlers:
+                self._let_go(file)
+                return self._recv(bufsize, 0)  # a signal has ended the kernel's call, and Python makes another
             return self._recv_on(file, bufsize, timeout, deadline, fd)
         data: bytes = file.read_some(inbox, bufsize)
         if machine.out:

@@ -128,10 +128,13 @@ class SystemCalls(_stdlib.socket):
             file.watch_last(me)
         else:
             file.watch(me)
+        handlers = me.handlers
         try:
             while scheduler.wait((what, file), deadline):
                 if file.mask() & events or (what == "send" and (file.shut & SHUT_SEND or file.has_any_room())):
                     return True  # a full Unix socket whose peer reads no more shows no OUT, and waits no longer
+                if me.handlers != handlers:
+                    return True  # a signal ends the kernel's call
             at_last = what == "send" and self._net_family == AF_UNIX  # it looks once more, where TCP gives up
             return bool(file.mask() & events or (at_last and file.has_any_room()))
         finally:
@@ -203,11 +206,13 @@ class SystemCalls(_stdlib.socket):
         nothing: Any = b"",
         on: Any = None,
         begun: bool = False,
+        so_far: Callable[[], Any] | None = None,
     ) -> Any:
         """A call that may wait: counted, faulted, tried until it need not wait, sent, recorded.
 
         *nothing* is what a read from a datagram socket gives that may hear no more. *on* is the file, if the kernel has it
-        already; if the call has also *begun*, what a plan may do to it has been done.
+        already; if the call has also *begun*, what a plan may do to it has been done. *so_far* is what the call has when a signal
+        ends its wait, ``None`` for nothing: then it is made anew.
         """
         file = self._file() if on is None else on
         machine = self._machine
@@ -215,6 +220,7 @@ class SystemCalls(_stdlib.socket):
         counts = tag.counts
         counts[op] = n = counts.get(op, 0) + 1
         tries = Tries(self, file, op, n, arguments, attempt, events, size, flags, deadline, nothing, on is not None)
+        tries.so_far = so_far
         fault: Fault | None = None
         if not begun:
             if tag.faults is not None or tag.dice is not None:

@@ -57,6 +57,7 @@ class Tries:
         "nothing",
         "op",
         "size",
+        "so_far",
         "sock",
         "tag",
         "timeout",
@@ -92,6 +93,7 @@ class Tries:
         # With a time-out it is CPython that waits, whatever the flags are.
         self.waits = timeout != 0.0 and not (timeout is None and self._never_waits())
         self.answer: Any = None
+        self.so_far: Callable[[], Any] | None = None
         # Does it go on after another process of the host has closed the file's last number?
         self.nameless = held and file.has_no_name()
         if timeout is None and op == "recv":
@@ -201,18 +203,39 @@ class Tries:
             machine.fabric.route(machine)
             if file.mask() & self.events:
                 return AGAIN
+        me = sock._process.scheduler.current
+        handlers = me.handlers
         in_time = sock._wait(file, self.events, self.deadline, self.op, self.timeout is not None)
         if not self.nameless and file.watchers is not None and file.has_no_name():
             if self.timeout is None:
                 self.nameless = True
             else:
                 sock._let_go(file)
+        if self.timeout is None and me.handlers != handlers:
+            return self._cut_short()
         if not in_time:
             return self._too_late()
         if self.timeout is not None:
             self.file = sock._process.descriptors.open.get(sock._fd)  # Python's wait was for the number
             if self.file is None:
                 raise self._failure(socket_error(errno.EBADF))
+        return AGAIN
+
+    def _cut_short(self) -> str:
+        """A signal was handled: the kernel's call is over with what it has. Of one that has nothing Python makes another."""
+        sock = self.sock
+        self.answer = self.so_far() if self.so_far is not None else None
+        if self.answer is not None:
+            return ANSWERED
+        if self.nameless:  # the handler has closed it
+            self.nameless = False
+            sock._let_go(self.file)
+        self.file = sock._process.descriptors.open.get(sock._fd)
+        if self.file is None:
+            raise self._failure(socket_error(errno.EBADF))
+        self.deadline, self.in_kernel = BY_SOCKET, False
+        if sock._timeout and not self.file.blocks():  # set by the handler: see below
+            self.timeout, self.deadline = sock._timeout, None
         return AGAIN
 
     def _set_deadline(self) -> None:

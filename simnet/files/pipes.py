@@ -227,7 +227,7 @@ class Pipes:
         return self.write(scheduler, pipe, lambda fd, left: writev(fd, [left]), data)
 
     def write(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., int], data: Any) -> int:
-        """``os.write``: a blocking one waits until all is taken; less if the other end is closed meanwhile."""
+        """``os.write``: a blocking one waits until all is taken; less if the other end is closed meanwhile, or a signal comes."""
         if not os.get_blocking(pipe.fd):
             edge = pipe.writes and not pipe.alone and len(data)
             try:
@@ -244,7 +244,8 @@ class Pipes:
         if sent < len(left := memoryview(data).cast("B")):
             with self._held(pipe):
                 while sent < len(left):
-                    self.wait_for(scheduler, pipe, reading=False)
+                    if self.wait_for(scheduler, pipe, reading=False, cut=sent > 0):
+                        break
                     try:
                         sent += self._write_now(scheduler, pipe, write, left[sent:])
                     except OSError:
@@ -304,13 +305,17 @@ class Pipes:
             real.close(held)
             self.closed(held)
 
-    def wait_for(self, scheduler: Scheduler, pipe: Pipe, *, reading: bool) -> None:
-        """Until it can be read from, or written to."""
+    def wait_for(self, scheduler: Scheduler, pipe: Pipe, *, reading: bool, cut: bool = False) -> bool:
+        """Until it can be read from, or written to; or has a signal *cut* that short?"""
         me = scheduler.current
+        handlers = me.handlers
         pipe.watch_last(me)
         try:
-            while not pipe.mask() & (ENDS_READING if reading else ENDS_WRITING):
+            while not pipe.mask() & (ENDS_READING if reading else ENDS_WRITING) and not (
+                cut and me.handlers != handlers
+            ):
                 scheduler.wait(("read" if reading else "write", pipe))
+            return cut and me.handlers != handlers
         finally:
             pipe.unwatch(me)
 

@@ -1,0 +1,170 @@
+"""A signal in the midst of a call that waits: the kernel's call is over with what it has, and of one without Python makes another."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.contract.worlds import World
+
+ALL, PEEK = socket.MSG_WAITALL, socket.MSG_PEEK
+SOON = 0.02  # s until it comes
+MUCH = b"x" * 400_000  # bytes, more than a small send buffer and what lies before it
+KINDS = ["tcp", "unix"]
+
+Ring = Callable[..., list[int]]
+
+
+@pytest.fixture
+def ring() -> Iterator[Ring]:
+    """Call it with what a handler is to do in the midst of the next call. It gives the signals that came, in their order."""
+    before = signal.getsignal(signal.SIGALRM)
+
+    def ring(then: Callable[[], Any] = list) -> list[int]:
+        heard: list[int] = []
+
+        def handler(number: int, _: Any) -> None:
+            heard.append(number)
+            then()
+
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+        return heard
+
+    yield ring
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def both_ends(world: World, kind: str) -> tuple[Any, Any]:
+    """Two ends of a connection that block and hold little."""
+    ends = world.tight_pair() if kind == "tcp" else tuple(world.keep(each) for each in socket.socketpair())
+    for each in ends:
+        each.setblocking(True)
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    return ends[0], ends[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_k116_a_signal_leaves_a_read_of_all_what_has_come(world: World, ring: Ring, kind: str) -> None:
+    one, other = both_ends(world, kind)
+    buffer = bytearray(5)
+    reads: dict[str, Callable[[], Any]] = {
+        "recv": lambda: one.recv(5, ALL),
+        "recv_into": lambda: (one.recv_into(buffer, 5, ALL), bytes(buffer[:3]))[1],
+        "recvmsg": lambda: one.recvmsg(5, 0, ALL)[0],
+    }
+    for name, read in reads.items():
+        other.send(b"abc")
+        world.readable(one)
+        heard = ring()
+        assert (name, read(), heard) == (name, b"abc", [signal.SIGALRM])
+
+
+def test_k116_what_a_signal_does_comes_after_the_peek_that_it_ends(world: World, ring: Ring) -> None:
+    one, other = both_ends(world, "tcp")
+    other.send(b"abc")
+    world.readable(one)
+    ring(lambda: other.send(b"de"))
+    assert one.recv(5, ALL | PEEK) == b"abc"
+    assert one.recv(9, ALL | socket.MSG_DONTWAIT) == b"abcde"
+
+
+def test_k116_a_signal_leaves_less_than_so_rcvlowat(world: World, ring: Ring) -> None:
+    one, other = both_ends(world, "tcp")
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 5)
+    other.send(b"abc")
+    heard = ring()
+    assert (one.recv(9), heard) == (b"abc", [signal.SIGALRM])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_k116_a_signal_leaves_a_send_what_has_been_taken(world: World, ring: Ring, kind: str) -> None:
+    one, _ = both_ends(world, kind)
+    calls: dict[str, Callable[[], int]] = {
+        "send": lambda: one.send(MUCH),
+        "sendmsg": lambda: one.sendmsg([MUCH, MUCH]),
+        "write": lambda: os.write(one.fileno(), MUCH),
+    }
+    for name, call in calls.items():
+        if name != "send":
+            one, _ = both_ends(world, kind)
+        heard = ring()
+        assert (name, 0 < call() < len(MUCH), heard) == (name, True, [signal.SIGALRM])
+
+
+def test_k116_a_sendall_goes_on_after_a_signal(world: World, ring: Ring) -> None:
+    one, other = both_ends(world, "unix")
+    other.setblocking(False)
+
+    def drain() -> None:
+        while select.select([other], [], [], 0)[0]:
+            got.append(other.recv(1 << 20))
+        signal.setitimer(signal.ITIMER_REAL, 0.002)
+
+    got: list[bytes] = []
+    ring(drain)
+    one.sendall(MUCH)
+    drain()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert b"".join(got) == MUCH
+
+
+def test_k116_a_signal_leaves_a_write_to_a_pipe_what_has_been_taken(world: World, ring: Ring) -> None:
+    reader, writer = os.pipe()
+    try:
+        heard = ring()
+        assert os.write(writer, MUCH) == 65536
+        assert heard == [signal.SIGALRM]
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_k116_who_reads_anew_after_a_signal_looks_at_the_number(world: World, ring: Ring) -> None:
+    one, other = both_ends(world, "tcp")
+    ring(one.close)
+    world.gives("EBADF", one.recv, 5)
+    one, other = both_ends(world, "tcp")
+    fresh, far = both_ends(world, "unix")
+    far.send(b"new")
+    ring(lambda: os.dup2(fresh.fileno(), one.fileno()))
+    assert one.recv(5) == b"new"
+    other.close()
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_k116_who_sends_anew_after_a_signal_looks_at_the_number(world: World, ring: Ring, kind: Any) -> None:
+    one, _ = (world.keep(each) for each in socket.socketpair(socket.AF_UNIX, kind))
+    one.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            one.send(b"x" * 4000)
+    one.setblocking(True)
+    ring(one.close)
+    world.gives("EBADF", one.send, b"x")
+
+
+def test_k116_a_select_that_is_made_anew_after_a_signal_refuses_what_was_closed(world: World, ring: Ring) -> None:
+    one, _ = both_ends(world, "tcp")
+    ring(one.close)
+    world.gives("EBADF", select.select, [one], [], [], 1)
+
+
+def test_k116_a_unix_send_that_is_made_anew_leaves_the_error(world: World, ring: Ring) -> None:
+    one, other = both_ends(world, "unix")
+    one.setblocking(False)
+    other.send(b"unread")
+    with pytest.raises(BlockingIOError):
+        while True:
+            one.send(b"x" * 4000)
+    one.setblocking(True)
+    ring(other.close)
+    world.gives("EPIPE", one.send, b"x")
+    assert one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 104  # ECONNRESET
