@@ -202,7 +202,8 @@ def c_name(thing: Any) -> str:
     try:
         index(thing)
     except TypeError as error:
-        return str(error).split("'")[1]
+        if "'" in str(error):  # it has an `__index__` else, which gave no integer
+            return str(error).split("'")[1]
     except Exception:  # noqa: BLE001  # its own `__index__` raised: it is a class of Python
         pass
     return type(thing).__name__

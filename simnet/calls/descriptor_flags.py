@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import sys
 from functools import partial
 from operator import index
@@ -28,6 +29,9 @@ __all__ = [
 
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG = 0, 1, 2, 3, 4, 8, 9, 10, 11
 F_DUPFD_CLOEXEC = 1030
+F_GETLK, F_SETOWN_EX, F_GETOWN_EX, F_GET_RW_HINT, F_SET_RW_HINT = 5, 15, 16, 1035, 1036
+A_PROCESS, A_GROUP = 1, 2  # F_OWNER_PID, F_OWNER_PGRP
+LIVES_LONGEST = 5  # RWH_WRITE_LIFE_EXTREME
 LOCKS = {5: True, 6: False, 7: False, 36: True, 37: False, 38: False}  # F_GETLK, F_SETLK ...: do they ask only?
 REFUSED = {1031: errno.EBADF, 1032: errno.EBADF, 1024: errno.EINVAL, 1026: errno.ENOTDIR}  # of pipes, leases, folders
 F_GETLEASE, F_UNLCK, F_NOTIFY = 1025, 2, 1026
@@ -125,11 +129,45 @@ def _with_bytes(process: Process, fd: int, command: int, argument: Any) -> bytes
     """What comes back of a buffer: a lock, which nobody else has, or what nothing was written into."""
     given = argument.encode() if isinstance(argument, str) else bytes(argument)
     if command in LOCKS:
+        kind, whence = struct.unpack("=hh", given[:4].ljust(4, b"\0"))
+        if not 0 <= kind <= F_UNLCK or not 0 <= whence <= os.SEEK_END or (command == F_GETLK and kind == F_UNLCK):
+            raise socket_error(errno.EINVAL)
         return F_UNLCK.to_bytes(2, sys.byteorder) + given[2:] if LOCKS[command] else given
     if command in (F_GETFD, F_GETFL, F_GETOWN, F_GETSIG, F_GETLEASE) or command not in COMMANDS or command in REFUSED:
         fcntl(process, fd, command)
         return given
+    file = process.descriptors.get(fd)
+    if command in (F_GET_RW_HINT, F_SET_RW_HINT):
+        return _hint(file, command, given)
+    if command in (F_GETOWN_EX, F_SETOWN_EX):
+        return _owner_at(process, file, command, given)
     raise refused(process, f"fcntl(command {command}) with bytes")
+
+
+def _hint(file: Any, command: int, given: bytes) -> bytes:
+    """For how long what is written is to live, as nobody but who asks hears."""
+    if command == F_GET_RW_HINT:
+        return _told(file, "hint").to_bytes(8, sys.byteorder)[: len(given)]
+    hint = int.from_bytes(given[:8], sys.byteorder)
+    if hint > LIVES_LONGEST:
+        raise socket_error(errno.EINVAL)
+    kept(file)["hint"] = hint
+    return given
+
+
+def _owner_at(process: Process, file: Any, command: int, given: bytes) -> bytes:
+    """F_GETOWN_EX and F_SETOWN_EX: whether the owner is a thread, a process or a group besides."""
+    if command == F_GETOWN_EX:
+        number = owner(file)
+        return struct.pack("=ii", _told(file, "owner's kind") or number != 0, number)[: len(given)]
+    kind, number = struct.unpack("=ii", given[:8].ljust(8, b"\0"))
+    if not 0 <= kind <= A_GROUP:
+        raise socket_error(errno.EINVAL)
+    if number and kind != A_PROCESS:
+        raise refused(process, f"F_SETOWN_EX of a {'group' if kind else 'thread'}")
+    set_owner(process, file, number)
+    kept(file)["owner's kind"] = kind
+    return given
 
 
 def locked(original: Any, *arguments: Any) -> None:

@@ -12,6 +12,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
+from simnet.calls.descriptor_flags import status
 from simnet.kernel.datagrams.memory import PAGE
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
@@ -89,7 +90,7 @@ def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any)
         raise socket_error(errno.EBADF)
     if in_fd in process.descriptors and offset is not None:
         raise socket_error(errno.ESPIPE)
-    if length < 0 or isinstance(file, Epoll):
+    if length < 0 or isinstance(file, Epoll) or status(file) & os.O_APPEND:  # nothing is spliced behind an end
         raise socket_error(errno.EINVAL)
     blocks = file.blocks()
     sock = _stdlib.socket(file.family, file.type, file.proto, out_fd)

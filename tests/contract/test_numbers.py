@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import socket
 import stat
+import struct
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,3 +148,55 @@ def test_k133_what_is_a_file_is_duplicated_before_it_is_no_socket(world: World) 
         world.gives("ENOTSOCK", socket.fromfd, file.fileno(), socket.AF_INET, socket.SOCK_STREAM)
         os.close(twin)  # CPython leaves it open
     world.gives("EBADF", socket.fromfd, twin, socket.AF_INET, socket.SOCK_STREAM)
+
+
+def test_k133_who_is_only_to_write_behind_the_end_is_sent_no_file(world: World, tmp_path: Path) -> None:
+    one, _ = (world.keep(each) for each in socket.socketpair())
+    (tmp_path / "file").write_bytes(b"0123456789")
+    fcntl.fcntl(one, fcntl.F_SETFL, os.O_APPEND)
+    with (tmp_path / "file").open("rb") as file:
+        for offset, count in ((0, 5), (None, 5), (10, 5), (0, 0)):
+            world.gives("EINVAL", os.sendfile, one.fileno(), file.fileno(), offset, count)
+        fcntl.fcntl(one, fcntl.F_SETFL, 0)
+        assert os.sendfile(one.fileno(), file.fileno(), 0, 5) == 5
+
+
+def test_k133_what_is_no_lock_is_refused(world: World) -> None:
+    sock = world.socket()
+    for command, kind, whence in (
+        (fcntl.F_SETLK, 7, 0),
+        (fcntl.F_SETLK, -1, 0),
+        (fcntl.F_SETLK, fcntl.F_WRLCK, 9),
+        (fcntl.F_GETLK, fcntl.F_UNLCK, 0),
+        (fcntl.F_GETLK, 7, 0),
+    ):
+        world.gives("EINVAL", fcntl.fcntl, sock, command, struct.pack("hhqqi4x", kind, whence, 0, 0, 0))
+
+
+def test_k133_a_hint_of_how_long_it_lives_is_kept(world: World) -> None:
+    get, put = 1035, 1036  # F_GET_RW_HINT, F_SET_RW_HINT
+    sock = world.socket()
+    assert fcntl.fcntl(sock, get, struct.pack("Q", 7)) == bytes(8)
+    for hint in (2, 5, 0):
+        assert fcntl.fcntl(sock, put, struct.pack("Q", hint)) == struct.pack("Q", hint)
+        assert fcntl.fcntl(sock, get, bytes(8)) == struct.pack("Q", hint)
+    for hint in (6, 1 << 40):
+        world.gives("EINVAL", fcntl.fcntl, sock, put, struct.pack("Q", hint))
+
+
+def test_k133_an_owner_is_of_a_kind(world: World) -> None:
+    put, get = 15, 16  # F_SETOWN_EX, F_GETOWN_EX
+    sock = world.socket()
+
+    def told() -> tuple[int, ...]:
+        return struct.unpack("ii", fcntl.fcntl(sock, get, struct.pack("ii", 7, 7)))
+
+    assert told() == (0, 0)
+    fcntl.fcntl(sock, fcntl.F_SETOWN, os.getpid())
+    assert told() == (1, os.getpid())
+    for kind in (0, 1, 2):
+        fcntl.fcntl(sock, put, struct.pack("ii", kind, 0))
+        assert (told(), fcntl.fcntl(sock, fcntl.F_GETOWN)) == ((kind, 0), 0)
+    world.gives("EINVAL", fcntl.fcntl, sock, put, struct.pack("ii", 3, 0))
+    fcntl.fcntl(sock, put, struct.pack("ii", 1, os.getpid()))
+    assert (told(), fcntl.fcntl(sock, fcntl.F_GETOWN)) == ((1, os.getpid()), os.getpid())
