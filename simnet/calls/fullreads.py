@@ -115,9 +115,9 @@ class FullReads(QuickCalls):
             return b"".join(parts)
 
         def so_far() -> bytes | None:
-            if not parts:  # it waits for SO_RCVLOWAT, and has not tried yet: the kernel has what there is
+            if not parts:  # who waits for SO_RCVLOWAT has not tried yet, where the kernel has what there is
                 file: Any = self._process.descriptors.open.get(self._fd)
-                if file is None or not file.unread:
+                if flags & MSG_WAITALL or file is None or not file.unread:
                     return None
                 parts.append(file.recv(left, flags))
             return b"".join(parts)

@@ -172,13 +172,13 @@ class MessageCalls(FullSends):
                     taken = self._send_to_full(file, target, deadline, payload, ancillary, name)
                     if taken is not None:
                         return taken
-                    self._still_named(fd)
+                    deadline = self._anew(file, fd)
                     continue
                 if not target.full or (timeout is None and file.held >= file.sndbuf):  # memory is waited for first
                     handlers = scheduler.current.handlers
                     self._wait(file, WRITABLE, deadline, "send", timeout is not None)
                     if timeout is None and scheduler.current.handlers != handlers:
-                        self._still_named(fd)
+                        deadline = self._anew(file, fd)
                     continue
                 me = scheduler.current
                 target.followers = [*(target.followers or ()), me]
@@ -190,10 +190,11 @@ class MessageCalls(FullSends):
         how = flags if timeout is not None else flags | MSG_DONTWAIT  # the waiting of a blocking one is all in there
         return self._call("send", arguments, attempt, WRITABLE, len(payload), how)  # type: ignore[no-any-return]
 
-    def _still_named(self, fd: int) -> None:
-        """A signal has ended the kernel's call, and Python makes another: EBADF if *fd* is closed by now."""
+    def _anew(self, file: Any, fd: int) -> int | None:
+        """A signal has ended the kernel's call, and Python makes another: until when that waits, or EBADF if *fd* is closed by now."""
         if fd not in self._process.descriptors.open:
             raise socket_error(errno.EBADF)
+        return self._kernel_deadline(file, "send") if file.options else None
 
     def _send_to_full(self, file: Any, target: Any, deadline: int | None, *asked: Any) -> int | None:
         """The rest of a blocking send to *target*, whose queue is full: only a place there, its close and SO_SNDTIMEO end the wait.

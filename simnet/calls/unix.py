@@ -45,7 +45,7 @@ class UnixCalls(MessageCalls):
                 host.fabric.injector.fire(refusal, file.tag.place, file.tag.text, "", 1)
                 raise socket_error(ECONNREFUSED)
             if file.blocks():
-                self._connect_when_there_is_room(file, name)
+                opens = self._connect_when_there_is_room(file, name) and opens
             else:
                 file.connect(name)
         except OSError as error:
@@ -59,23 +59,29 @@ class UnixCalls(MessageCalls):
         self._record(file.tag, "connect", n, arguments, None)
         host.flush()
 
-    def _connect_when_there_is_room(self, file: Any, name: Any) -> None:
-        """connect() of a blocking Unix socket, which waits while the listener's backlog is full."""
+    def _connect_when_there_is_room(self, file: Any, name: Any) -> bool:
+        """connect() of a blocking Unix socket, which waits while the listener's backlog is full.
+
+        False if a signal ends that: Python then polls for room to write, finds it, and says that all is well.
+        """
         scheduler = self._process.scheduler
         me = scheduler.current
         deadline = self._kernel_deadline(file, "send") if file.options else None
         while True:
             try:
                 file.connect(name)
-                return
+                return True
             except BlockingIOError:
                 if not file.blocks() or (deadline is not None and scheduler.clock.now_ns >= deadline):
                     raise
-            listener = file.find(name)
+            listener, handlers = file.find(name), me.handlers
             listener.watch(me)
             try:
                 while scheduler.wait(("room in the backlog", listener), deadline) and listener.crowded:
-                    pass  # a connection that came, or its own shutdown, is no news to who waits for room
+                    if (
+                        me.handlers != handlers
+                    ):  # a connection that came, or its own shutdown, is no news to who waits for room
+                        return False
             finally:
                 listener.unwatch(me)
 

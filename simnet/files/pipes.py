@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from errno import EINTR
 from fcntl import F_GETFL, fcntl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from simnet import real
 from simnet.kernel.descriptors import File
 from simnet.kernel.epoll import EPOLLET
+from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import UIO_MAXIOV
 from simnet.kernel.readiness import ANY_NEWS, ERR, HUP, IN, NVAL, OUT, READABLE, WRITABLE
 
@@ -191,11 +193,16 @@ class Pipes:
         return done
 
     def read(self, scheduler: Scheduler, pipe: Pipe, read: Callable[..., Any], *arguments: Any) -> Any:
-        """``os.read``, ``os.readv`` and ``os.eventfd_read``: a blocking one waits for bytes, or the end."""
-        if pipe.reads and os.get_blocking(pipe.fd) and not pipe.mask() & ENDS_READING:
+        """``os.read``, ``os.readv`` and ``os.eventfd_read``: a blocking one waits for bytes, or the end.
+
+        Behind a signal they look anew at the number. But ``eventfd_read`` is EINTR.
+        """
+        while pipe.reads and os.get_blocking(pipe.fd) and not pipe.mask() & ENDS_READING:
             with self._held(pipe):
-                self.wait_for(scheduler, pipe, reading=True)
-                return self._read_now(pipe, read, *arguments)
+                if not self.wait_for(scheduler, pipe, reading=True, cut=True):
+                    return self._read_now(pipe, read, *arguments)
+            if not arguments:
+                raise socket_error(EINTR)
         return self._read_now(pipe, read, *arguments)
 
     def _read_now(self, pipe: Pipe, read: Callable[..., Any], *arguments: Any) -> Any:

@@ -6,7 +6,9 @@ import os
 import select
 import signal
 import socket
+import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,3 +170,62 @@ def test_k116_a_unix_send_that_is_made_anew_leaves_the_error(world: World, ring:
     ring(other.close)
     world.gives("EPIPE", one.send, b"x")
     assert one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 104  # ECONNRESET
+
+
+def test_k116_a_read_of_all_that_has_nothing_yet_begins_anew_after_a_signal(world: World, ring: Ring) -> None:
+    one, other = both_ends(world, "tcp")
+
+    def feed() -> None:
+        if len(heard) == 1:
+            other.send(b"abc")
+            signal.setitimer(signal.ITIMER_REAL, SOON)
+
+    heard = ring(feed)
+    assert (one.recv(9, ALL), len(heard)) == (b"abc", 2)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_k116_so_sndtimeo_begins_anew_after_a_signal(world: World, ring: Ring, kind: Any) -> None:
+    one, other = (world.keep(each) for each in socket.socketpair(socket.AF_UNIX, kind))
+    one.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            one.send(b"x" * 4000)
+    one.setblocking(True)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 60_000))
+
+    def again() -> None:
+        if len(heard) < 5:
+            signal.setitimer(signal.ITIMER_REAL, SOON)
+        else:
+            other.recv(1 << 20)
+
+    heard = ring(again)
+    assert (one.send(b"x"), len(heard)) == (1, 5)
+
+
+def test_k116_a_unix_connect_that_a_signal_ends_says_that_all_is_well(world: World, ring: Ring, tmp_path: Path) -> None:
+    listener = world.keep(socket.socket(socket.AF_UNIX))
+    listener.bind(str(tmp_path / "s"))
+    listener.listen(0)
+    first, second = (world.keep(socket.socket(socket.AF_UNIX)) for _ in range(2))
+    first.connect(str(tmp_path / "s"))
+    heard = ring()
+    assert (second.connect_ex(str(tmp_path / "s")), heard) == (0, [signal.SIGALRM])
+    world.gives("ENOTCONN", second.getpeername)
+    second.setblocking(False)
+    world.gives("EAGAIN", second.connect, str(tmp_path / "s"))
+
+
+def test_k116_only_an_eventfd_read_tells_of_a_signal(world: World, ring: Ring) -> None:
+    number = os.eventfd(0)
+    reader, writer = os.pipe()
+    try:
+        heard = ring(lambda: os.eventfd_write(number, 3))
+        world.gives("EINTR", os.eventfd_read, number)
+        assert (os.eventfd_read(number), heard) == (3, [signal.SIGALRM])
+        heard = ring(lambda: os.write(writer, b"then"))
+        assert (os.read(reader, 9), heard) == (b"then", [signal.SIGALRM])
+    finally:
+        for each in (number, reader, writer):
+            os.close(each)
