@@ -33,6 +33,7 @@ from simnet.calls.unopened import unopened
 from simnet.clock import deadline_after
 from simnet.epoll import Epoll
 from simnet.files.pipes import NO_MORE, OF_PIPES, Pipes
+from simnet.kernel.descriptors import STANDARD
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX
 from simnet.owned.eventloops import SLEEPS, WAITS, look_for_a_loop
@@ -307,14 +308,13 @@ class SimulatedBackend:
         return alarm_call(self._program, call, original, *arguments)
 
     def open_files_limit(self) -> tuple[int, int]:
-        return self._scheduler.current.descriptors.limit, OPEN_FILES_MAX
+        return self._scheduler.current.descriptors.limit + STANDARD, OPEN_FILES_MAX
 
     def limit_open_files(self, soft: int, hard: int) -> None:
-        if not 0 <= soft <= hard:
-            raise ValueError("current limit exceeds maximum limit")
-        if hard > OPEN_FILES_MAX:
-            raise ValueError("not allowed to raise maximum limit")
-        self._scheduler.current.descriptors.limit = soft
+        if not 0 <= soft <= hard <= OPEN_FILES_MAX:
+            inside = 0 <= soft <= hard
+            raise ValueError("not allowed to raise maximum limit" if inside else "current limit exceeds maximum limit")
+        self._scheduler.current.descriptors.limit = soft - STANDARD
 
     def socket_file(self, call: str, path: Any, *arguments: Any, **options: Any) -> tuple[Any] | None:
         """What *call* of ``os`` says of the file of a Unix socket; ``None`` if this host has none of that name."""

@@ -20,6 +20,7 @@ from simnet.faults.inject import Tag, named
 from simnet.faults.place import Place
 from simnet.files.madebefore import unknown, unknown_to
 from simnet.files.realfiles import real_file
+from simnet.kernel.descriptors import STANDARD
 from simnet.kernel.errors import socket_error
 from simnet.kernel.readiness import ERR, HUP, IN, NVAL, OUT, PRI, describe
 from simnet.process import DESCRIPTORS_A_PROCESS, FIRST_DESCRIPTOR
@@ -257,7 +258,7 @@ class Poll(Poller):
         for fd, wanted in registered.items():
             file = descriptors.get(fd) or self._find(fd)
             if file is None:
-                if len(registered) > self._process.descriptors.limit:
+                if len(registered) > self._process.descriptors.limit + STANDARD:
                     raise socket_error(errno.EINVAL)  # more numbers than there can be files
                 found.append((fd, NVAL))
                 continue

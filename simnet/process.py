@@ -18,7 +18,7 @@ from greenlet import getcurrent, greenlet
 from simnet.both.asked import seconds_of
 from simnet.clock import deadline_after
 from simnet.files.ended import OVER
-from simnet.kernel.descriptors import Descriptors, File
+from simnet.kernel.descriptors import STANDARD, Descriptors, File
 from simnet.misnamed import Misnamed
 from simnet.owned.unheard import unheard
 from simnet.trace import PROCESS
@@ -92,7 +92,7 @@ class Process(Misnamed):
         self.default_timeout: float | None = None
         if owner is None:
             first = FIRST_DESCRIPTOR + number % PROCESSES_APART * DESCRIPTORS_A_PROCESS
-            self.descriptors = Descriptors(first, OPEN_FILES_MAX)
+            self.descriptors = Descriptors(first, OPEN_FILES_MAX - STANDARD)
             self.memory: dict[Any, Any] = {}  # what life keeps per process and CPython per module
         else:
             self.descriptors, self.memory, self.default_timeout = owner.descriptors, owner.memory, owner.default_timeout

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet import real
 from simnet.calls.alarms import send
 from simnet.calls.signals import SIGURG
+from simnet.kernel.descriptors import STANDARD
 from simnet.kernel.errors import socket_error
 from simnet.kernel.options.values import INT_MAX
 from simnet.verdicts import NotModelled, Verdict
@@ -42,7 +43,6 @@ AT_AN_ADDRESS = frozenset({15, 16, 17, 1035, 1036})
 # Of Linux; what is none is EINVAL.
 COMMANDS = frozenset({*range(12), 15, 16, 17, *range(1024, 1029), *range(1030, 1037)})
 FD_CLOEXEC = 1
-STANDARD = 3  # numbers of a program's own: standard input, output and error
 O_RDWR, O_NONBLOCK = 2, 0o4000
 O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME = 0o2000, 0o20000, 0o40000, 0o1000000
 STATUS = O_APPEND | O_ASYNC | O_NOATIME  # what F_SETFL sets besides, and nothing here asks for
@@ -182,7 +182,7 @@ def locked(original: Any, *arguments: Any) -> None:
 def _dup_from(process: Process, fd: int, least: int) -> int:
     """F_DUPFD: the lowest free number from *least* on. What a program calls the third is the first of ours."""
     table = process.descriptors
-    if 0 <= least < table.limit:
+    if 0 <= least < table.limit + STANDARD:
         least = table.base + max(0, least - STANDARD)
     if not table.base <= least < table.base + table.limit:
         raise socket_error(errno.EINVAL)

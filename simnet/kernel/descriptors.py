@@ -142,10 +142,13 @@ class File:
         raise NotImplementedError
 
 
+STANDARD = 3  # numbers that a program has from the start: standard input, output and error
+
+
 class Descriptors:
     """One process's descriptor table: the lowest free number first, from *base* upwards.
 
-    *limit* is RLIMIT_NOFILE: how many numbers there are.
+    *limit* is how many numbers there are: RLIMIT_NOFILE less those that a program has from the start.
     """
 
     __slots__ = ("base", "limit", "open", "inheritable", "_free", "_next")

@@ -724,6 +724,22 @@ def no_more_descriptors(world: World) -> Iterator[None]:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_k132_three_numbers_are_a_programs_own(world: World) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as lowest:
+        own = max(0, lowest.fileno() - (1 << 20)) if world.name == "simnet" else lowest.fileno() - 3
+    made: list[Any] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (own + 20, hard))
+    try:
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (own + 20, hard)
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                made.append(world.keep(socket.socket()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(made) == 17
+
+
 @pytest.mark.parametrize("limits", [(10,), (1, 2, 3), [5]])
 def test_k132_a_limit_of_descriptors_is_two_numbers(world: World, limits: Any) -> None:
     with pytest.raises(ValueError, match="expected a tuple of 2 integers"):
