@@ -128,7 +128,7 @@ class MessageCalls(FullSends):
         named_or_waits = resolved is not None or self._timeout is None
         if named_or_waits and self._net_family == AF_UNIX and getattr(self._file(), "type", 0) == SOCK_DGRAM:
             return self._send_to_name((payload,), payload, ancillary, flags, resolved)
-        return self._call(  # type: ignore[no-any-return]
+        sent: int = self._call(
             "send",
             (payload,),
             lambda file, n: file.sendmsg([payload], ancillary, flags, resolved),
@@ -136,6 +136,9 @@ class MessageCalls(FullSends):
             len(payload),
             flags,
         )
+        if sent < len(payload) and self._net_family == AF_UNIX and self._kind == SOCK_STREAM:
+            return self._send_once(payload, flags, sent)  # the descriptors went with the first piece
+        return sent
 
     def _send_to_name(self, arguments: tuple[Any, ...], payload: bytes, ancillary: Any, flags: int, name: Any) -> int:
         """Send a datagram to the peer, or to whoever is called *name*, and wait for a place in its queue if this socket waits.

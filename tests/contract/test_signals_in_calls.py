@@ -7,6 +7,7 @@ import select
 import signal
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -229,3 +230,30 @@ def test_k116_only_an_eventfd_read_tells_of_a_signal(world: World, ring: Ring) -
     finally:
         for each in (number, reader, writer):
             os.close(each)
+
+
+def test_k116_a_message_with_descriptors_waits_until_all_is_taken_too(world: World, ring: Ring) -> None:
+    one, other = both_ends(world, "unix")
+    heard = ring()
+    assert 0 < socket.send_fds(one, [MUCH], [0]) < len(MUCH)
+    assert heard == [signal.SIGALRM]
+    data, numbers, _, _ = socket.recv_fds(other, 10, 3)
+    assert (data, len(numbers)) == (b"x" * 10, 1)
+    os.close(numbers[0])
+
+
+def test_k106_a_blocking_message_with_descriptors_goes_on_until_all_is_taken(world: World) -> None:
+    one, other = both_ends(world, "unix")
+    got: list[bytes] = []
+
+    def drain() -> None:
+        while sum(map(len, got)) < len(MUCH):
+            got.append(other.recv(1 << 20))
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+    assert socket.send_fds(one, [MUCH], [0]) == len(MUCH)
+    reader.join()
+    assert b"".join(got) == MUCH
+    one.settimeout(1)
+    assert 0 < socket.send_fds(one, [MUCH], [0]) < len(MUCH)  # with a time-out the kernel does not wait
