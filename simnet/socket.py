@@ -390,14 +390,11 @@ class Socket(UnixCalls):
         resolved = kernel_address(self._machine, self._net_family, address, "sendto")
         if self._net_family == AF_UNIX and getattr(self._file(), "type", 0) == SOCK_DGRAM:
             return self._send_to_name((payload, resolved), payload, (), flags, resolved)
-        return self._call(  # type: ignore[no-any-return]
-            "send",
-            (payload, resolved),
-            lambda file, n: file.sendto(payload, flags, resolved),
-            WRITABLE,
-            len(payload),
-            flags,
+        asked = (payload, resolved)
+        sent: int = self._call(
+            "send", asked, lambda file, n: file.sendto(payload, flags, resolved), WRITABLE, len(payload), flags
         )
+        return self._send_once(payload, flags, sent) if sent < len(payload) and self._kind == SOCK_STREAM else sent
 
     def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]

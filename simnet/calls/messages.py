@@ -136,8 +136,8 @@ class MessageCalls(FullSends):
             len(payload),
             flags,
         )
-        if sent < len(payload) and self._net_family == AF_UNIX and self._kind == SOCK_STREAM:
-            return self._send_once(payload, flags, sent)  # the descriptors went with the first piece
+        if sent < len(payload) and self._kind == SOCK_STREAM:
+            return self._send_once(payload, flags, sent)  # what is said beside them went with the first piece
         return sent
 
     def _send_to_name(self, arguments: tuple[Any, ...], payload: bytes, ancillary: Any, flags: int, name: Any) -> int:

@@ -242,8 +242,18 @@ def test_k116_a_message_with_descriptors_waits_until_all_is_taken_too(world: Wor
     os.close(numbers[0])
 
 
-def test_k106_a_blocking_message_with_descriptors_goes_on_until_all_is_taken(world: World) -> None:
-    one, other = both_ends(world, "unix")
+# --- and where none comes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["sendto", "sendmsg to", "sendmsg", "send_fds"])
+def test_k063_a_blocking_send_of_any_kind_goes_on_until_all_is_taken(world: World, call: str) -> None:
+    one, other = both_ends(world, "unix" if call == "send_fds" else "tcp")
+    calls: dict[str, Callable[[], int]] = {
+        "sendto": lambda: one.sendto(MUCH, other.getsockname()),
+        "sendmsg to": lambda: one.sendmsg([MUCH], [], 0, other.getsockname()),
+        "sendmsg": lambda: one.sendmsg([MUCH], [(99, 1, b"")]),  # of a level that a stream takes no notice of
+        "send_fds": lambda: socket.send_fds(one, [MUCH], [0]),
+    }
     got: list[bytes] = []
 
     def drain() -> None:
@@ -252,8 +262,28 @@ def test_k106_a_blocking_message_with_descriptors_goes_on_until_all_is_taken(wor
 
     reader = threading.Thread(target=drain)
     reader.start()
-    assert socket.send_fds(one, [MUCH], [0]) == len(MUCH)
+    assert calls[call]() == len(MUCH)
     reader.join()
     assert b"".join(got) == MUCH
     one.settimeout(1)
-    assert 0 < socket.send_fds(one, [MUCH], [0]) < len(MUCH)  # with a time-out the kernel does not wait
+    assert 0 < calls[call]() < len(MUCH)  # with a time-out the kernel does not wait
+
+
+def test_k063_a_blocking_fast_open_goes_on_until_all_is_taken(world: World) -> None:
+    listener = world.listener()
+    listener.setblocking(True)
+    one = world.socket()
+    one.setblocking(True)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    got: list[bytes] = []
+
+    def drain() -> None:
+        other = world.keep(listener.accept()[0])
+        while sum(map(len, got)) < len(MUCH):
+            got.append(other.recv(1 << 20))
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+    assert one.sendto(MUCH, socket.MSG_FASTOPEN, listener.getsockname()) == len(MUCH)
+    reader.join()
+    assert b"".join(got) == MUCH
