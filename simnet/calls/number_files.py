@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from simnet import real
+
 __all__ = ["fdopen"]
 
 NOBODY = 0x7FFFFFFF
@@ -26,6 +28,12 @@ class NumberFile(_pyio.FileIO):  # type: ignore[misc]  # typeshed has none
             return None
         view[: len(data)] = data
         return len(data)
+
+    def write(self, data: Any) -> int | None:
+        taken: int | None = super().write(data)
+        if taken is None:
+            real.sigtimedwait((), 0)  # a buffer in C reads the error from errno: this call fails with the same
+        return taken
 
     def _checkClosed(self, msg: str | None = None) -> None:  # noqa: N802  # its name there
         if self.closed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import os
 import socket
@@ -127,3 +129,20 @@ def test_k133_a_file_that_goes_unclosed_is_warned_of(world: World) -> None:
         del file
     assert there.recv(20) == b"at the end"
     world.gives("EBADF", os.fstat, number)
+
+
+def test_k133_a_buffer_over_a_full_socket_says_why(world: World) -> None:
+    one, _ = (world.keep(each) for each in socket.socketpair())
+    one.setblocking(False)
+    with os.fdopen(one.fileno(), "wb", 0, closefd=False) as raw:
+        while raw.write(b"x" * 4000) is not None:
+            pass
+    with contextlib.suppress(OSError):
+        os.close(-1)  # EBADF is what errno was before
+    file = os.fdopen(one.fileno(), "wb", closefd=False)
+    file.write(b"x")
+    with pytest.raises(BlockingIOError, match="write could not complete without blocking") as raised:
+        file.flush()
+    assert raised.value.errno == errno.EAGAIN
+    with contextlib.suppress(BlockingIOError):
+        file.close()
