@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 from _thread import _count  # threads beside the first
+from collections import OrderedDict
 from operator import is_
 
 from dispatch.annotations import TYPE_CHECKING, Any
@@ -21,14 +22,22 @@ SMALL = 20  # channels; for so many it costs as much to ask all in a turn as to 
 CALM = 8  # turns without a newcomer, after which a loop is made for them
 
 
+_ITEMS = (dict.items, OrderedDict.items)
+
+
+def plain(map: Any) -> bool:
+    """Whether it is a dict that hands out what it holds: a class may have an ``items`` of its own, which asyncore asked."""
+    return isinstance(map, dict) and type(map).items in _ITEMS
+
+
 def items(map: Any) -> dict[Any, Any]:
-    """What is in *map* now; of what is no dict, no more is asked than asyncore did."""
-    return dict(map) if isinstance(map, dict) else dict(list(map.items()))
+    """What is in *map* now; of what is no plain dict, no more is asked than asyncore did."""
+    return dict(map) if plain(map) else dict(list(map.items()))
 
 
 def same(one: dict[Any, Any], other: Any) -> bool:
     """Whether the same objects stand there. They are not asked: what is equal to a program need not be the same."""
-    other = other if isinstance(other, dict) else items(other)
+    other = other if plain(other) else items(other)
     try:
         return one.keys() == other.keys() and all(map(is_, one.values(), other.values()))
     except RuntimeError:  # another thread has changed one of them meanwhile

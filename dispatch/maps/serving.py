@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dispatch.annotations import Any
 from dispatch.interfaces import Poller
 from dispatch.maps import oneturn, resting
-from dispatch.maps.channelmap import ChannelMap
+from dispatch.maps.channelmap import ChannelMap, plain
 from dispatch.maps.events import RERAISED, UNNAMED
 from dispatch.maps.guest import Guest
 from dispatch.maps.maploop import Kinds, MapLoop, Serve
@@ -29,8 +29,8 @@ _engines: dict[int, MapLoop] = {}  # those that serve an ordinary dict at the mo
 
 
 def _ordinary(map: Any) -> bool:
-    """A dict, but not one that tells what changes."""
-    return isinstance(map, dict) and not isinstance(map, ChannelMap)
+    """A dict, but not one that tells what changes, nor one that may hand out something else each time."""
+    return plain(map) and not isinstance(map, ChannelMap)
 
 
 def engine_of(map: dict[Any, Any]) -> MapLoop | None:

@@ -196,6 +196,69 @@ def test_a_map_may_be_anything_with_the_methods_of_one(kind, use_poll):
     assert alike(program) == (["read", "read"], 0)
 
 
+class Weak(dict):
+    """A dict that holds references, and hands out what they refer to."""
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, weakref.ref(value))
+
+    def get(self, key, default=None):
+        return super().get(key, lambda: default)()
+
+    def items(self):
+        return [(key, value()) for key, value in super().items()]
+
+
+class Choosy(dict):
+    """A dict that shows who may be served, which is not everybody."""
+
+    hidden = ()
+
+    def items(self):
+        return [(key, value) for key, value in super().items() if key not in self.hidden]
+
+
+@pytest.mark.parametrize("count", [1, 9, None])
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_a_dict_that_hands_out_other_things_than_it_holds_is_believed(use_poll, count):
+    def program(asyncore):
+        def handle_read(self):
+            self.told.append(self.recv(1))
+            self.close()
+
+        channels = Weak()
+        channel, far = channel_in(asyncore, channels, handle_read=handle_read, writable=lambda self: False)
+        with far:
+            far.send(b"x")
+            asyncore.loop(0.01, use_poll, channels, count)
+        return channel.told, len(channels)
+
+    assert alike(program) == ([b"x"], 0)
+
+
+@pytest.mark.parametrize("count", [1, 9])
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_who_is_hidden_by_the_map_is_not_served(use_poll, count):
+    def program(asyncore):
+        def handle_read(self):
+            self.told.append(self.recv(1))
+
+        channels = Choosy()
+        methods = {"handle_read": handle_read, "writable": lambda self: False}
+        (one, far), (two, other) = (channel_in(asyncore, channels, **methods) for _ in range(2))
+        seen = []
+        with far, other, one.socket, two.socket:
+            for end in far, other:
+                end.send(b"x")
+            for hidden in (one,), ():
+                channels.hidden = [each._fileno for each in hidden]
+                asyncore.loop(0.01, use_poll, channels, count)
+                seen.append((list(one.told), list(two.told)))
+        return seen
+
+    assert alike(program) == [([], [b"x"]), ([b"x"], [b"x"])]
+
+
 @pytest.mark.slow
 def test_a_map_that_holds_nobody_loses_its_channels_while_it_is_served():
     def program(asyncore):
