@@ -23,7 +23,7 @@ from dispatch.maps import events
 from dispatch.maps.channelmap import ChannelMap, items, same
 from dispatch.maps.events import closed_since, drop_urgent, is_closing, left_behind, tells_itself
 from dispatch.maps.guest import Guest, wished
-from dispatch.maps.predicates import own_functions, room_to_write, still_has
+from dispatch.maps.predicates import own_functions, reports_to, room_to_write, still_has
 from dispatch.maps.resting import resting, tired
 from dispatch.observers import observers
 from dispatch.pollers import epoll as _epoll  # noqa: F401
@@ -316,7 +316,7 @@ class MapLoop(Loop):
         if kind is not self._kind:
             self._kind, self._known = kind, own_functions(kind)
         reads, writes = self._known
-        if reads is not None and (obj._dispatch_ask or not still_has(obj, reads, writes)):
+        if reads is not None and not (reports_to(self.map, key, obj) and still_has(obj, reads, writes)):
             reads = None
         self._guests[key] = guest = Guest(self, key, obj, reads, writes)
         fd = key

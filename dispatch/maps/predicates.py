@@ -44,6 +44,14 @@ def still_has(obj: Any, reads: Any, writes: Any) -> bool:
         return False  # no method of a class
 
 
+def reports_to(map: Any, key: Any, obj: Any) -> bool:
+    """Whether what *obj* reports comes to who serves *map*. It goes by its own ``_map`` and ``_fileno``, if it has them."""
+    try:
+        return obj._map is map and obj._fileno == key and not obj._dispatch_ask
+    except AttributeError:
+        return False  # its class has a constructor that does not call ours
+
+
 def uses_writable(obj: Any) -> bool:
     """False for a channel that would be told of room to write, at all times, only to say that nobody handles it."""
     try:

@@ -33,7 +33,7 @@ def _ordinary(map: Any) -> bool:
     return plain(map) and not isinstance(map, ChannelMap)
 
 
-def engine_of(map: dict[Any, Any]) -> MapLoop | None:
+def engine_of(map: dict[Any, Any] | None) -> MapLoop | None:
     """The loop that serves *map* now, if any."""
     if isinstance(map, ChannelMap):
         return map.engine
@@ -79,7 +79,10 @@ def changed(channel: Any) -> None:
     """What *channel* waits for may have changed, in a turn that need not be its own."""
     key = getattr(channel, "_fileno", None)
     if key is not None:
-        engine = engine_of(channel._map)
+        try:
+            engine = engine_of(channel._map)
+        except AttributeError:
+            return  # its class has a constructor that does not call ours: it is asked before each turn
         if engine is not None:
             engine.dirty[key] = None
 
@@ -87,16 +90,17 @@ def changed(channel: Any) -> None:
 def rest(channel: Any) -> None:
     """Give *channel* no events for a moment."""
     resting.rest(channel)  # for whoever serves it next
-    engine = engine_of(channel._map)
-    if engine is not None:
-        engine.rest(channel)
+    own = engine_of(getattr(channel, "_map", None))
+    for engine in {own, *_engines.values()}:  # it may stand in a map that is not its own
+        if engine is not None:
+            engine.rest(channel)
 
 
 def ask_from_now_on(channel: Any) -> None:
     """What *channel* waits for may change without a notice: it is asked before each turn, like a class that overrides."""
     channel._dispatch_ask = True
     key = getattr(channel, "_fileno", None)
-    engine = None if key is None else engine_of(channel._map)
+    engine = None if key is None else engine_of(getattr(channel, "_map", None))
     if engine is not None:
         guest = engine._guests.get(key)
         if guest is not None and guest.obj is channel:
