@@ -28,6 +28,7 @@ ENTRIES_A_HURRIED_LOOK = 1_000  # where many runs like this one have stormed: a 
 ENTRIES_AN_INSTANT_MAX = 300_000  # lines of the trace without a step of the clock: 2,000 clients make 50,000
 # The same, if all are answers to an input that has ended: 30,000 of them, or more than a send buffer takes. A yes to a client that has shut down its half says fewer.
 ENTRIES_AFTER_THE_END_MAX = 60_000
+SENDS_NS = 10_000_000  # virtual time that a look's sends of one connection take: 5,000, each of which takes Linux a microsecond or two
 ENTRIES_AFTER_THE_END_HURRIED = 5_000  # where many runs like this one have made them all
 READS_OF_THE_END_MAX = 1_000  # in a look at one instant, of one connection: who answers each has not seen the end
 ANSWERS_MAX, ANSWERS_LOOKED_AT = 8, 1_000  # different lines, with what is sent, of so many: more are no loop
@@ -86,6 +87,9 @@ def _look(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
         return stuck.does_not_wait(process, now_ns, ENTRIES_A_LOOK)
     elif end - scheduler.entries_then > ENTRIES_AFTER_THE_END_MAX and _answers_the_end(entries, max(begin, 0), process):
         return stuck.does_not_wait(process, now_ns, ENTRIES_AFTER_THE_END_MAX)
+    if _only_sends(entries, max(begin, 0), process):
+        _let_time_pass(scheduler, (end - scheduler.entries_then) // ENTRIES_A_LOOK)
+        return None
     body = scheduler.body
     waits = body.asleep and body.pending is None
     if now_ns > scheduler.longest_ns and not body.done and body.pending is None:
@@ -155,6 +159,30 @@ def _look_for_a_storm(scheduler: Scheduler, process: Process, begin: int) -> Han
         scheduler.entries_max = end + 1
         return None
     return stuck.storms(process, now_ns, len(attempts), attempts[0], dropped=dropped)
+
+
+def _let_time_pass(scheduler: Scheduler, looks: int) -> None:
+    """Who sends without a pause is at it for a while, a little more at each of so many *looks*: what is on its way to it arrives, as that its peer has gone.
+
+    All of it counts as one instant: who sends to a peer for ever, and hears nothing, is told so as before.
+    """
+    if scheduler.current.waiting is None:
+        scheduler.wait(("a send to be made", None), scheduler.clock.now_ns + looks * SENDS_NS)
+        scheduler.entries_at_ns = scheduler.clock.now_ns
+        scheduler.entries_max = len(scheduler.trace.entries) + ENTRIES_A_LOOK
+
+
+def _only_sends(entries: list[Entry], begin: int, process: Process) -> bool:
+    """Has nothing happened since *begin*, in one instant, but that the host of *process* sent on one connection?"""
+    now_ns, _, host, place, *_ = entries[-1]
+    return (
+        host == process.host_name
+        and entries[begin][0] == now_ns
+        and all(
+            each[2] == host and each[3] == place and (each[1], each[5]) in ANSWERS
+            for each in islice(entries, begin, None)
+        )
+    )
 
 
 def _answers_the_end(entries: list[Entry], begin: int, process: Process) -> bool:

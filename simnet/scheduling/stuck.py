@@ -144,9 +144,9 @@ def called_for_nothing(scheduler: Scheduler, most: int, op: str, place: str) -> 
 
 
 def does_not_wait(process: Process, now_ns: int, times: int) -> Hang:
-    """Calls and segments of one instant, more than any program makes on purpose."""
+    """Calls and segments of one instant, or of the time that sends were let take, more than any program makes on purpose."""
     return Hang(
-        f"more than {times:,} calls and segments {_at(now_ns)}, and no time passed: {process.name} is in a loop that never "
+        f"more than {times:,} calls and segments {_at(now_ns)}, and none that waited: {process.name} is in a loop that never "
         "waits. If it should do so much, give its link a latency."
     )
 

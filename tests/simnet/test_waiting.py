@@ -648,6 +648,51 @@ def test_a_loop_of_calls_that_do_something_and_let_no_time_pass_is_a_hang_too(
         test()
 
 
+def sends_for_ever(port: int) -> None:
+    with socket.create_server(("", port)) as listener, listener.accept()[0] as connection:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                connection.sendall(b"mock")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("latency", [0.001, 0.2])
+def test_who_sends_a_little_for_ever_hears_after_a_while_that_its_peer_has_gone(latency: float) -> None:
+    with simnet.Network() as net:
+        net.link("test", "server").latency = latency
+        server = net.host("server").spawn(sends_for_ever, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            assert sock.recv(4) == b"mock"
+        server.join()
+        assert net.time < 5 * latency + 1
+        assert len(net.trace) < 150_000
+
+
+@pytest.mark.slow
+def test_who_sends_many_small_pieces_to_one_who_reads_them_is_none_that_never_waits(simnet_network: Any) -> None:
+    def counts(port: int) -> None:
+        with socket.create_server(("", port)) as listener, listener.accept()[0] as connection:
+            for n in range(40_000):
+                connection.sendall(b"%8d" % n)
+
+    simnet_network.host("server").spawn(counts, 7)
+    with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as file:
+        assert file.read() == b"".join(b"%8d" % n for n in range(40_000))
+    assert simnet_network.time < 1
+
+
+@pytest.mark.slow
+def test_who_sends_for_ever_to_one_who_stays_and_does_not_read_is_a_hang() -> None:
+    with (
+        pytest.raises(simnet.Hang, match="server/sends_for_ever is in a loop that never waits"),
+        simnet.Network() as net,
+    ):
+        net.host("server").spawn(sends_for_ever, 7)
+        sock = socket.create_connection(("server", 7))
+        net.run()
+        sock.close()
+
+
 @pytest.mark.slow
 def test_what_passes_while_a_machine_is_paused_is_not_the_programs_time(monkeypatch: pytest.MonkeyPatch) -> None:
     late = 0.0
