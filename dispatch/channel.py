@@ -16,6 +16,7 @@ from dispatch.checks import (
     called_elsewhere,
     meant_by,
     misfit,
+    refuse_no_function,
     refuse_private_names,
     refuse_waiting,
     tell_what_is_there_instead,
@@ -82,6 +83,7 @@ class Channel:
                 for name, value in vars(kind).items():
                     if name.startswith("handle_") and getattr(cls, name) is value:
                         refuse_waiting(f"{kind.__name__}.{name}", value)
+                        refuse_no_function(cls, name, value)
         for name, value in vars(cls).items():
             if any(hasattr(base, name) for base in cls.__bases__):
                 if told := misfit(cls, name, value):

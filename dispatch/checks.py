@@ -205,6 +205,18 @@ def refuse_waiting(name: str, handler: Any) -> None:
         raise TypeError(f"{name} is a generator (it holds `yield`), and nobody runs it: handlers are plain functions")
 
 
+def refuse_no_function(cls: type, name: str, handler: Any) -> None:
+    """*handler*, which a class has in the place of one of *cls*'s, can be called, or gives what can, as a property does.
+
+    Raises:
+        TypeError: it is a number, a text, None ..., and the first event would fail.
+    """
+    if not (callable(handler) or hasattr(handler, "__get__")) and any(
+        _is_ours(base) and name in vars(base) for base in cls.__mro__
+    ):
+        raise TypeError(f"{cls.__name__}.{name}={handler!r} is no function, and will be called")
+
+
 def refuse_what_waits(function: Any, made: Any) -> None:
     """*made* is what a call of *function* gave, which nobody takes.
 

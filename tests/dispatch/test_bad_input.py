@@ -194,6 +194,19 @@ def test_so_is_one_that_is_mixed_in():
     assert Plain.handle_data is not Mixed.handle_data
 
 
+def test_a_handler_that_is_no_function_is_refused():
+    class Mixed:
+        handle_close = None
+
+    for wrong in (3, None, "data", Mixed()):
+        told = f"Mine.handle_data={wrong!r} is no function, and will be called"
+        refused(TypeError, told, type, "Mine", (dispatch.Stream,), {"handle_data": wrong})
+    refused(TypeError, "Mine.handle_close=None is no function", type, "Mine", (Mixed, dispatch.Datagram), {})
+    for right in (print, property(lambda self: self.write), staticmethod(print), Mixed):
+        type("Mine", (dispatch.Stream,), {"handle_data": right})
+    type("Mine", (dispatch.Stream,), {"handle_data_for": 3})  # what else a class has is its own
+
+
 def test_a_handler_that_is_a_generator_is_refused():
     def handler(self, data):
         yield data
