@@ -448,6 +448,8 @@ def _check(cls: type[NetworkMachine]) -> None:
             raise TypeError(
                 f"{cls.__name__}.{name} is called in each example by itself: it is no @rule, @initialize or @invariant"
             )
+        if not (callable(method := getattr(cls, name)) or isinstance(method, property)):
+            raise TypeError(f"{cls.__name__}.{name}={method!r} is no function, and is called in each example")
     for name, value in vars(cls).items():
         alike = [each for each in SAID if each not in vars(cls) and callable(getattr(cls, each)) is callable(value)]
         for meant in difflib.get_close_matches(name, alike, 1, NEAR) if not hasattr(NetworkMachine, name) else ():

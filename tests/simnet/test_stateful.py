@@ -558,6 +558,8 @@ def test_a_client_that_breaks_off_excuses_what_its_handler_is_told_of_it() -> No
             {"start": initialize()(lambda self: None)},
             "Machine.start is called in each example by itself: it is no @rule, @initialize or @invariant",
         ),
+        ({"start": 3}, "Machine.start=3 is no function, and is called in each example"),
+        ({"answer": b"x"}, "Machine.answer=b'x' is no function"),
         ({"address": "server"}, r"address='server': a host and a port, such as \('server', 7\)"),
         ({"address": ("server", 0)}, r"address=\('server', 0\): the port is outside 1..65535"),
         ({"moves": "connect"}, r"moves='connect': several names, as in moves = \('connect', 'send'\)"),
