@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
-from dispatch.annotations import Any
+from dispatch.annotations import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from dispatch.loop import Loop
+
+LATE = 2  # the first call behind the close may come before handle_close, which cancels it
 LONGEST = 2e6  # seconds asleep at once, 23 days: epoll and poll refuse more than 2**31 - 1 ms
 
 
@@ -41,7 +45,16 @@ class Repeat(Timer):
     def __init__(self, when: float, function: Callable[..., object], args: tuple[Any, ...], interval: float) -> None:
         super().__init__(when, function, args)
         self.interval = interval  # seconds
-        self.late = 0  # in debug mode: how often it has come after the close of the channel that it is a method of
+        self.late = 0  # how often it has come after the close of the channel that it is a method of
+
+    def outlives(self, loop: Loop) -> None:
+        """It comes though the channel that it is a method of has closed; the second time, it will do so for ever, and keep *loop* running."""
+        self.late += 1
+        if self.late == LATE:
+            loop.log_warning(
+                f"{self!r} comes each {self.interval:g} s though its channel is closed, and keeps the loop running: "
+                "cancel() it in handle_close"
+            )
 
     def advance(self, now: float) -> None:
         """On to the next time that is not past: multiples of the interval, so that nothing drifts."""

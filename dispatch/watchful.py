@@ -1,19 +1,16 @@
-"""What a loop reports with ``debug=True``: handlers that take long, channels that spin, calls that outlive theirs, writes of other threads."""
+"""What a loop reports with ``debug=True``: handlers that take long, channels that spin, writes of other threads."""
 
 from __future__ import annotations
 
 from functools import wraps
 
 from dispatch.annotations import TYPE_CHECKING, Any
-from dispatch.channel import CLOSED
 
 if TYPE_CHECKING:
     from dispatch.channel import Channel
     from dispatch.loop import Loop
-    from dispatch.timers import Repeat
 
 SLOW = 0.1  # seconds in one turn of one channel; asyncio's figure
-LATE = 2  # the first one may come before handle_close, which cancels it
 SPIN = 100  # turns in a row in which a channel was ready and nothing came of it
 
 
@@ -47,18 +44,6 @@ class Watch:
             loop.log_warning(
                 f"{channel!r} was ready {idle} times in a row, and nothing was read, written or accepted: the loop spins. "
                 "A handler must take what is ready, or stop asking for it"
-            )
-
-    def repeated(self, loop: Loop, timer: Repeat) -> None:
-        """A repeated call comes; twice after the close of its channel, it will do so for ever, and keep the loop running."""
-        owner: Any = getattr(timer.function, "__self__", None)
-        if not getattr(owner, "_channel_state", 0) & CLOSED:
-            return
-        timer.late += 1
-        if timer.late == LATE:
-            loop.log_warning(
-                f"{timer!r} comes each {timer.interval:g} s though its channel is closed, and keeps the loop running: "
-                "cancel() it in handle_close"
             )
 
 

@@ -709,8 +709,8 @@ def test_a_slow_handler_is_named_in_debug_mode(kernel_world, caplog):
     assert "all other channels waited" in caplog.text
 
 
-def test_debug_mode_tells_once_of_a_repeated_call_that_outlives_its_channel(world, caplog):
-    loop = world.loop(debug=True)
+def test_a_repeated_call_that_outlives_its_channel_is_told_of_once(world, caplog):
+    loop = world.loop()
 
     class Beats(Recorder):
         def beat(self):
