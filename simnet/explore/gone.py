@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from simnet.explore.judging.table import BOUNDS, FAILURE, INTERRUPTED
+from simnet.explore.judging.table import BOUNDS, FAILURE, INTERRUPTED, WARNING
 from simnet.explore.points import CALLS, Family, families, preempted
 from simnet.faults import kinds as k
 from simnet.faults.place import Place
+from simnet.invariants import WAITS_FOR_EVER
 
 if TYPE_CHECKING:
     from simnet.explore.judging.verdict import Judgement
@@ -71,13 +72,24 @@ def only_storms(plan: FaultPlan) -> bool:
 def storms_alone(plan: FaultPlan, judgement: Judgement) -> Judgement:
     """The *judgement* on a *plan* that a sweep has chosen unasked: of who is refused or hung up on for good no more is asked than that it does not storm.
 
-    Nobody delivers to a server that is not there; what a program makes of a refusal or an end the single ones show.
+    Nobody delivers to a server that is not there; what a program makes of a refusal or an end the single ones show. But those who wait for
+    one who was to bring a connection, and has given up, show nowhere else, since the second attempt succeeds: of them is warned.
     """
     if judgement.failure is None or not only_storms(plan):
         return judgement
     storms = [each for each in judgement.findings if each.level == FAILURE and each.reason in STORMS]
     excused = [replace(each, level=INTERRUPTED) for each in judgement.findings if each not in storms]
-    return replace(judgement, status=FAILURE if storms else INTERRUPTED, findings=(*storms, *excused))
+    forgotten = [
+        replace(each, level=WARNING)
+        for each in judgement.findings
+        if each.level == FAILURE and each.reason == WAITS_FOR_EVER
+    ]
+    return replace(
+        judgement,
+        status=FAILURE if storms else INTERRUPTED,
+        findings=(*storms, *excused),
+        warnings=(*judgement.warnings, *forgotten),
+    )
 
 
 def _refused(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:

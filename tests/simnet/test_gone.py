@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -23,12 +24,13 @@ from tests.quality.found import only
 pytestmark = pytest.mark.slow  # each is a few sweeps
 
 
-def answer(port: int) -> None:
+def answer(port: int, patience: float | None = None) -> None:
     """A server that answers each of its clients once, one after the other."""
     with socket.create_server(("", port)) as listener:
         while True:
             try:
                 with listener.accept()[0] as connection, connection.makefile("rb") as lines:
+                    connection.settimeout(patience)
                     connection.sendall(lines.readline().upper())
             except OSError:
                 continue
@@ -69,9 +71,9 @@ def until_it_works(pause: float | None) -> Callable[[], bytes]:
     return lambda: ask(connect)
 
 
-def sweep(client: Callable[[], bytes], **options: Any) -> SweepResult:
+def sweep(client: Callable[[], bytes], patience: float | None = None, **options: Any) -> SweepResult:
     def test(net: Any) -> bytes:
-        net.host("server").spawn(answer, 7)
+        net.host("server").spawn(answer, 7, patience)
         got: bytes = net.host("client").run(client)
         return got
 
@@ -81,6 +83,45 @@ def sweep(client: Callable[[], bytes], **options: Any) -> SweepResult:
 def test_who_connects_again_without_a_pause_is_found_when_nobody_listens_any_more() -> None:
     failure = only(sweep(until_it_works(None)))
     assert (failure.reason, str(failure.plan)) == ("no-spin", "refuse client->server:7#*")
+
+
+async def one_connects(tries: int, *, told: bool) -> bytes:
+    """Two who want a connection, which one of them makes for both; the other is *told* when that has failed, or is not."""
+    made: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def connect() -> bytes:
+        for n in range(tries):
+            try:
+                async with asyncio.timeout(3):
+                    reader, writer = await asyncio.open_connection("server", 7)
+                    with contextlib.closing(writer):
+                        writer.write(b"hello\n")
+                        answered = await reader.read()
+                if answered:
+                    await made.put(answered)
+                    return answered
+            except OSError:
+                await asyncio.sleep(n)
+        if told:
+            await made.put(b"")
+        return b""
+
+    one, other = await asyncio.gather(connect(), made.get())
+    assert one == other
+    return one or b"nobody there"
+
+
+def test_who_waits_for_one_who_has_given_up_is_warned_of_and_does_not_fail() -> None:
+    result = sweep(lambda: asyncio.run(one_connects(3, told=False)), patience=1)
+    assert result.ok, [report.text() for report in result.reports()]
+    assert {(each.name, str(each.plan)) for each in result.warnings} >= {
+        ("waits-for-ever", "refuse client->server:7#*"),
+    }
+    (told,) = (each.text for each in result.warnings if "refuse" in str(each.plan))
+    assert "no connection is left by which anybody could wake it" in told
+    result = sweep(lambda: asyncio.run(one_connects(3, told=True)), patience=1)
+    assert result.ok
+    assert not result.warnings
 
 
 @pytest.mark.parametrize("client", [once, until_it_works(1.0), kept_alive], ids=["gives up", "pauses", "kept alive"])
