@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import signal
 import socket
 import threading
 import time
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from simnet.explore.judging.verdict import judge
 from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
+from simnet.run import play
 
 
 def answers(port: int) -> None:
@@ -123,3 +126,37 @@ def test_who_asks_again_and_again_whether_a_silent_server_has_said_something_is_
 def test_who_looks_whether_another_thread_has_done_is_not_told_of_that_besides() -> None:
     (warned,) = sweep(looks_for_a_reader_that_waits).warnings
     assert "waits for recv" in warned.text
+
+
+def until_it_is_told_to_end(port: int) -> None:
+    """A thread of it has its own clock."""
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+
+    def looks() -> None:
+        while not over.wait(60):
+            pass
+
+    thread = threading.Thread(target=looks)
+    thread.start()
+    with socket.create_server(("", port)) as listener:
+        with suppress(OSError), listener.accept()[0] as connection:
+            connection.sendall(connection.recv(1).upper())
+        while not over.wait(45):
+            pass
+    thread.join()
+
+
+def test_who_ends_by_a_signal_to_which_the_test_does_not_come_is_not_warned_of() -> None:
+    def test(net: Any) -> None:
+        server = net.host("server").spawn(until_it_is_told_to_end, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"a")
+            assert sock.recv(1) == b"A"
+        server.send_signal(signal.SIGTERM)
+        server.join()
+
+    plan = "error test->server:7#1 end=server recv call=1 errno=ETIMEDOUT"  # of which its peer does not hear
+    judgement = judge(play(test, target="server"), play(test, plan, target="server"))
+    assert judgement.status == "interrupted"
+    assert not judgement.warnings
