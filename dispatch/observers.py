@@ -35,6 +35,10 @@ class Observer(Protocol):
         """The channel has left its loop or map; told once. ``handle_close`` of the modern classes is still to come."""
         return
 
+    def gone(self, channel: Any, /) -> None:
+        """Something was written to a Stream that has closed, or is about to; it is not sent."""
+        return
+
     def turn(self, loop: Any, n_ready: int, /) -> None:
         """One poll returned, with so many ready descriptors."""
         return
@@ -42,3 +46,10 @@ class Observer(Protocol):
 
 #: Every loop, and the drop-in modules, tell each of these. Also ``dispatch.loop.observers``.
 observers: list[Observer] = []
+
+
+def tell_gone(channel: Any) -> bool:
+    """Something was written to *channel*, which has ended: nothing is sent."""
+    for observer in observers:
+        observer.gone(channel)
+    return False

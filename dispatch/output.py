@@ -28,7 +28,7 @@ from dispatch.channel import (
 from dispatch.errors import BREATH, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.extras import Extras, as_producer, ask_producer
 from dispatch.limits import guard_water
-from dispatch.observers import observers
+from dispatch.observers import observers, tell_gone
 
 JOIN_BELOW = 65536  # bytes; up to here one copy is cheaper than a vector of pieces, or as cheap
 KEPT = JOIN_BELOW // 4  # bytes; with so many in its first piece a queue is not joined again
@@ -118,7 +118,7 @@ class Sender(Channel):
                 raise TypeError(f"write() takes bytes, not {type(data).__name__}; encode text first")
             data = bytes(data)  # the caller may use its buffer again while this waits
         if self._channel_state & DONE:
-            return False
+            return tell_gone(self)
         if self.loop._turning is not self:
             self.loop._check_thread()  # else what waits, and what is counted of it, is another thread's at this moment
         out = self._waiting

@@ -18,7 +18,7 @@ from simnet.kernel.tcp.sockets import TcpSocket
 from simnet.kernel.unix.sockets import UnixSocket
 from simnet.kernel.unix.tampering import TamperableUnix
 from simnet.owned.eventloops import failed_unasked
-from simnet.verdicts import BLOCKS_THE_LOOP, BOUNDED_BUFFERS, Verdict
+from simnet.verdicts import BLOCKS_THE_LOOP, BOUNDED_BUFFERS, BROKEN_GIVEN_UP, Verdict
 from simnet.whereabouts import told_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ OTHERS_SURVIVE = "others-survive"
 OTHERS_ANSWERED = "others-answered"
 ANSWERS_TOLD_APART = "answers-told-apart"
 DATAGRAMS_TOLD_APART = "datagrams-told-apart"
-BROKEN_GIVEN_UP = "broken-given-up"
 CONNECTED_ANEW = "connected-anew"
 REFUSED_ALIKE = "refused-alike"
 HANDLER_RAISED = "handler-raised"

@@ -15,7 +15,7 @@ from simnet import tellers
 from simnet.owned.eventloops import IN_HANDLER
 from simnet.trace import HANDLER
 from simnet.unsent import MARK, Counted
-from simnet.verdicts import BOUNDED_BUFFERS, HandlerError, ProcessEnded, Verdict
+from simnet.verdicts import BOUNDED_BUFFERS, BROKEN_GIVEN_UP, HandlerError, ProcessEnded, Verdict
 from simnet.wait import HEARTBEATS
 from simnet.whereabouts import caller_outside
 
@@ -28,6 +28,10 @@ __all__ = ["Watcher"]
 TURNS_MAX = (
     16  # in which somebody may write to what was too full before: a server may still have to say what it is about
 )
+AFTER_THE_END, LONG_AFTER_NS = (
+    3,
+    10**10,
+)  # writes to a closed channel, each at another time, and from the first to the last
 GROWTH = 4  # times the high-water mark; less is what the tasks and handlers add that had begun already
 
 #: What would keep a buffer from growing: in asyncio, in asyncore, and in a Stream.
@@ -41,7 +45,7 @@ WAIT_FOR_DRAINED = "Stop when `write` gives False, or at `handle_full`, and go o
 class _Channel:
     """What is known of one channel, by its identity while it lives: later that may be another's."""
 
-    __slots__ = ("label", "tag", "listens", "closed", "closes", "raised", "who")
+    __slots__ = ("label", "tag", "listens", "closed", "closes", "raised", "who", "written")
 
     def __init__(self, channel: Any = None) -> None:
         try:
@@ -54,6 +58,7 @@ class _Channel:
         self.closed = False
         self.closes = 0  # calls of handle_close
         self.raised: BaseException | None = None
+        self.written: list[int] = []  # to it, though it had closed: at which times, the first few
 
 
 class _Backlog:
@@ -132,6 +137,32 @@ class Watcher:
 
     def full(self, channel: Any, queued: int, first: bool, /) -> None:
         self._grows(channel, self._know(channel).label, queued, channel.high_water, first, WAIT_FOR_DRAINED)
+
+    def gone(self, channel: Any, /) -> None:
+        """A late answer is nobody's fault; who writes again and again, long after the end, has forgotten to let go of it."""
+        scheduler = self._scheduler
+        process, known, now_ns = scheduler.current, self._know(channel), scheduler.clock.now_ns
+        times = known.written
+        if (
+            not (known.closed and process.target)
+            or process.ending
+            or len(times) > AFTER_THE_END
+            or now_ns in times[-1:]
+        ):
+            return
+        if len(times) < AFTER_THE_END - 1:
+            times.append(now_ns)
+        elif now_ns - times[0] >= LONG_AFTER_NS:
+            times += [now_ns] * 2
+            scheduler.record(
+                Verdict(
+                    BROKEN_GIVEN_UP,
+                    f"{process.name} writes to {known.label}, at {caller_outside(sys._getframe(3))}, again and again, though that channel has "
+                    "closed: what is written is lost, and who holds it keeps it for ever. Let go of it in `handle_close`",
+                    process.host_name,
+                    level="warning",
+                )
+            )
 
     def closed(self, channel: Any, reason: BaseException | None, /) -> None:
         known = self._know(channel)

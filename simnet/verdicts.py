@@ -15,6 +15,7 @@ from simnet.roundabout import Loop, at_loop
 __all__ = [
     "BLOCKS_THE_LOOP",
     "BOUNDED_BUFFERS",
+    "BROKEN_GIVEN_UP",
     "VERDICTS",
     "Deadlock",
     "Escape",
@@ -110,6 +111,7 @@ BLOCKS_THE_LOOP = "blocks-the-loop"  # the name of the warning
 
 
 BOUNDED_BUFFERS = "bounded-buffers"
+BROKEN_GIVEN_UP = "broken-given-up"
 
 
 def blocks_the_loop(process: str, host: str, did: str, where: str, remedy: str) -> Verdict:

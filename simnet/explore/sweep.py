@@ -35,7 +35,7 @@ from simnet.run import LONGER_NS, TIMES_AS_LONG
 from simnet.scheduling.alike import IN_FULL, Alike
 from simnet.standins import interrupts
 from simnet.trace import CALL
-from simnet.verdicts import BLOCKS_THE_LOOP
+from simnet.verdicts import BLOCKS_THE_LOOP, BROKEN_GIVEN_UP
 
 if TYPE_CHECKING:
     from simnet.explore.points import Selection
@@ -184,7 +184,7 @@ def look_for_targets(result: SweepResult) -> None:
     """
     baseline, named = result.baseline, result.options.target or ()
     slips = [each for each in baseline.verdicts if each.name == NO_SUCH_HOST and each.host not in named]
-    slips += [each for each in baseline.verdicts if each.name == BLOCKS_THE_LOOP]
+    slips += [each for each in baseline.verdicts if each.name in (BLOCKS_THE_LOOP, BROKEN_GIVEN_UP)]
     result.warnings += [Warned(each.name, each.message, 1, FaultPlan()) for each in slips]
     left = [each for each in baseline.waiting if each.left]
     result.warnings += [Warned(THREAD_LEFT, f"{each.what}: {LEFT}", 1, FaultPlan(), each.where) for each in left]

@@ -8,11 +8,13 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dispatch import Chat, Listener, Loop
 from simnet.explore.judging.given_up import goes_on_with_the_broken
 from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
@@ -172,3 +174,54 @@ def test_who_reads_the_end_and_is_told_while_it_answers_has_been_told_once(tmp_p
     told = [str(each[7][1]) for each in run.trace.entries if each[5] == "send" and each[2] == "server"]
     assert told == ["ETIMEDOUT", "EPIPE"]
     assert goes_on_with_the_broken(play(asks, **playing), run) is None
+
+
+class Member(Chat):
+    """Of a room that hears all that anybody says, and in which each stays who came, if it *stays*."""
+
+    terminator = b"\n"
+
+    def __init__(self, sock: Any, *, room: list[Any], stays: bool, **options: Any) -> None:
+        super().__init__(sock, **options)
+        self.room, self.stays = room, stays
+        room.append(self)
+
+    def handle_message(self, data: bytes) -> None:
+        for member in list(self.room):
+            member.write(data + b"\n")
+
+    def handle_close(self, reason: BaseException | None) -> None:
+        if not self.stays:
+            self.room.remove(self)
+
+
+def meet(*, stays: bool) -> None:
+    with Loop() as loop:
+        Listener(("", 7), partial(Member, room=[], stays=stays), loop=loop)
+        loop.run()
+
+
+@pytest.mark.parametrize(
+    ("stays", "words", "pause", "warned"), [(True, 4, 5, 1), (False, 4, 5, 0), (True, 4, 1, 0), (True, 2, 60, 0)]
+)
+def test_who_writes_to_a_closed_channel_long_after_its_end_is_warned_of(
+    stays: bool, words: int, pause: float, warned: int
+) -> None:
+    """Some words too late are lost, and nobody's fault; it is who has forgotten to let go of a channel that goes on so."""
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(partial(meet, stays=stays))
+        with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as lines:
+            with socket.create_connection(("server", 7)) as other:
+                other.sendall(b"hello\n")
+                assert lines.readline() == b"hello\n"
+            for n in range(words):
+                sock.sendall(b"%d\n" % n)
+                assert lines.readline() == b"%d\n" % n
+                time.sleep(pause)
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["would-block"]))
+    assert [each.name for each in result.warnings] == ["broken-given-up"] * warned
+    for each in result.warnings:
+        assert "server/partial writes to test->server:7#2 (server), at test_broken_given_up.py:" in each.text
+        assert "in handle_message, again and again, though that channel has closed" in each.text
