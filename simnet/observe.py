@@ -25,13 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Watcher"]
 
 
-TURNS_MAX = (
-    16  # in which somebody may write to what was too full before: a server may still have to say what it is about
-)
-AFTER_THE_END, LONG_AFTER_NS = (
-    3,
-    10**10,
-)  # writes to a closed channel, each at another time, and from the first to the last
+# In which somebody may write to what was too full before: a server may still have to say what it is about.
+TURNS_MAX = 16
+AFTER_THE_END = 3  # writes to a closed channel, each at another time
+LONG_AFTER_NS = 10**10  # from the first of them to the last
 GROWTH = 4  # times the high-water mark; less is what the tasks and handlers add that had begun already
 
 #: What would keep a buffer from growing: in asyncio, in asyncore, and in a Stream.
@@ -143,12 +140,9 @@ class Watcher:
         scheduler = self._scheduler
         process, known, now_ns = scheduler.current, self._know(channel), scheduler.clock.now_ns
         times = known.written
-        if (
-            not (known.closed and process.target)
-            or process.ending
-            or len(times) > AFTER_THE_END
-            or now_ns in times[-1:]
-        ):
+        if not (known.closed and process.target) or process.ending:
+            return
+        if len(times) > AFTER_THE_END or now_ns in times[-1:]:
             return
         if len(times) < AFTER_THE_END - 1:
             times.append(now_ns)
