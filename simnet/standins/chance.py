@@ -7,6 +7,8 @@ import functools
 import importlib
 import os
 import random
+import sys
+import tempfile
 from random import Random
 from typing import Any
 
@@ -70,10 +72,15 @@ for _name in random.__all__:
 
 @functools.wraps(Random.seed)
 def _seed(self: Random, a: Any = None, version: int = 2) -> None:
-    backend = whose.world() if a is None else None
+    # The names of temporary files are the machine's, and no program's: their generator is seeded once in an interpreter, so what it took
+    # would be missing in the first run alone.
+    asker = sys._getframe(1).f_back  # whose generator it is, where its constructor seeds it
+    own = a is None and (asker is None or asker.f_code is not _NAMES)
+    backend = whose.world() if own else None
     # In C an unseeded generator asks the kernel for entropy; its own state is 2,496 bytes, 32 tell any two apart.
     _true_seed(self, a if backend is None else int.from_bytes(backend.urandom(32), "little"), version)
 
 
 _true_seed = Random.seed
+_NAMES = tempfile._RandomNameSequence.rng.fget.__code__  # type: ignore[attr-defined]
 PAIRS.add(Random.seed, _seed)

@@ -21,6 +21,7 @@ import types
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -316,6 +317,19 @@ def test_what_c_throws_dice_for_is_the_same_in_each_run() -> None:
             return [net.host("a").run(ctypes.CDLL(None).rand) for _ in range(3)]
 
     assert thrown(1) == thrown(1) != thrown(2)
+
+
+def test_the_first_temporary_name_of_an_interpreter_takes_none_of_a_programs_dice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def draw() -> tuple[float, bytes]:
+        with tempfile.TemporaryFile(dir=tmp_path):  # the first one seeds the generator of their names
+            return random.random(), os.urandom(8)
+
+    monkeypatch.setattr(tempfile, "_name_sequence", None)
+    monkeypatch.setattr(tempfile, "_O_TMPFILE_WORKS", False, raising=False)  # which needs no name
+    first, second = (simnet.play(lambda net: net.host("server").run(draw)).outcome.returned for _ in range(2))
+    assert first == second
 
 
 def test_a_uuid_of_the_time_is_of_the_runs_time_and_no_two_are_alike() -> None:
