@@ -1,7 +1,7 @@
 """One plan, played again: on simnet or on real sockets, and whether the failure it was kept for is still there.
 
 The result is ``exact`` (the very same run, event for event), ``same failure on another path`` (the program changed,
-the bug did not), or ``fixed``. Files that people edit have other results too: ``another failure``; ``a failure``
+the bug did not), ``fixed``, or ``moved``: only on another connection than the one named is the failure still there. Files that people edit have other results too: ``another failure``; ``a failure``
 or ``no failure`` where none is on record; ``not reached`` where the plan never acted, so that the run says nothing.
 
 On real sockets no trace can be the same, so there the question is whether it is the same failure; the result also says
@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simnet.both.slips import NO_SUCH_HOST
+from simnet.explore.elsewhere import elsewhere
 from simnet.explore.judging.verdict import FAILURE, Finding, Judgement
 from simnet.explore.keep import failure_text
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
+from simnet.explore.quiet import quiet
 from simnet.explore.raising import SweepFailure, as_exception
 from simnet.explore.report.failure import FailureReport, report_run
 from simnet.explore.report.parting import look_where_it_parts
@@ -33,7 +35,18 @@ from simnet.scenario import Expect, Found
 if TYPE_CHECKING:
     from simnet.run import Run
 
-__all__ = ["EXACT", "FIXED", "NOTHING", "NOT_REACHED", "OTHER_PATH", "OnRecord", "Replayed", "as_expected", "replay"]
+__all__ = [
+    "EXACT",
+    "FIXED",
+    "MOVED",
+    "NOTHING",
+    "NOT_REACHED",
+    "OTHER_PATH",
+    "OnRecord",
+    "Replayed",
+    "as_expected",
+    "replay",
+]
 
 EXACT = "exact"
 OTHER_PATH = "same failure on another path"
@@ -42,6 +55,7 @@ OTHER_FAILURE = "another failure"
 A_FAILURE = "a failure"  # nothing on record to compare with
 NO_FAILURE = "no failure"  # the same, the other way round
 NOT_REACHED = "not reached"
+MOVED = "moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +149,31 @@ def replay(
     run, judgement = judged(test, plan, baseline, options)
     if judgement.findings:
         look_where_it_parts(test, run, judgement, baseline, options)
-    return weigh(baseline, run, judgement, record)
+    played = weigh(baseline, run, judgement, record)
+    if played.word in (FIXED, NOT_REACHED):
+        _look_elsewhere(played, test, options, record)
+    return played
+
+
+def _look_elsewhere(played: Replayed, test: Callable[[Any], object], options: SweepOptions, record: OnRecord) -> None:
+    """Fixed is what no longer fails, not what is no longer met."""
+
+    def fails(plan: FaultPlan) -> str:
+        with quiet():
+            run, judgement = judged(test, plan, played.baseline, options)
+        same = _word(run, judgement, record.expect, record.found) == OTHER_PATH
+        return failure_text(judgement.failure) if same and judgement.failure is not None else ""
+
+    # Of the run without faults: others are there because of the fault, as of a client that comes again.
+    there = elsewhere(played.plan, [each.place for each in played.baseline.points.connects], fails)
+    if not there:
+        return
+    if played.word == NOT_REACHED:
+        played.why += f"\n{there[0].upper()}{there[1:]}."
+        return
+    edit = f"Edit {record.file.name}" if record.file is not None else "Change the fault"
+    played.word, played.expected, played.says_nothing = MOVED, False, True
+    played.why = f"{edit}, for it is not fixed: {there}."
 
 
 def weigh(baseline: Run, run: Run, judgement: Judgement, record: OnRecord) -> Replayed:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simnet.faces_samples import lay_out
+from tests.simnet.faces_samples import SERVERS, TESTS, lay_out
 
 pytestmark = pytest.mark.slow  # each case takes threads or a pytest of its own
 
@@ -90,6 +90,32 @@ def test_a_known_failure_is_green_and_says_so(suite: pytest.Pytester, expect: st
     result = run(suite, "-v", "scenarios")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["scenarios/pieces.toml::test_hasty PASSED   [[]known: *Error*"])
+
+
+@pytest.mark.parametrize("expect", ['{ outcome = "baseline" }', '{ error = "AssertionError" }'])
+@pytest.mark.parametrize("first", ["hello", ""])
+def test_a_fault_that_meets_another_connection_than_it_did_is_red_as_long_as_the_failure_is_there(
+    suite: pytest.Pytester, expect: str, first: str
+) -> None:
+    path = keep(suite, expect)
+    found = 'found = { failure = "AssertionError at test_servers.py:24" }\n'
+    path.write_text(path.read_text().replace("\n[[fault]]", f"{found}[[fault]]").replace("short-recv", "split"))
+    path.write_text(
+        path.read_text().replace("call = 1\nbytes = 2", "byte = 5")
+    )  # after b"hello", where b" you" is to come
+    (suite.path / "servers.py").write_text(
+        SERVERS.replace('b"hello": ', 'b"hello you": b"good day to you", b"hello": ')
+    )
+    asks = f"assert talk(b{first!r}) == b{'good day' if first else ''!r}"  # a connection more, and no bug there
+    test = TESTS.replace(
+        'assert talk(b"hello") == b"good day"', f'{asks}\n    assert talk(b"hello you") == b"good day to you"'
+    )
+    (suite.path / "test_servers.py").write_text(test)
+    result = run(suite, "scenarios")
+    result.assert_outcomes(failed=1)
+    told = " ".join(result.stdout.str().split())
+    assert 'ith on = "test->server:7#2" the failure on record is there, ' in told
+    assert told.count("the plan never acted") == (not first)
 
 
 def test_a_known_failure_that_is_fixed_is_red_with_the_remedy(suite: pytest.Pytester) -> None:
