@@ -176,8 +176,8 @@ def _look_elsewhere(played: Replayed, test: Callable[[Any], object], options: Sw
     played.why = f"{edit}, for it is not fixed: {there}."
 
 
-def weigh(baseline: Run, run: Run, judgement: Judgement, record: OnRecord) -> Replayed:
-    """The answer to one replay."""
+def weigh(baseline: Run, run: Run, judgement: Judgement, record: OnRecord, *, real: bool = False) -> Replayed:
+    """The answer to one replay, on simnet or on *real* sockets."""
     expect, file = record.expect, record.file
     unreached = unreached_texts(run.unreached, run.points, run.targets)
     word = _word(run, judgement, expect, record.found)
@@ -190,6 +190,8 @@ def weigh(baseline: Run, run: Run, judgement: Judgement, record: OnRecord) -> Re
         expected, why = False, _not_reached([*unreached, *slips], file)
     elif absent:
         expected, why = False, f"{absent[0]}. So nothing was under test, and this run says nothing."
+    elif not expected and expect.known and real and word == FIXED:
+        why = f"{why} That is on real sockets, with their timing: `simnet replay` without --real says whether it is fixed."
     elif not expected and expect.known:
         why = f"{why} Edit {file.name if file else 'the scenario'}: {_remedy(word, expect, judgement)}"
     shown = (
@@ -258,7 +260,7 @@ def as_expected(expect: Expect, judgement: Judgement) -> tuple[bool, str]:
 def _matches(expect: Expect, finding: Finding) -> bool:
     if expect.invariant is not None:
         return finding.reason == expect.invariant
-    if finding.error is None or expect.error not in [each.__name__ for each in type(finding.error).__mro__]:
+    if finding.error is None or not _is_of(finding.error, expect.error):
         return False
     from simnet.blame import user_place
 
@@ -277,7 +279,22 @@ def _remedy(word: str, expect: Expect, judgement: Judgement) -> str:
         # Interrupted by a disruptive fault is what it is right to be.
         now = 'outcome = "baseline"' if as_usual else "interrupted = true"
         return f"it is fixed, so write expect = {{ {now} }}, and the bug stays away{_mistyped(expect.error)}"
-    return "if this is the same bug, say so in expect" + (", where `at` is too narrow." if expect.at else ".")
+    return f"if this is the same bug, say so in expect{_where_now(expect, judgement)}."
+
+
+def _where_now(expect: Expect, judgement: Judgement) -> str:
+    """The `at` of an exception of the expected type that comes from elsewhere, as from a function that was renamed."""
+    failure = judgement.failure
+    if expect.at is None or failure is None or failure.error is None or not _is_of(failure.error, expect.error):
+        return ""
+    from simnet.blame import user_place
+
+    now = failure.handler or user_place(failure.error).function
+    return f', where `at` is now "{now if now.isidentifier() else failure.at}"'
+
+
+def _is_of(error: BaseException, name: str | None) -> bool:
+    return name in [each.__name__ for each in type(error).__mro__]
 
 
 def _mistyped(error: str | None) -> str:

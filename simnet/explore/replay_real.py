@@ -58,7 +58,7 @@ def replay_real(
         tries -= 1
         if not tries or judgement.failure is not None:
             break
-    played = weigh(baseline, run, judgement, record)
+    played = weigh(baseline, run, judgement, record, real=True)
     played.kernel = _verdict(played, judgement, run.kernel if plan else REAL)
     if played.report is not None:
         played.report.kernel = played.kernel

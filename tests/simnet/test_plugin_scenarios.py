@@ -171,6 +171,15 @@ def test_a_failure_other_than_the_known_one_is_red(suite: pytest.Pytester) -> No
     result.stdout.fnmatch_lines(["*expected was ZeroDivisionError; it is KeyError at servers.py:25*"])
 
 
+def test_a_known_failure_in_a_function_that_was_renamed_is_red_with_the_name_that_it_has_now(
+    suite: pytest.Pytester,
+) -> None:
+    keep(suite, '{ error = "KeyError", at = "quick" }')
+    result = run(suite, "scenarios")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(['*the same bug, say so in expect, where `at` is now "hasty".'])
+
+
 def test_a_plan_that_is_never_reached_is_red_and_says_what_was(suite: pytest.Pytester) -> None:
     path = keep(suite)
     path.write_text(path.read_text().replace("call = 1", "call = 5"))

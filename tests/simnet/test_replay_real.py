@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from simnet.expect import Found
+from simnet.expect import Expect, Found
 from simnet.explore.options import SweepOptions
 from simnet.explore.replay import OnRecord, replay
 from simnet.explore.replay_real import replay_real
@@ -53,6 +53,17 @@ def test_the_verdict_says_who_did_it_and_whether_it_is_the_same(plan: str, verdi
     assert played.line == verdict
     if played.report is not None:
         assert f"kernel    {verdict}" in str(played.report)
+
+
+def test_what_is_not_there_on_real_sockets_is_not_said_to_be_fixed() -> None:
+    known = Expect(error="KeyError", reason="#123")
+    played = replay_real(
+        talk, FaultPlan.parse("refuse test->server:7#1"), options=OPTIONS, record=OnRecord(known, FOUND)
+    )
+    assert (played.word, played.expected) == ("fixed", False)
+    assert "expected was KeyError (#123); the run is interrupted" in played.why
+    assert "without --real says whether it is fixed" in played.why
+    assert "write expect" not in played.why
 
 
 def test_a_deadline_beyond_the_bound_of_a_run_is_told_as_a_run_that_did_not_end() -> None:
