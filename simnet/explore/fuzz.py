@@ -31,6 +31,7 @@ from simnet.explore.sweep import (
 )
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.rates import FaultRates
+from simnet.files.dropped import each_told_once
 from simnet.standins import interrupts
 
 __all__ = ["run_fuzz"]
@@ -54,7 +55,7 @@ def run_fuzz(
     if options is None:
         options = SweepOptions()
     watch = Stopwatch()
-    with frozen_heap(), interrupts.series(), watchdog.series():
+    with frozen_heap(), interrupts.series(), watchdog.series(), each_told_once():
         result = begun(test, options, name, watch)
         result.by = "fuzz"
         result.planned = len(seeds)

@@ -31,6 +31,7 @@ from simnet.explore.result import CTRL_C, FIRST_FAILURE, KindRow, SweepResult, W
 from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
+from simnet.files.dropped import each_told_once
 from simnet.run import LONGER_NS, TIMES_AS_LONG
 from simnet.scheduling.alike import IN_FULL, Alike
 from simnet.standins import interrupts
@@ -93,7 +94,7 @@ def run_sweep(
     if options is None:
         options = SweepOptions()
     watch = Stopwatch()
-    with frozen_heap(), interrupts.series(), watchdog.series():
+    with frozen_heap(), interrupts.series(), watchdog.series(), each_told_once():
         with quiet() if plan is not None else nullcontext():  # who plays one wants to hear that one
             result = begun(test, options, name, watch)
         if result.failures:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,11 @@ from simnet.whereabouts import caller_outside
 if TYPE_CHECKING:
     from simnet.faults.inject import Injector
 
-__all__ = ["collect_the_youngest", "dropped"]
+__all__ = ["collect_the_youngest", "dropped", "each_told_once"]
+
+_told: dict[str, tuple[ResourceWarning, int]] | None = (
+    None  # in a sweep, by the line at which a reference went: the first, and how many
+)
 
 
 def dropped(sock: Any, injector: Callable[[], Injector], *, heard: bool) -> None:
@@ -28,12 +32,31 @@ def dropped(sock: Any, injector: Callable[[], Injector], *, heard: bool) -> None
         if heard:
             warnings.warn(f"unclosed {sock!r}", ResourceWarning, stacklevel=3, source=sock)
     except ResourceWarning as error:
-        acted = "; ".join(map(str, injector().fired))
-        error.add_note(f"{_place(sys._getframe(1))}under the plan: {acted or 'no faults'}")
-        raise
+        place = _place(sys._getframe(1))
+        first, before = (error, 0) if _told is None else _told.get(place, (error, 0))
+        if _told is not None:
+            _told[place] = first, before + 1
+        if not before:
+            acted = "; ".join(map(str, injector().fired))
+            error.add_note(f"{place}under the plan: {acted or 'no faults'}")
+            raise
     finally:
         with suppress(OSError):  # somebody else has closed the number
             sock._real_close()
+
+
+@contextmanager
+def each_told_once() -> Iterator[None]:
+    """For all runs of a sweep: a socket that is dropped at a line in each of a thousand runs is one mistake."""
+    global _told
+    before, _told = _told, {}
+    try:
+        yield
+    finally:
+        for first, count in _told.values():
+            if count > 1:
+                first.add_note(f"and so {'once' if count == 2 else f'{count - 1:,} times'} more in this sweep")
+        _told = before
 
 
 def _place(frame: FrameType) -> str:

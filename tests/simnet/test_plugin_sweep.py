@@ -761,19 +761,21 @@ def test_it(net):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("runs", "more"), [(3, "  "), (1, "")])
-def test_where_warnings_are_errors_a_socket_that_is_dropped_is_told_with_its_line_and_the_fault(
-    suite: pytest.Pytester, runs: int, more: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("another", "more", "runs"), [("", "", 3), ("", "", 1), ("; socket.socket()", "  ", 3)])
+def test_where_warnings_are_errors_a_socket_that_is_dropped_is_told_once_with_its_line_and_the_fault(
+    suite: pytest.Pytester, another: str, more: str, runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of several that nobody could catch pytest makes a group, and one is raised by itself."""
     monkeypatch.setenv("CI", "true")  # there nothing is cut
-    suite.makepyfile(test_leaks=LEAKS)
+    suite.makepyfile(test_leaks=LEAKS.rstrip() + another)
     result = run(suite, "-W", "error", "test_leaks.py", f"--simnet-runs={runs}")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
             f"E   {more}ResourceWarning: unclosed <socket.socket fd=*",
             f"E   {more}at test_leaks.py:12 in serve, under the plan: reset test->server:7#1 end=server recv call=1",
+            *([f"E   {more}and so * more in this sweep"] if runs > 1 else []),
         ]
     )
+    assert result.stdout.str().count("test_leaks.py:12 in serve") == 1
     result.stdout.no_fnmatch_line("*Enable tracemalloc*")
