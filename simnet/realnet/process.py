@@ -24,6 +24,7 @@ from simnet.owned.eventloops import Left, bury, hush
 from simnet.owned.threads import called_by, has_a_hook
 from simnet.process import FACE
 from simnet.realnet.machine import Machine
+from simnet.realnet.ticks import Ticks
 from simnet.scheduling.stuck import has_spun
 from simnet.trace import PROCESS, WAKE
 from simnet.verdicts import ProcessEnded, Spin, Verdict
@@ -110,7 +111,7 @@ class RealProcess(Misnamed):
         self.ending = False
         self.answered = False  # as of a simulated one
         self.waits: dict[int, Wait] = {}  # by thread
-        self.ticks = 0  # waits that ended by time alone since anybody last did something
+        self.ticks = Ticks()
         self.fruitless = 0
         self.looked_ns = -SLICE_NS  # when it last polled without waiting and found nothing
         self.pollers = 0
@@ -279,6 +280,7 @@ class RealProcess(Misnamed):
             poller.register(fd, bits)
         poller.register(self._stop_r, IN)
         clock = self.stage.clock
+        since_ns = clock.now_ns
         found = until() if until is not None else poller.poll(0)
         if found:
             return found  # no wait, so nobody else gets a turn
@@ -294,7 +296,7 @@ class RealProcess(Misnamed):
                     self._woke(what, True)
                     return found
                 if deadline_ns is not None and clock.now_ns >= deadline_ns:
-                    self.ticks += 1
+                    self.ticks.add(deadline_ns - since_ns)
                     self._woke(what, False)
                     return found
 
@@ -374,7 +376,7 @@ class RealProcess(Misnamed):
     def asleep(self) -> bool:
         """Whether all its threads let time pass, and none has woken since anything moved."""
         waits = list(self.waits.values())
-        return bool(waits) and not self.ticks and all(wait.what == "time to pass" for wait in waits)
+        return bool(waits) and not self.ticks.count and all(wait.what == "time to pass" for wait in waits)
 
     @property
     def idle(self) -> bool:

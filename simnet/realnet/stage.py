@@ -31,7 +31,7 @@ LOOKS_MIN = 25  # of the body, a slice apart, before it is out of patience: a ma
 PAUSE_NS = 20_000_000  # how long an accept is held back for what its opener has to send
 TURN_NS = 5_000_000  # how long who wakes lets others go on: a handler takes far less, a computation is not waited for
 STEP = 0.0001  # seconds between two looks
-TICKS_MAX = 2  # wake-ups by time alone after which a process only keeps time (64 in virtual time, which is free)
+TICKS_MAX = 2  # wake-ups by time alone, each no later than one before, after which a process only keeps time (64 in virtual time, which is free)
 TICKING_NS = 10_000_000_000  # for so long who keeps time may still do something, as hang up on an idle peer
 
 
@@ -125,7 +125,7 @@ class Stage:
         self._moved_ns = self.clock.now_ns
         self._looks = 0
         for process in self.processes:
-            process.ticks = 0
+            process.ticks.forget()
 
     def still_for_ns(self) -> int:
         """How long nothing has moved."""
@@ -141,7 +141,7 @@ class Stage:
             if not process.idle:
                 return False
             for wait in list(process.waits.values()):
-                if wait.deadline_ns is not None and wait.deadline_ns < before_ns and process.ticks < ticks_max:
+                if wait.deadline_ns is not None and wait.deadline_ns < before_ns and process.ticks.beats < ticks_max:
                     return False
                 if wait.over:
                     return False
@@ -203,7 +203,7 @@ class Stage:
         deadlines = [
             wait.deadline_ns
             for process in list(self.processes)
-            if process is not but and not process.done and process.ticks < TICKS_MAX
+            if process is not but and not process.done and process.ticks.beats < TICKS_MAX
             for wait in list(process.waits.values())
             if wait.what == "time to pass" and wait.deadline_ns is not None and wait.deadline_ns >= self.expires_ns
         ]

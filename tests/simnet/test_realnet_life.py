@@ -29,7 +29,7 @@ import pytest
 import dispatch
 from dispatch import asyncore
 from simnet import Deadlock, Network, modules, play, real
-from simnet.realnet import RealNetwork, guard, play_real
+from simnet.realnet import RealNetwork, guard, play_real, stage
 from simnet.realnet.process import RealProcess
 from tests.certificates import contexts
 from tests.simnet.servers import echo
@@ -992,6 +992,20 @@ def test_a_server_that_ticks_may_still_have_something_to_do() -> None:
         with socket.create_connection(("server", 7)) as sock:
             assert sock.recv(1) == b""
         assert 2 <= net.time < 10
+
+
+@pytest.mark.slow
+def test_who_backs_off_will_give_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits longer each time: that was told a Deadlock where all of it took more than ten seconds."""
+    monkeypatch.setattr(stage, "TICKING_NS", 1_000_000_000)
+
+    def backs_off() -> None:
+        for attempt in range(5):
+            time.sleep(0.1 * 2**attempt)  # 3.1 s
+        raise LookupError("gave up")
+
+    with RealNetwork() as net, pytest.raises(LookupError, match="gave up"):
+        net.host("client").run(backs_off)
 
 
 def test_a_body_that_ends_as_its_time_is_up_is_stopped_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
