@@ -256,6 +256,15 @@ SUMMED_UP: Mapping[str, Beyond] = {  # the words of summaries and tables
         "of a run: its fault never acted, so it says nothing",
         "in a scenario file: another place, call or byte; `simnet show PATH::TEST` lists those that there are",
     ),
+    "exact": Beyond("of a replay: the very run that failed when the file was made, event for event", "mend the bug"),
+    "fixed": Beyond(
+        "of a replay: its fault acted, and the failure on record is not there", "keep the file, it plays on"
+    ),
+    "moved": Beyond(
+        "of a replay: the failure on record is not there, but it is where the fault acts on another connection of the same flow, whose "
+        "number has changed; so it says nothing",
+        "in the scenario file: `on`, as the line that is printed has it",
+    ),
     "akin": Beyond(
         "of two failures: the same input shows both when it is cut in different places",
         "perhaps it is one bug: mend the first, and look whether the other is still there",
