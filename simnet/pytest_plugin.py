@@ -16,8 +16,9 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,8 +89,11 @@ def pytest_configure(config: pytest.Config) -> None:
         Asked.of(config)  # a wrong option speaks up before anything runs
 
 
+_failure = partial(pytest.fail.Exception, pytrace=False)  # of a test, in words alone
+
+
 @contextmanager
-def _if_all_is_installed(error: type[Exception]) -> Generator[None, None, None]:
+def _if_all_is_installed(error: Callable[[str], BaseException]) -> Generator[None, None, None]:
     """The plugin comes with dispatch alone, too: who asks it for more is told by *error* what to install."""
     try:
         yield
@@ -155,7 +159,7 @@ def simnet_network(request: pytest.FixtureRequest) -> Generator[Network, None, N
     ``@pytest.mark.simnet(plan=..., seed=..., target=..., invariants=...)`` sets it up; ``--simnet-fault``,
     ``--simnet-replay`` and ``--simnet-real`` change it for once.
     """
-    with _if_all_is_installed(pytest.UsageError):
+    with _if_all_is_installed(_failure):
         from simnet.faces.under_pytest.network import Held
 
     held = Held.enter(request.node)
@@ -185,7 +189,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     test = getattr(item, "obj", None)
     if test is None or (FIXTURE not in getattr(item, "fixturenames", ()) and not hasattr(test, "simnet_options")):
         return
-    with _if_all_is_installed(pytest.UsageError):
+    with _if_all_is_installed(_failure):
         from simnet.faces.under_pytest.options import refuse_what_cannot_be
 
     refuse_what_cannot_be(item, test)

@@ -48,7 +48,8 @@ class NotRepeatable(Exception):
             f"two runs without faults differ: {self.difference}.\n"
             "The same test must do the same each time. Look for state that stays from run to run (a file, a cache, a counter, "
             "a global: per_process=['module:name'] makes it new each time), for an order or a text that depends on id() or "
-            "an address (a set of your own objects: a dict keeps them in order), and for values that do not compare equal."
+            "an address (a set of your own objects: a dict keeps them in order) or has the name of a temporary file, and for values "
+            "that do not compare equal."
         )
         return f"{text}\n\n{self.where}" if self.where else text
 
