@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["collect_the_youngest", "dropped", "each_told_once"]
 
-_told: dict[str, tuple[ResourceWarning, int]] | None = (
-    None  # in a sweep, by the line at which a reference went: the first, and how many
-)
+# In a sweep, by the line at which a reference went: the first, and how many.
+_told: dict[str, tuple[ResourceWarning, int]] | None = None
 
 
 def dropped(sock: Any, injector: Callable[[], Injector], *, heard: bool) -> None:
