@@ -217,3 +217,40 @@ def test_the_command_line_says_where_it_is_tried(capsys: pytest.CaptureFixture[s
     assert main(["explain", "preempt"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert 'a sweep tries it where a program has threads; else it is kinds=["preempt"], or a plan' in said
+
+
+def test_a_thread_that_sleeps_meanwhile_has_given_up_nothing() -> None:
+    """It takes what another one does for done: that is a race, and no time-out."""
+
+    class Counts:
+        def __init__(self) -> None:
+            self.number = 0
+
+        def ask(self) -> None:
+            with socket.create_connection(("server", 7), timeout=10) as sock:
+                number = self.number
+                sock.sendall(b"%d\n" % number)  # COUNTS LATER
+                self.number = number + 1
+                sock.recv(10)
+
+    def run() -> int:
+        counts = Counts()
+        threads = [threading.Thread(target=counts.ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.01)
+        for thread in threads:
+            thread.join()
+        return counts.number
+
+    def test(net: Any) -> int:
+        net.host("server").spawn(answer, 7)
+        number: int = net.host("client").run(run)
+        return number
+
+    failure = only(swept(test, "client", kinds="preempt"))
+    assert (failure.reason, failure.kinds) == ("outcome", {"preempt": 1})
+    assert (
+        "COUNTS LATER"
+        in next(iter(run_sweep(test, SweepOptions.of(target="client", kinds="preempt")).reports())).text()
+    )
