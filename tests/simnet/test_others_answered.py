@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -277,3 +278,90 @@ def test_a_proxy_that_gets_no_socket_for_its_other_side_is_tried_unasked_and_tol
         plan = FaultPlan((refused[0],))
         result = run_sweep(through_a_proxy(careful), SweepOptions.of(target="server"), plan=plan)
         assert [each.reason for each in result.failures] == reasons
+
+
+def hub(hands_out: Callable[[list[Writer], bytes], Any]) -> Callable[[], None]:
+    """What one says is said to all, by one task; who comes as the second is told that both are there."""
+
+    async def main() -> None:
+        words: asyncio.Queue[bytes] = asyncio.Queue()
+        there: list[Writer] = []
+
+        async def hand_out() -> None:
+            while True:
+                await hands_out(there, await words.get())
+
+        async def talk(reader: Reader, writer: Writer) -> None:
+            there.append(writer)
+            try:
+                while line := await reader.readline():
+                    await words.put(line)
+            except OSError:
+                pass
+            there.remove(writer)
+            writer.close()
+
+        telling = asyncio.create_task(hand_out())
+        async with await asyncio.start_server(talk, None, 7) as server:
+            await server.serve_forever()
+        telling.cancel()
+
+    return lambda: asyncio.run(main())
+
+
+async def to_all(there: list[Writer], word: bytes) -> None:
+    for writer in list(there):
+        writer.write(word)
+        await writer.drain()
+
+
+async def to_all_that_hear(there: list[Writer], word: bytes) -> None:
+    for writer in list(there):
+        try:
+            writer.write(word)
+            await writer.drain()
+        except OSError:
+            pass
+
+
+async def when_both_are_there(there: list[Writer], word: bytes) -> None:
+    if len(there) == 2:
+        await to_all_that_hear(there, word)
+
+
+def two_at_a_hub(hands_out: Callable[[list[Writer], bytes], Any], words: int) -> Callable[[Any], list[bytes]]:
+    """The one only listens, and the other speaks and listens."""
+
+    def test(net: Any) -> list[bytes]:
+        net.host("server").spawn(hub(hands_out))
+        heard = []
+        with (
+            socket.create_connection(("server", 7), timeout=20) as first,
+            socket.create_connection(("server", 7), timeout=20) as second,
+            first.makefile("rb") as hears,
+            second.makefile("rb") as listens,
+        ):
+            for number in range(words):
+                time.sleep(0.1)
+                second.sendall(b"word %d\n" % number)
+                heard += [listens.readline(), hears.readline()]
+        return heard
+
+    return test
+
+
+@pytest.mark.slow
+def test_who_hands_out_words_ends_when_one_that_never_spoke_has_gone_and_the_other_waits() -> None:
+    ((reason, _, message),) = found(two_at_a_hub(to_all, words=3), kinds=["reset"])
+    assert reason == "others-answered"
+    assert message.startswith(
+        "server left test->server:7#2 without an answer, though the fault was on test->server:7#1"
+    )
+
+
+@pytest.mark.slow
+def test_who_goes_on_with_the_others_passes_and_so_does_one_that_has_to_wait_for_two() -> None:
+    assert found(two_at_a_hub(to_all_that_hear, words=3)) == []
+    assert found(two_at_a_hub(when_both_are_there, words=1)) == [], (
+        "who was never answered may wait for the other one to be there"
+    )

@@ -3,7 +3,7 @@
 Nothing had happened to that one, its question is the baseline's, and there the target answers it, or hangs up. The connection that a
 fault was on is the target's own second leg, as a proxy's is, and it has heard of it; or it was another client's: then the target has not
 read the question, or that one had asked its own, and was over before this one began. Of two who talk to each other by a hub, the one may rightly wait for what the other
-could not say.
+could not say: unless all that it had to say has been said, and this one was answered before.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def unanswered(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Unansw
         legs = [other for other in struck if _is_leg(other, its) and _has_heard(other, *heard)]
         others = [other for other in struck if _is_sibling(other, its)]
         # of two that were struck, one may have had to say what this one waits for
-        if legs or (others and (told.read < due or all(_was_served(each, place, baseline, run) for each in others))):
+        served = all(_was_served(each, place, baseline, run) for each in others)
+        if legs or (others and (told.read < due or served or _needs_nothing_more(place, told, others, baseline, run))):
             return Unanswered(place, str(its.target), [*legs, *others][0], _stands(str(its.target), run))
     return None
 
@@ -230,6 +231,38 @@ def _has_heard(struck: str, host: str, entries: list[Entry]) -> bool:
 def _was_served(struck: str, place: str, baseline: Run, run: Run) -> bool:
     """Had *struck* asked its own question, and was over before the client of *place* came?"""
     return _was_asked(struck, baseline, run) and _was_over(struck, place, run)
+
+
+def _needs_nothing_more(place: str, told: _Told, others: list[str], baseline: Run, run: Run) -> bool:
+    """Has the target read all that it has read of *others* in *baseline* when it answers there? And was the one on *place* answered before, as it is there?
+
+    Who has not been answered yet may wait for the others to be there at all, as one of two who are brought together.
+    """
+    before = baseline.trace.entries
+    said = _what_is_said(place, run.trace.entries)
+    usual = _what_is_said(place, before)
+    if not said or not usual.startswith(said) or len(usual) <= len(said) or not all(map(_is_connection, others)):
+        return False
+    gone = 0
+    for index, entry in enumerate(before):
+        if entry[3] == place and entry[1] == CALL and entry[4] == SERVER and entry[5] == "send":
+            gone += _moved("send", entry[7][1])
+            if gone > told.sent:
+                return all(_told(each, run.trace.entries).read >= _told(each, before[:index]).read for each in others)
+    return False
+
+
+def _what_is_said(place: str, entries: list[Entry]) -> bytes:
+    """What the target has sent there."""
+    return b"".join(
+        bytes(entry[7][0][0][: entry[7][1]])
+        for entry in entries
+        if entry[3] == place
+        and entry[1] == CALL
+        and entry[4] == SERVER
+        and entry[5] == "send"
+        and _moved("send", entry[7][1])
+    )
 
 
 def _was_asked(struck: str, baseline: Run, run: Run) -> bool:
