@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from simnet.explore.judging.table import BOUNDS, FAILURE, INTERRUPTED, WARNING
 from simnet.explore.points import CALLS, Family, families, preempted
+from simnet.explore.series import spread
 from simnet.faults import kinds as k
 from simnet.faults.place import Place
 from simnet.invariants import WAITS_FOR_EVER
@@ -27,6 +28,7 @@ __all__ = ["STORM_NS", "for_good", "gone", "only_storms", "other_ways", "storms_
 # Byte: with the first one of its answer a server has acknowledged the question, and no kernel asks it again.
 ANSWERED = 1
 OTHER_WAYS_MAX = 8  # connections: of a list of servers, or attempts in a row
+SILENCES_MAX = 6  # pieces of what one server says
 STORM_NS = 600 * 10**9  # who has made a thousand attempts without a pause has long done so
 STORMS = ("no-spin", *BOUNDS)  # the reasons of failures that others do not show
 
@@ -110,7 +112,10 @@ def _hung_up(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:
 
 
 def _silent(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:
-    """The first connection to each of them: it answers, and then falls silent."""
+    """The first connection to each of them: it answers, and then falls silent, behind the first byte of each piece of what it says.
+
+    Who has a time-out for the first answer may have forgotten it for a later one, such as that to a goodbye.
+    """
     seen: set[str] = set()
     for stream in points.streams:
         place = Place.parse(stream.place)
@@ -120,7 +125,9 @@ def _silent(points: Points, targets: Collection[str]) -> Iterator[k.Fault]:
             continue
         if (server := _each(stream.place)) not in seen:
             seen.add(server)
-            yield k.Blackhole(on=stream.place, end="client", byte=ANSWERED)
+            pieces = [edge + ANSWERED for edge in (0, *stream.edges) if edge + ANSWERED < stream.length]
+            for piece in spread(len(pieces), SILENCES_MAX):
+                yield k.Blackhole(on=stream.place, end="client", byte=pieces[piece])
 
 
 def _each(place: str) -> str:
