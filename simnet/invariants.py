@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from simnet.process import Process
 
 __all__ = [
+    "ANSWERED_AGAIN",
     "ANSWERS_TOLD_APART",
     "BROKEN_GIVEN_UP",
     "CONNECTED_ANEW",
@@ -35,6 +36,7 @@ __all__ = [
     "OTHERS_ANSWERED",
     "OTHERS_SURVIVE",
     "REFUSED_ALIKE",
+    "SAID_ONCE",
     "WAITS_FOR_EVER",
     "WARNED_OF",
     "at_quiet",
@@ -51,8 +53,10 @@ NOTHING_LEFT = "nothing-left"
 OTHERS_SURVIVE = "others-survive"
 OTHERS_ANSWERED = "others-answered"
 ANSWERS_TOLD_APART = "answers-told-apart"
+ANSWERED_AGAIN = "answered-again"
 DATAGRAMS_TOLD_APART = "datagrams-told-apart"
 CONNECTED_ANEW = "connected-anew"
+SAID_ONCE = "said-once"
 REFUSED_ALIKE = "refused-alike"
 HANDLER_RAISED = "handler-raised"
 NAMES = (
@@ -62,9 +66,11 @@ NAMES = (
     OTHERS_SURVIVE,
     OTHERS_ANSWERED,
     ANSWERS_TOLD_APART,
+    ANSWERED_AGAIN,
     DATAGRAMS_TOLD_APART,
     BROKEN_GIVEN_UP,
     CONNECTED_ANEW,
+    SAID_ONCE,
     REFUSED_ALIKE,
     "one-close",
     "silence-after-close",
@@ -80,9 +86,11 @@ WAITS_FOR_EVER = "waits-for-ever"
 WARNED_OF = (
     BLOCKS_THE_LOOP,
     ANSWERS_TOLD_APART,
+    ANSWERED_AGAIN,
     DATAGRAMS_TOLD_APART,
     BROKEN_GIVEN_UP,
     CONNECTED_ANEW,
+    SAID_ONCE,
     REFUSED_ALIKE,
 )  # no failures, unless a test says so
 LEVELS = ("failure", "warning", "off")

@@ -14,9 +14,9 @@ from simnet.trace import CALL, FAULT, WAKE
 
 if TYPE_CHECKING:
     from simnet.faults.kinds import Fault
-    from simnet.run import Outcome, Run
+    from simnet.run import Run
 
-__all__ = ["taken_for_the_next"]
+__all__ = ["LATE", "lists", "taken_for_the_next"]
 
 LATE = frozenset({"stall"})
 REST_MIN = 2  # answers in a row, each to a question of its own
@@ -34,9 +34,9 @@ def taken_for_the_next(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -
     """Whether that has happened in *run*, by a *disruptive* delay and nothing else."""
     if not disruptive or any(fault.kind not in LATE for fault in disruptive):
         return None
-    lists = list(_lists(baseline.outcome, run.outcome))
-    moved_on = any(_moved_on(*pair) for pair in lists)
-    if not (moved_on or any(_lost_step(*pair) for pair in lists)):
+    both = list(lists(baseline, run))
+    moved_on = any(_moved_on(*pair) for pair in both)
+    if not (moved_on or any(_lost_step(*pair) for pair in both)):
         return None
     asked = list(_asked_again(run))
     if moved_on:
@@ -47,8 +47,9 @@ def taken_for_the_next(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -
     return next((Late(*each, refused) for each in asked if places.count(each[0]) >= REST_MIN), None)
 
 
-def _lists(before: Outcome, after: Outcome) -> Iterator[tuple[Sequence[Any], Sequence[Any]]]:
-    """What both have in order, and as much of it."""
+def lists(baseline: Run, run: Run) -> Iterator[tuple[Sequence[Any], Sequence[Any]]]:
+    """What the outcomes of both have in order, and as much of it."""
+    before, after = baseline.outcome, run.outcome
     values = [(before.returned, after.returned)]
     values += [(was[1], now[1]) for was, now in zip(before.observed, after.observed, strict=False)]
     values.append(([was[1] for was in before.observed], [now[1] for now in after.observed]))

@@ -15,24 +15,17 @@ from typing import TYPE_CHECKING
 
 from simnet.blame import carries, exception_line, first_of, user_place, users_own
 from simnet.both.slips import NO_SUCH_HOST
-from simnet.explore.judging.answers import taken_for_the_next
 from simnet.explore.judging.broken_off import broken_off
 from simnet.explore.judging.bystanders import bystander
-from simnet.explore.judging.connected_anew import does_less_than_before
 from simnet.explore.judging.drowned import writes_on
 from simnet.explore.judging.elapsed import time_was_up
 from simnet.explore.judging.excuses import excused
-from simnet.explore.judging.given_up import goes_on_with_the_broken
 from simnet.explore.judging.outcomes import difference_of_outcomes
 from simnet.explore.judging.served import served_to_the_end
 from simnet.explore.judging.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
 from simnet.explore.judging.unanswered import SILENT, unanswered
 from simnet.faults.hosts import BODY, Crash, Restart
 from simnet.invariants import (
-    ANSWERS_TOLD_APART,
-    BROKEN_GIVEN_UP,
-    CONNECTED_ANEW,
-    DATAGRAMS_TOLD_APART,
     NOTHING_LEFT,
     OTHERS_ANSWERED,
     OTHERS_SURVIVE,
@@ -380,45 +373,6 @@ class Case:
     def outcome(self, survived: bool) -> Finding:
         message = difference_of_outcomes(self.baseline.outcome, self.run.outcome)
         return self.found("outcome", message, BODY, self.run.body_error, FAILURE if survived else "")
-
-    def answered_late(self) -> Iterator[Finding]:
-        """Another outcome by an answer to what was asked before."""
-        level = self.invariants.get(ANSWERS_TOLD_APART, WARNING)
-        taken = None if level == OFF else taken_for_the_next(self.baseline, self.run, self.disruptive)
-        if taken is not None:
-            message = f"on {taken.place} {taken.what}: after its time-out the client goes on there"
-            yield replace(self.found(ANSWERS_TOLD_APART, message, BODY, self.run.body_error, level), entry=taken.entry)
-
-    def goes_on_with_the_broken(self) -> Iterator[Finding]:
-        """Another outcome, since what is said goes to a connection that is known to be broken."""
-        level = self.invariants.get(BROKEN_GIVEN_UP, WARNING)
-        broken = None if level == OFF else goes_on_with_the_broken(self.baseline, self.run)
-        if broken is not None:
-            place, entry = broken
-            host = self.run.trace.entries[entry][2]
-            message = f"{host} goes on with {place} after it has been told that it is broken, or has ended, and is told so again and again: "
-            found = self.found(BROKEN_GIVEN_UP, f"{message}close it, and connect anew", host, level=level)
-            yield replace(found, entry=entry)
-
-    def does_less_than_before(self) -> Iterator[Finding]:
-        """Another outcome, since what was said on a connection that broke is not said on the one in its place."""
-        level = self.invariants.get(CONNECTED_ANEW, WARNING)
-        anew = None if level == OFF else does_less_than_before(self.baseline, self.run)
-        if anew is not None:
-            found = self.found(
-                CONNECTED_ANEW, f"{anew.host} has connected anew ({anew.place}), {anew.what}", anew.host, level=level
-            )
-            yield replace(found, entry=anew.entry)
-
-    def taken_for_another(self) -> Finding:
-        """Another outcome by what loses nothing."""
-        level = self.invariants.get(DATAGRAMS_TOLD_APART, WARNING)
-        kinds = list(dict.fromkeys(fault.kind for fault in self.disruptive))
-        message = f"the outcome is another under {' and '.join(kinds)}, though nothing is lost by it: is a second answer to one question "
-        message += "taken for the answer to the next?"
-        if level == WARNING:
-            message += f" survives={kinds!r} makes a failure of that"
-        return self.found(DATAGRAMS_TOLD_APART, message, BODY, self.run.body_error, level)
 
     def found(
         self,

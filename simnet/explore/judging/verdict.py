@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from simnet.explore.judging.findings import Case, Finding, waits
 from simnet.explore.judging.kept_waiting import kept_waiting
+from simnet.explore.judging.otherwise import otherwise, taken_for_another
 from simnet.explore.judging.table import EQUAL, FAILURE, INTERRUPTED, NOTED, OFF, TABLE, WARNING
 from simnet.faults.hosts import BODY
 from simnet.faults.transparent import Preempt, Stall
@@ -86,11 +87,9 @@ def judge(
     if not same_outcome and (run.body_error is None or survived):
         findings.append(case.outcome(survived))
     if disruptive and not (same_outcome or survived):
-        findings += case.answered_late()
-        findings += case.goes_on_with_the_broken()
-        findings += case.does_less_than_before()
+        findings += otherwise(case)
     if not (same_outcome or survived) and _loses_nothing(disruptive):
-        findings.append(case.taken_for_another())
+        findings.append(taken_for_another(case))
     if strict:
         findings = [replace(each, level=FAILURE) if each.level == INTERRUPTED else each for each in findings]
     warnings = tuple(each for each in findings if each.level == WARNING)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from simnet.invariants import (
+    ANSWERED_AGAIN,
     ANSWERS_TOLD_APART,
     BROKEN_GIVEN_UP,
     CONNECTED_ANEW,
@@ -13,6 +14,7 @@ from simnet.invariants import (
     OTHERS_ANSWERED,
     OTHERS_SURVIVE,
     REFUSED_ALIKE,
+    SAID_ONCE,
     WAITS_FOR_EVER,
 )
 
@@ -121,10 +123,17 @@ INVARIANTS: Mapping[str, Invariant] = {
         "close the connection after a time-out, or give each question a number that its answer repeats; where a test returns something else, "
         "say `invariants={'answers-told-apart': 'off: why'}`",
     ),
+    ANSWERED_AGAIN: Invariant(
+        "when what came late has long come, and a connection is whole, a target that goes on asking there is answered again, nor does one that keeps it "
+        "ask nothing there any more while its time is up again and again; and the outcome is another (a warning, unless it is set to `failure`)",
+        "when an answer comes for which nobody waits any more, do all the same what belongs to it, such as to give room back to who sends, or to take "
+        "the connection back into the pool; or close it after a time-out; where that is meant, say `invariants={'answered-again': 'off: why'}`",
+    ),
     DATAGRAMS_TOLD_APART: Invariant(
         "a datagram that comes twice, or is overtaken by another, does not change the outcome, if the test's own host neither sends nor "
-        "receives it (a warning, unless it is set to `failure`; a failure for the kinds in `survives=`)",
-        "look which question an answer is to, and which message was there before; where an outcome may depend on that, say "
+        "receives it, nor does a target answer the same bytes otherwise when they are sent again since one was lost (a warning, unless it is set to "
+        "`failure`; a failure for the kinds in `survives=`)",
+        "look which question an answer is to, which message was there before, and what was answered to it; where an outcome may depend on that, say "
         "`invariants={'datagrams-told-apart': 'off: why'}`",
     ),
     BROKEN_GIVEN_UP: Invariant(
@@ -140,6 +149,12 @@ INVARIANTS: Mapping[str, Invariant] = {
         "channel that it joins), and reads what comes, while the outcome is another (a warning, unless it is set to `failure`)",
         "do in one place, on each connection, what has to be done when there is one; where the server remembers, say "
         "`invariants={'connected-anew': 'off: why'}`",
+    ),
+    SAID_ONCE: Invariant(
+        "what a server has heard on a connection that was used before, and has answered, is not said again on another one since that one ended, "
+        "while the outcome is another (a warning, unless it is set to `failure`)",
+        "ask again only for what may be done twice, or give each question a number by which the server knows it again; where that is meant, say "
+        "`invariants={'said-once': 'off: why'}`",
     ),
     REFUSED_ALIKE: Invariant(
         "a target that goes on, with the same outcome, when a connection is refused does not end with an error when its host is unreachable, nor, if it "

@@ -1,0 +1,145 @@
+"""Another outcome under a disruptive fault is noted, and no more: unless the run shows by which mistake it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from simnet.explore.judging.answers import taken_for_the_next
+from simnet.explore.judging.asked_again import answered_otherwise
+from simnet.explore.judging.connected_anew import does_less_than_before
+from simnet.explore.judging.given_up import goes_on_with_the_broken
+from simnet.explore.judging.healed import of_no_use
+from simnet.explore.judging.patient import waited_for_the_kernel
+from simnet.explore.judging.said_twice import said_twice
+from simnet.explore.judging.table import OFF, WARNING
+from simnet.faults.hosts import BODY
+from simnet.invariants import (
+    ANSWERED_AGAIN,
+    ANSWERS_TOLD_APART,
+    BROKEN_GIVEN_UP,
+    CONNECTED_ANEW,
+    DATAGRAMS_TOLD_APART,
+    SAID_ONCE,
+    WAITS_FOR_EVER,
+)
+
+if TYPE_CHECKING:
+    from simnet.explore.judging.findings import Case, Finding
+
+__all__ = ["otherwise", "taken_for_another"]
+
+SHOWN = 40  # bytes
+
+
+class Look(Protocol):
+    """What is looked for in a run with another outcome."""
+
+    def __call__(self, case: Case) -> tuple[str, str, int] | None:
+        """Whose it is, what is said of it, and the call; None if it is not there."""
+
+
+def otherwise(case: Case) -> Iterator[Finding]:
+    """Those mistakes that *case* shows."""
+    looks: tuple[tuple[str, Look], ...] = (
+        (ANSWERS_TOLD_APART, _answered_late),
+        (ANSWERED_AGAIN, _of_no_use),
+        (BROKEN_GIVEN_UP, _goes_on_with_the_broken),
+        (CONNECTED_ANEW, _does_less_than_before),
+        (SAID_ONCE, _said_twice),
+        (DATAGRAMS_TOLD_APART, _answered_otherwise),
+        (WAITS_FOR_EVER, _waited_for_the_kernel),
+    )
+    for name, look in looks:
+        level = case.invariants.get(name, WARNING)
+        seen = None if level == OFF else look(case)
+        if seen is not None:
+            host, message, entry = seen
+            error = case.run.body_error if host == BODY else None
+            yield replace(case.found(name, message, host, error, level), entry=entry)
+            if name == ANSWERS_TOLD_APART:
+                return  # what follows from it
+
+
+def taken_for_another(case: Case) -> Finding:
+    """Another outcome by what loses nothing."""
+    level = case.invariants.get(DATAGRAMS_TOLD_APART, WARNING)
+    kinds = list(dict.fromkeys(fault.kind for fault in case.disruptive))
+    message = f"the outcome is another under {' and '.join(kinds)}, though nothing is lost by it: is a second answer to one question "
+    message += "taken for the answer to the next?"
+    if level == WARNING:
+        message += f" survives={kinds!r} makes a failure of that"
+    return case.found(DATAGRAMS_TOLD_APART, message, BODY, case.run.body_error, level)
+
+
+def _answered_late(case: Case) -> tuple[str, str, int] | None:
+    """An answer to what was asked before."""
+    taken = taken_for_the_next(case.baseline, case.run, case.disruptive)
+    if taken is None:
+        return None
+    return BODY, f"on {taken.place} {taken.what}: after its time-out the client goes on there", taken.entry
+
+
+def _of_no_use(case: Case) -> tuple[str, str, int] | None:
+    """A connection that is whole, on which nobody gets an answer any more."""
+    healed = of_no_use(case.baseline, case.run, case.disruptive)
+    if healed is None:
+        return None
+    message = f"what came late on {healed.place} has long come, and the connection is whole; but {healed.host} {healed.what}: give back what "
+    return (
+        healed.host,
+        f"{message}belongs to an answer for which nobody waits any more, or close it and connect anew",
+        healed.entry,
+    )
+
+
+def _goes_on_with_the_broken(case: Case) -> tuple[str, str, int] | None:
+    """What is said goes to a connection that is known to be broken."""
+    broken = goes_on_with_the_broken(case.baseline, case.run)
+    if broken is None:
+        return None
+    place, entry = broken
+    host = case.run.trace.entries[entry][2]
+    message = f"{host} goes on with {place} after it has been told that it is broken, or has ended, and is told so again and again: "
+    return host, f"{message}close it, and connect anew", entry
+
+
+def _does_less_than_before(case: Case) -> tuple[str, str, int] | None:
+    """What was said on a connection that broke is not said on the one in its place."""
+    anew = does_less_than_before(case.baseline, case.run)
+    return (
+        None if anew is None else (anew.host, f"{anew.host} has connected anew ({anew.place}), {anew.what}", anew.entry)
+    )
+
+
+def _said_twice(case: Case) -> tuple[str, str, int] | None:
+    """What a server had heard, and answered, is said again."""
+    twice = said_twice(case.baseline, case.run, case.disruptive)
+    if twice is None:
+        return None
+    said = twice.said if len(twice.said) <= SHOWN else twice.said[:SHOWN] + b"..."
+    message = f"{twice.host} says {said!r} again on {twice.place}: on {twice.ended} it has been heard, and answered, though the answer did not "
+    return twice.host, f"{message}come. Ask again only for what may be done twice", twice.entry
+
+
+def _answered_otherwise(case: Case) -> tuple[str, str, int] | None:
+    """A question that is asked again is answered otherwise."""
+    other = answered_otherwise(case.baseline, case.run, case.disruptive)
+    if other is None:
+        return None
+    message = f"a datagram was lost, and so a question came once more at {other.place}, in the same bytes: {other.host} answers it otherwise. "
+    return other.host, f"{message}Go by what it says, and keep what was answered", other.entry
+
+
+def _waited_for_the_kernel(case: Case) -> tuple[str, str, int] | None:
+    """A peer has fallen silent, and nobody but the kernel has noticed."""
+    patient = waited_for_the_kernel(case.baseline, case.run, case.disruptive)
+    if patient is None:
+        return None
+    message = f"{patient.host} waited more than ten minutes for what does not come on {patient.place}, until its kernel gave up: "
+    return (
+        patient.host,
+        f"{message}give what it waits for a time-out, or look, some time after a ping, whether anything has come",
+        patient.entry,
+    )
