@@ -1,0 +1,92 @@
+"""Who asks again on another connection what was heard on the one that ended is warned, if that shows that it was done twice."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from simnet.explore.judging.said_twice import said_twice
+from simnet.run import play
+
+Answers = Callable[[bytes], bytes]
+
+
+def serving(answers: Answers, heard: list[bytes]) -> Callable[[], None]:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                with listener.accept()[0] as sock, sock.makefile("rb") as lines:
+                    try:
+                        for line in lines:
+                            heard.append(line)
+                            sock.sendall(answers(line))
+                    except OSError:
+                        pass
+
+    return serve
+
+
+def asks() -> list[bytes]:
+    """Three questions; what is not answered is asked again, whatever it is."""
+    got: list[bytes] = []
+    questions = [b"one\n", b"two\n", b"three\n"]
+    for _ in range(2):
+        with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as lines:
+            while questions:
+                sock.sendall(questions[0])
+                line = lines.readline()
+                if not line.endswith(b"\n"):
+                    break
+                got.append(line)
+                questions.pop(0)
+    return got
+
+
+def told(answers: Callable[[], Answers], plan: str, log: bool = False) -> str | None:
+    """What is said again under *plan*; with a *log* the outcome has what the server has heard."""
+
+    def test(net: Any) -> list[bytes]:
+        heard: list[bytes] = []
+        net.host("server").spawn(serving(answers(), heard))
+        got: list[bytes] = net.host("client").run(asks)
+        return heard if log else got
+
+    baseline = play(test, target="client")
+    run = play(test, plan, target="client", baseline=baseline)
+    found = said_twice(baseline, run, tuple(run.happened))
+    return None if found is None else f"{found.host} {found.place} {found.said!r} {found.ended}"
+
+
+def counting() -> Answers:
+    numbers = iter(range(9))
+    return lambda line: b"%d\n" % next(numbers)
+
+
+BEHIND_THE_FIRST = "eof client->server:7#1 end=client byte=2"
+
+
+def test_another_answer_shows_that_it_was_done_twice() -> None:
+    assert told(counting, BEHIND_THE_FIRST) == "client client->server:7#2 b'two\\n' client->server:7#1"
+
+
+def test_and_so_does_a_longer_log() -> None:
+    assert (
+        told(lambda: lambda line: b"k\n", BEHIND_THE_FIRST, log=True)
+        == "client client->server:7#2 b'two\\n' client->server:7#1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("answers", "plan"),
+    [
+        (lambda: bytes.upper, "eof client->server:7#1 end=client byte=4"),
+        (counting, "eof client->server:7#1 end=client byte=0"),
+        (counting, "eof client->server:7#1 end=server byte=4"),
+    ],
+    ids=["answered as before", "the first thing that is said there", "it was not heard"],
+)
+def test_nothing_shows_that(answers: Callable[[], Answers], plan: str) -> None:
+    assert told(answers, plan) is None
