@@ -87,7 +87,7 @@ def _look(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
         return stuck.does_not_wait(process, now_ns, ENTRIES_A_LOOK)
     elif end - scheduler.entries_then > ENTRIES_AFTER_THE_END_MAX and _answers_the_end(entries, max(begin, 0), process):
         return stuck.does_not_wait(process, now_ns, ENTRIES_AFTER_THE_END_MAX)
-    if _only_sends(entries, max(begin, 0), process):
+    if _only_sends(entries, max(begin, 0), process) and not _answers_the_end(entries, max(begin, 0), process):
         _let_time_pass(scheduler, (end - scheduler.entries_then) // ENTRIES_A_LOOK)
         return None
     body = scheduler.body
@@ -179,10 +179,14 @@ def _only_sends(entries: list[Entry], begin: int, process: Process) -> bool:
         host == process.host_name
         and entries[begin][0] == now_ns
         and all(
-            each[2] == host and each[3] == place and (each[1], each[5]) in ANSWERS
+            each[2] == host and each[3] == place and (each[1], each[5]) in ANSWERS and not _failed(each)
             for each in islice(entries, begin, None)
         )
     )
+
+
+def _failed(entry: Entry) -> bool:
+    return entry[1] == CALL and isinstance(entry[7][1], Failed)
 
 
 def _answers_the_end(entries: list[Entry], begin: int, process: Process) -> bool:

@@ -417,7 +417,7 @@ def test_each_word_that_a_report_may_have_in_brackets_is_explained(simnet: Run) 
     assert "a warning, whatever fault fired" in simnet("explain", "datagrams-told-apart").out
     for spelt, word in (("No-Spin", "no-spin"), ("faults.WouldBlock", "would-block"), ("hang", "Hang")):
         assert simnet("explain", spelt).out.splitlines()[1] == word
-    assert "event for event" in simnet("explain", "exact").out  # a word of a replay
+    assert "the very run that failed" in simnet("explain", "exact").out  # a word of a replay
     ran = simnet("explain", "listener-survive")
     assert (ran.code, "did you mean 'listener-survives'?" in ran.err) == (2, True)
 

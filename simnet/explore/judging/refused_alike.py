@@ -42,6 +42,11 @@ def elsewhere(run: Run, baseline: Run) -> bool:
     )
 
 
+def _by_its_own_time(error: OSError) -> bool:
+    """Has asyncio made it of a cancellation, as of a deadline for all attempts? Early versions of 3.11 name no cause."""
+    return isinstance(error.__cause__ or error.__context__, CancelledError)
+
+
 def _where(place: str) -> str:
     return place.rpartition("#")[0]
 
@@ -59,7 +64,7 @@ def ends_otherwise(run: Run, judgement: Judgement, refused: Mapping[str, bool], 
     if isinstance(happened[0], ConnectTimeout) and not refused[happened[0].on]:
         return judgement
     for each in run.failures if way else ():
-        if each.target and isinstance(each.error, OSError) and not isinstance(each.error.__cause__, CancelledError):
+        if each.target and isinstance(each.error, OSError) and not _by_its_own_time(each.error):
             text = (
                 f"{each.process} goes on when {happened[0].on} is refused, and ends with {exception_text(each.error)} when {way}: "
                 "catch OSError there, of which all of these are"
