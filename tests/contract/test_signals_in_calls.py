@@ -54,6 +54,15 @@ def both_ends(world: World, kind: str) -> tuple[Any, Any]:
     return ends[0], ends[1]
 
 
+def fill(sock: Any) -> None:
+    """Send until there is no room for more."""
+    sock.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            sock.send(b"x" * 4000)
+    sock.setblocking(True)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_k116_a_signal_leaves_a_read_of_all_what_has_come(world: World, ring: Ring, kind: str) -> None:
     one, other = both_ends(world, kind)
@@ -145,11 +154,7 @@ def test_k116_who_reads_anew_after_a_signal_looks_at_the_number(world: World, ri
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_k116_who_sends_anew_after_a_signal_looks_at_the_number(world: World, ring: Ring, kind: Any) -> None:
     one, _ = (world.keep(each) for each in socket.socketpair(socket.AF_UNIX, kind))
-    one.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        while True:
-            one.send(b"x" * 4000)
-    one.setblocking(True)
+    fill(one)
     ring(one.close)
     world.gives("EBADF", one.send, b"x")
 
@@ -162,12 +167,8 @@ def test_k116_a_select_that_is_made_anew_after_a_signal_refuses_what_was_closed(
 
 def test_k116_a_unix_send_that_is_made_anew_leaves_the_error(world: World, ring: Ring) -> None:
     one, other = both_ends(world, "unix")
-    one.setblocking(False)
     other.send(b"unread")
-    with pytest.raises(BlockingIOError):
-        while True:
-            one.send(b"x" * 4000)
-    one.setblocking(True)
+    fill(one)
     ring(other.close)
     world.gives("EPIPE", one.send, b"x")
     assert one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 104  # ECONNRESET
@@ -188,11 +189,7 @@ def test_k116_a_read_of_all_that_has_nothing_yet_begins_anew_after_a_signal(worl
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_k116_so_sndtimeo_begins_anew_after_a_signal(world: World, ring: Ring, kind: Any) -> None:
     one, other = (world.keep(each) for each in socket.socketpair(socket.AF_UNIX, kind))
-    one.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        while True:
-            one.send(b"x" * 4000)
-    one.setblocking(True)
+    fill(one)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 60_000))
 
     def again() -> None:
