@@ -94,7 +94,7 @@ def families(points: Points, targets: Collection[str], kinds: Iterable[str] | No
 def preempted(points: Points, hosts: Collection[str]) -> Iterator[Fault]:
     """Behind each call of *hosts* that moves bytes its thread stands still, long enough for an answer to come."""
     for call in points.calls:
-        moved = call.target and call.op in _CONNECTION_OPS and call.end and call.size
+        moved = call.target and call.op in _CONNECTION_OPS and call.end and call.size and call.datagrams is None
         if moved and call.host in hosts and not _is_pair(call.place, points):
             yield k.Preempt(on=call.place, op=call.op, end=call.end, call=call.n, seconds=STALL_SHORT)
 

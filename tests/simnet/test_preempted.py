@@ -213,6 +213,30 @@ def test_who_has_no_threads_is_not_preempted_unasked() -> None:
     assert named.runs == 2  # a recv and a send
 
 
+def test_of_a_program_with_threads_only_calls_on_connections_are_tried() -> None:
+    def ask(address: tuple[str, int]) -> bytes:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(1)
+            sock.connect(address)
+            sock.send(b"x")
+            return sock.recv(10)
+
+    def client() -> None:
+        asker = threading.Thread(target=ask, args=(("server", 53),))
+        asker.start()
+        asker.join()
+
+    def test(net: Any) -> None:
+        with net.host("server").socket(type=socket.SOCK_DGRAM) as sock:
+            sock.bind(("", 53))
+            asking = net.host("client").spawn(client)
+            sock.sendto(*sock.recvfrom(10))
+            asking.join()
+
+    assert "preempt" not in [row.kind for row in swept(test, "client").kinds]
+    assert swept(test, "client", kinds=["preempt", "duplicate"]).ok
+
+
 def test_the_command_line_says_where_it_is_tried(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "preempt"]) == 0
     said = " ".join(capsys.readouterr().out.split())
