@@ -94,9 +94,9 @@ def test_who_tries_the_same_server_again_may_have_waited_long_enough_for_it() ->
             except ConnectionError:
                 time.sleep(1)
 
-    texts = [each.text for each in sweep(ask).warnings if each.name == "refused-alike"]
-    assert len(texts) == 1
-    assert "when the host is unreachable" in texts[0]
+    (warned,) = [each for each in sweep(ask).warnings if each.name == "refused-alike"]
+    assert "when the host is unreachable" in warned.text
+    assert warned.count == 1
 
 
 def test_a_test_may_make_a_failure_of_it_or_turn_it_off() -> None:
