@@ -51,11 +51,11 @@ class Caller:
             self.number += 1
             number = self.number
             self.waiting[number] = mine
-            self.send(b"%d %s" % (number, text))
+        self.send(b"%d %s" % (number, text))
         return self.wait(mine)
 
     def send(self, line: bytes) -> None:
-        with suppress(OSError):  # who reads will hear of it
+        with self.halves, suppress(OSError):  # who reads will hear of it
             self.sock.sendall(line)
             self.sock.sendall(b"\n")
 
@@ -100,30 +100,18 @@ class SendsFirst(Caller):
         with self.lock:
             self.number += 1
             number = self.number
-        with self.halves:
-            self.send(b"%d %s" % (number, text))
+        self.send(b"%d %s" % (number, text))
         with self.lock:
             self.waiting[number] = mine
         return self.wait(mine)
 
     def send(self, line: bytes) -> None:
-        with suppress(OSError):
+        with self.halves, suppress(OSError):
             self.sock.sendall(line + b"\n")  # SENDS FIRST
 
 
 class WritesInHalves(Caller):
     """SharpRTSP #10: another thread's question comes between the two halves of one."""
-
-    def ask(self, text: bytes) -> bytes:
-        mine: queue.Queue[bytes] = queue.Queue()
-        with self.lock:
-            if self.gone:
-                return b""
-            self.number += 1
-            number = self.number
-            self.waiting[number] = mine
-        self.send(b"%d %s" % (number, text))
-        return self.wait(mine)
 
     def send(self, line: bytes) -> None:
         with suppress(OSError):
