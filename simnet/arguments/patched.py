@@ -90,6 +90,5 @@ def _is_mock(there: Any) -> bool:
     mock: Any = sys.modules.get("unittest.mock")
     if mock is None:
         return False
-    return isinstance(there, mock.NonCallableMock) or isinstance(
-        getattr(there, "__dict__", {}).get("mock"), mock.NonCallableMock
-    )  # with autospec it is a function that has one
+    held = getattr(there, "__dict__", {}).get("mock")  # with autospec it is a function that has one
+    return isinstance(there, mock.NonCallableMock) or isinstance(held, mock.NonCallableMock)

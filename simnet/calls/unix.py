@@ -78,9 +78,8 @@ class UnixCalls(MessageCalls):
             listener.watch(me)
             try:
                 while scheduler.wait(("room in the backlog", listener), deadline) and listener.crowded:
-                    if (
-                        me.handlers != handlers
-                    ):  # a connection that came, or its own shutdown, is no news to who waits for room
+                    # A connection that came, or its own shutdown, is no news to who waits for room.
+                    if me.handlers != handlers:
                         return False
             finally:
                 listener.unwatch(me)

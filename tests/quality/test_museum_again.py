@@ -37,9 +37,8 @@ WARNED_OF = [
 ]
 
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # of what a loop leaves unsent
+# A loop leaves something unsent.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.mark.slow

@@ -55,9 +55,8 @@ def test_where_dispatch_alone_is_installed_a_suite_runs_and_who_wants_more_is_to
         done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", *more, cwd=tmp_path)
         assert done.returncode != 0
         assert 'pip install "simnet-dispatch[simnet]"' in done.stdout + done.stderr, more
-        assert "pytest_plugin.py" not in done.stdout, (
-            more
-        )  # the plugin's own lines say nothing to who has yet to install it
+        # The plugin's own lines say nothing to who has yet to install it.
+        assert "pytest_plugin.py" not in done.stdout, more
         assert "INTERNALERROR" not in done.stdout + done.stderr, more
 
 

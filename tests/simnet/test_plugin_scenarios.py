@@ -99,10 +99,9 @@ def test_a_fault_that_meets_another_connection_than_it_did_is_red_as_long_as_the
 ) -> None:
     path = keep(suite, expect)
     found = 'found = { failure = "AssertionError at test_servers.py:24" }\n'
-    path.write_text(path.read_text().replace("\n[[fault]]", f"{found}[[fault]]").replace("short-recv", "split"))
-    path.write_text(
-        path.read_text().replace("call = 1\nbytes = 2", "byte = 5")
-    )  # after b"hello", where b" you" is to come
+    text = path.read_text().replace("\n[[fault]]", f"{found}[[fault]]")
+    # Behind b"hello", where b" you" is to come.
+    path.write_text(text.replace("short-recv", "split").replace("call = 1\nbytes = 2", "byte = 5"))
     (suite.path / "servers.py").write_text(
         SERVERS.replace('b"hello": ', 'b"hello you": b"good day to you", b"hello": ')
     )
