@@ -368,7 +368,10 @@ def check_made(channel: Any) -> None:
 
     Raises:
         RuntimeError: a subclass has one of its own that does not call it.
+        TypeError: it is no channel, but what somebody gave to a method that was called on the class.
     """
+    if not hasattr(type(channel), "_channel_state"):
+        raise TypeError(f"this is called on a channel, not on its class with {channel!r}: make one first, with loop=")
     if not hasattr(channel, "_channel_state"):
         raise RuntimeError(
             f"{type(channel).__name__}.__init__ has not called super().__init__; hand on to it what the listener gives "

@@ -385,6 +385,11 @@ def test_a_constructor_that_leaves_ours_out_is_named(kernel_world, caplog):
     assert client.recv(1) == b""
 
 
+def test_so_is_the_class_in_place_of_a_channel():
+    for host in ("example.org", ("example.org", 80), NOBODY):
+        refused(TypeError, f"on a channel, not on its class with {host!r}", dispatch.Stream.connect, host, 80)
+
+
 def test_so_is_a_limit_that_an_object_sets(world):
     loop = world.loop()
     for kind in (Recorder, type("Lines", (dispatch.Chat,), {}), dispatch.Chat):
