@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 FIXTURE = "simnet_network"
 SCENARIOS = "scenarios"  # as `simnet.scenario` has it, which is not to be loaded here
+OURS = ("simnet.", "dispatch.")
 OPTIONS = ("runs", "kinds", "fault", "target", "replay", "real", "seconds", "trace")
 
 # Those that run, one within the other; of an inner one, what was loaded before.
@@ -72,6 +74,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="show all that happened in each simulated test (of those that pass with -rP)",
     )
+
+
+class _AsTheyStand:
+    """Finds the modules of this distribution before pytest does, which rewrites the assertions of all that comes with a plugin.
+
+    Hundreds of files, read and compiled once more by each pytest that may not write bytecode, and slower at each assertion.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, path, target) if name.startswith(OURS) else None
+
+
+def pytest_load_initial_conftests() -> None:
+    sys.meta_path.insert(0, _AsTheyStand)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -123,6 +140,8 @@ def _end_forgotten() -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    with suppress(ValueError):  # not there for who has been named by -p
+        sys.meta_path.remove(_AsTheyStand)
     loaded = _sessions.pop()[1] if _sessions and _sessions[-1][0] is config else None
     _end_forgotten()
     modules = sys.modules.get("simnet.modules")

@@ -40,6 +40,27 @@ def test_a_suite_without_networks_loads_nothing_more(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_our_modules_are_loaded_as_they_stand_and_those_of_a_suite_with_its_assertions_rewritten(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import sys\n\nimport dispatch.loop\nimport simnet.world\n\n\n"
+        "def test_it():\n"
+        "    loaders = [type(each.__loader__).__name__ for each in (simnet.world, dispatch.loop, sys.modules[__name__])]\n"
+        "    assert loaders == ['SourceFileLoader', 'SourceFileLoader', 'AssertionRewritingHook']\n"
+    )
+    (tmp_path / "test_it.py").write_text(code)
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_session_leaves_the_import_system_as_it_was(pytester: pytest.Pytester) -> None:
+    before = list(sys.meta_path)
+    pytester.makepyfile("import simnet\n\n\ndef test_it(simnet_network): assert simnet_network")
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    assert sys.meta_path == before
+
+
 def test_where_dispatch_alone_is_installed_a_suite_runs_and_who_wants_more_is_told_what_to_install(
     tmp_path: Path,
 ) -> None:
