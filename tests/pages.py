@@ -142,6 +142,8 @@ class Files:
 
     def _run(self, words: list[str]) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if not NOT_AT_A_READERS_DESK.fullmatch(name)}
+        if not any("hypothesis" in file.read_text(encoding="utf-8") for file in self.folder.glob("*.py")):
+            environment["PYTEST_ADDOPTS"] = "-p no:hypothesispytest"  # it imports all of hypothesis to say nothing
         environment.update(
             PATH=f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}",
             COLUMNS=WIDTH,
@@ -196,6 +198,7 @@ def has_commands(page: Path) -> bool:
 _PASSING = (
     (re.compile(r"\b[\d,]+ (?=(?:simulations )?a second)"), "N "),
     (re.compile(r"\b\d[\d,.]*(?= ?(?:ms|s)\b)"), "N"),
+    (re.compile(r"(?<=Ns) \(\d+:\d\d:\d\d\)"), ""),  # pytest's, from a minute on
     (re.compile(r"\b0x[0-9a-f]{6,}\b"), "0xN"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "DIGEST"),
     (re.compile(r"([=_─-])\1+"), r"\1\1"),

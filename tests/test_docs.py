@@ -148,6 +148,7 @@ def test_an_example_that_fails_is_seen(tmp_path: Path) -> None:
         pytest.param("3 runs in 0.06 s", "3 runs in 1.8 s", True, id="the time it took"),
         pytest.param("3 runs in 0.06 s", "4 runs in 0.06 s", False, id="what was counted"),
         pytest.param("==== 1 failed in 0.60s ====", "== 1 failed in 3.1s ==", True, id="a rule's width"),
+        pytest.param("1 failed in 4.87s", "1 failed in 110.89s (0:01:50)", True, id="over a minute"),
         pytest.param("digest 4fcc6c3422985c5b2adc5c29627b376a", "digest " + 32 * "0", True, id="a digest"),
         pytest.param("keep a/3f5cbce5.toml", "keep a/00000000.toml", False, id="a file's name"),
         pytest.param("one\n...\nfour", "one\ntwo\nthree\nfour", True, id="dots"),
