@@ -7,7 +7,6 @@ import importlib
 import os
 import socket as _stdlib
 import stat
-import struct
 import sys
 from collections.abc import Callable
 from itertools import count
@@ -65,7 +64,6 @@ ARGUMENTS = {  # beside the descriptor
 }
 OF_THE_MAIN_THREAD = {"signal": "signal", "set_wakeup_fd": "set_wakeup_fd"}
 OF_OBJECTS = ("fchdir", "fdatasync", "fpathconf", "fsync")  # as well
-GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 
 _TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
 # A user's subclass of socket.socket -> the same over Socket.
@@ -439,12 +437,11 @@ class SimulatedBackend:
 
     def generate_time_safe(self) -> tuple[bytes, int]:
         """What ``uuid.uuid1`` is made of (RFC 9562, 5.1), by this process's clock; no two of one process are alike."""
-        process = self._scheduler.current
-        ticks = max(self.time_ns() // 100 + GREGORIAN, process.state.get("uuid", 0) + 1)
-        process.state["uuid"] = ticks
-        low, middle, high = ticks & 0xFFFFFFFF, ticks >> 32 & 0xFFFF, ticks >> 48 & 0x0FFF
-        sequence = process.random.getrandbits(14)
-        return struct.pack("!IHHHHI", low, middle, 0x1000 | high, 0x8000 | sequence, 0x0200, process.machine.number), 0
+        return self._scheduler.current.time_of_uuid(self.time_ns())
+
+    @property
+    def memory(self) -> dict[Any, Any]:
+        return self._scheduler.current.memory
 
     def random(self) -> Random:
         self._scheduler.activity += 1

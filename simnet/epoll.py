@@ -23,7 +23,7 @@ from simnet.kernel.readiness import IN
 from simnet.poll import FD_SETSIZE, POLL_DEFAULT, Poller, label
 from simnet.trace import CALL
 
-__all__ = ["Epoll", "select_of_selector"]
+__all__ = ["Epoll", "select_by_epoll"]
 
 PLAIN = frozenset({int, float})
 MAXEVENTS_MAX = INT_MAX // 12  # EP_MAX_EVENTS, of so many bytes each
@@ -329,66 +329,68 @@ class Epoll(Poller):
 
 name_as_the_real_one(Epoll, like=real.epoll)
 
-_select: Any = getattr(getattr(selectors, "EpollSelector", None), "select", None)
 
-
-def select_of_selector(self: Any, timeout: Any = None) -> list[tuple[selectors.SelectorKey, int]]:
-    """``EpollSelector.select``: of a simulated epoll what the library's own gives, in one look instead of three.
+def select_by_epoll(otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """``EpollSelector.select``: of a simulated epoll what the library's own gives, in one look instead of three; of others *otherwise*.
 
     asyncio and all who use `selectors` are here once for each event, or bunch of them.
     """
-    poller = self._selector
-    if poller.__class__ is not Epoll:
-        return _select(self, timeout)  # type: ignore[no-any-return]
-    epoll = poller._epoll
-    ready = epoll.ready
-    keys = self._fd_to_key
-    scheduler = poller._process.scheduler
-    found: list[Any]
-    if not (
-        (timeout is None or timeout <= PLAIN_SECONDS)
-        and not (poller._rare or poller._steered)
-        and len(epoll.entries) == len(keys)  # else some were registered past the selector
-    ):
+
+    def select(self: Any, timeout: Any = None) -> list[tuple[selectors.SelectorKey, int]]:
+        poller = self._selector
+        if poller.__class__ is not Epoll:
+            return otherwise(self, timeout)  # type: ignore[no-any-return]
+        epoll = poller._epoll
+        ready = epoll.ready
+        keys = self._fd_to_key
+        scheduler = poller._process.scheduler
+        found: list[Any]
+        if not (
+            (timeout is None or timeout <= PLAIN_SECONDS)
+            and not (poller._rare or poller._steered)
+            and len(epoll.entries) == len(keys)  # else some were registered past the selector
+        ):
+            try:
+                found = poller.poll(-1 if timeout is None else _whole_ms(timeout), len(keys) or 1)
+            except InterruptedError:
+                return []
+            return [
+                (key, (mask if mask == IN else events_of(mask)) & key.events)
+                for fd, mask in found
+                if (key := keys.get(fd)) is not None
+            ]
+        recording = scheduler.recording
+        found = []
+        look: Callable[[Any], list[Any]]
+        look, asked = (epoll.collect, len(keys) or 1) if recording else (epoll.collect_keys, keys)
         try:
-            found = poller.poll(-1 if timeout is None else _whole_ms(timeout), len(keys) or 1)
+            if ready:
+                found = look(asked)
+            if not found:
+                if timeout is None:
+                    found = poller._later(None, look, asked)
+                elif timeout > 0:
+                    limit_ns = -(-math.ceil(_whole_ms(timeout) * 1e9) // MS) * MS  # as `epoll_limit_ns` has it
+                    found = poller._later(limit_ns, look, asked)
+                else:  # asyncio looks for news between two turns
+                    scheduler.pause()
+                    if ready:
+                        found = look(asked)
         except InterruptedError:
             return []
-        return [
-            (key, (mask if mask == IN else events_of(mask)) & key.events)
-            for fd, mask in found
-            if (key := keys.get(fd)) is not None
-        ]
-    recording = scheduler.recording
-    found = []
-    look: Callable[[Any], list[Any]]
-    look, asked = (epoll.collect, len(keys) or 1) if recording else (epoll.collect_keys, keys)
-    try:
-        if ready:
-            found = look(asked)
-        if not found:
-            if timeout is None:
-                found = poller._later(None, look, asked)
-            elif timeout > 0:
-                limit_ns = -(-math.ceil(_whole_ms(timeout) * 1e9) // MS) * MS  # as `epoll_limit_ns` has it
-                found = poller._later(limit_ns, look, asked)
-            else:  # asyncio looks for news between two turns
-                scheduler.pause()
-                if ready:
-                    found = look(asked)
-    except InterruptedError:
-        return []
-    if recording:
-        return poller._report_keys(found, timeout, keys)
-    if found:  # as `_report` does
-        me = scheduler.current
-        poller._process.machine.polls += 1
-        if me.told_at != scheduler.effects:
-            me.told_at = scheduler.effects
-            me.fruitless = 1
-        elif scheduler.told_again(timeout != 0):
-            scheduler.spins(poller._names(epoll.collect(FD_SETSIZE)))
-    return found
+        if recording:
+            return poller._report_keys(found, timeout, keys)
+        if found:  # as `_report` does
+            me = scheduler.current
+            poller._process.machine.polls += 1
+            if me.told_at != scheduler.effects:
+                me.told_at = scheduler.effects
+                me.fruitless = 1
+            elif scheduler.told_again(timeout != 0):
+                scheduler.spins(poller._names(epoll.collect(FD_SETSIZE)))
+        return found
+
+    return select
 
 
 def _whole_ms(timeout: Any) -> Any:

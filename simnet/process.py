@@ -6,6 +6,7 @@ import contextvars
 import inspect
 import os
 import random
+import struct
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -47,6 +48,7 @@ PROCESSES_APART = 1023  # not those of so many one after the other: beyond, numb
 TAKES_ANY = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 NO_PLAIN_FUNCTION = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 NOT_BY_NUMBER = ("room in the backlog", "linger")  # waits for a file that the call was given no number of
+GREGORIAN = 0x01B21DD213814000  # the calendar's beginning before that of Unix, in 100 ns
 FACE = ("name", "host_name", "target", "done", "result", "error", "join", "send_signal", "where")
 
 
@@ -198,6 +200,14 @@ class Process(Misnamed):
         if self._random is None:
             self._random = random.Random(f"{self.machine.seed}/{self.name}")
         return self._random
+
+    def time_of_uuid(self, time_ns: int) -> tuple[bytes, int]:
+        """What ``uuid.uuid1`` is made of at *time_ns* of its clock (RFC 9562, 5.1); no two of one process are alike."""
+        ticks = max(time_ns // 100 + GREGORIAN, self.state.get("uuid", 0) + 1)
+        self.state["uuid"] = ticks
+        low, middle, high = ticks & 0xFFFFFFFF, ticks >> 32 & 0xFFFF, ticks >> 48 & 0x0FFF
+        sequence = self.random.getrandbits(14)
+        return struct.pack("!IHHHHI", low, middle, 0x1000 | high, 0x8000 | sequence, 0x0200, self.machine.number), 0
 
     def next_number(self, of: str) -> int:
         """The next of the numbers that its program gives to what it makes many *of*: from 1 on, in each program of each run."""

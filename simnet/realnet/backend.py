@@ -208,6 +208,10 @@ class RealBackend:
     def urandom(self, n: int) -> bytes:
         return self._process.random.randbytes(n)
 
+    @property
+    def memory(self) -> dict[Any, Any]:
+        return self._process.state
+
     def random(self) -> Random:
         return self._process.random
 

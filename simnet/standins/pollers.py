@@ -6,9 +6,10 @@ import select
 import selectors
 from typing import Any
 
-from simnet.epoll import select_of_selector
+from simnet.epoll import select_by_epoll
 from simnet.standins import whose
 from simnet.standins.around import looks_around
+from simnet.standins.early_selectors import for_each_program
 from simnet.standins.pairs import Origin, Pairs
 
 __all__ = ["PAIRS"]
@@ -76,4 +77,4 @@ class _EpollType(type):
 if hasattr(select, "epoll"):
     _EPOLL = {"__module__": "select", "__doc__": select.epoll.__doc__, "original": select.epoll}
     PAIRS.add(select.epoll, _EpollType("epoll", (), _EPOLL))
-    PAIRS.add(selectors.EpollSelector.select, select_of_selector)
+    PAIRS.add(selectors.EpollSelector.select, select_by_epoll(for_each_program(selectors.EpollSelector.select)))

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from simnet.epoll import Epoll
+from simnet.standins.early_selectors import for_each_program
 from simnet.standins.pairs import Pairs
 
 __all__ = ["BITS", "PAIRS", "new_key"]
@@ -56,9 +57,9 @@ def _unregister(self: Any, fileobj: Any) -> Any:
 
 
 if _SELECTOR is not None:
-    _true_get_key = _SELECTOR.get_key
-    _true_register = _SELECTOR.register
-    _true_unregister = _SELECTOR.unregister
-    PAIRS.add(_true_get_key, _get_key)
-    PAIRS.add(_true_register, _register)
-    PAIRS.add(_true_unregister, _unregister)
+    _true_get_key = for_each_program(_SELECTOR.get_key)
+    _true_register = for_each_program(_SELECTOR.register)
+    _true_unregister = for_each_program(_SELECTOR.unregister)
+    PAIRS.add(_SELECTOR.get_key, _get_key)
+    PAIRS.add(_SELECTOR.register, _register)
+    PAIRS.add(_SELECTOR.unregister, _unregister)

@@ -62,6 +62,10 @@ class Backend(Protocol):
     def getdefaulttimeout(self) -> float | None: ...
     def setdefaulttimeout(self, timeout: float | None) -> None: ...
 
+    @property
+    def memory(self) -> dict[Any, Any]:
+        """What the program now running has for itself, in place of things that are one for the whole interpreter."""
+
     def urandom(self, n: int) -> bytes: ...
     def random(self) -> Random:
         """The generator behind ``random.random()`` and its siblings in the process now running."""

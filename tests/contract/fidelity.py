@@ -49,6 +49,7 @@ LEFT_OUT = """
 | uvloop | a program that asks for its loop gets asyncio's own, which answers as uvloop does; libuv waits in C, on the real clock |
 | Locks made before the run | of those that are globals of a program's modules, attributes of its classes, or of objects kept there, each program of a run has one of its own, as on machines of its own; one that is kept elsewhere (in a closure, a container) waits in C, in real time. All others use virtual time, and so do `Condition`, `Event`, `Semaphore`, `Barrier` and the queues |
 | Sockets made before the run | they stay the real kernel's; a simulated poller answers EBADF |
+| Selectors made before the run | in the place of a `DefaultSelector`, `EpollSelector` or `PollSelector` in which nothing is registered each program of a run has one of its own; an `epoll` or a `poll` by itself stays the real kernel's |
 | Terminals in `select`, `poll`, `epoll` | a simulated process polls sockets, pipes that it made with `os.pipe` or opened by name, eventfds, and files, which are always ready |
 | `open`, `os.chown` and `os.utime` of a Unix socket's path, and the effect of its permissions on `connect` | paths of Unix sockets are in the network, not on the disk. `os.stat`, `listdir`, `scandir`, `unlink`, `rename`, `link`, `chmod`, `access` and the like know them; the disk is consulted for their folders and for files in their way |
 | `tcp_syncookies`, `tcp_abort_on_overflow`, other sysctls | the defaults of Linux 6.18 are built in |

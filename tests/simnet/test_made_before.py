@@ -6,6 +6,7 @@ import asyncio
 import select
 import selectors
 import socket
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,12 +38,11 @@ def real_socket() -> Iterator[socket.socket]:
         yield sock
 
 
-def by_selector(kind: type[selectors.BaseSelector]) -> Callable[[Any], Iterator[Callable[[], None]]]:
-    def make(_: Any) -> Iterator[Callable[[], None]]:
-        with kind() as selector:
-            yield lambda: selector.register(socket.create_connection(("server", 7)), selectors.EVENT_READ) and None
-
-    return make
+def by_selector(sock: socket.socket) -> Iterator[Callable[[], None]]:
+    """One that is in use: else each program has one of its own in its place."""
+    with selectors.EpollSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        yield lambda: selector.register(socket.create_connection(("server", 7)), selectors.EVENT_READ) and None
 
 
 def by_hand(_: Any) -> Iterator[Callable[[], None]]:
@@ -95,7 +95,7 @@ def by_connect(sock: socket.socket) -> Iterator[Callable[[], None]]:
 
 
 WAYS: dict[str, tuple[Callable[[Any], Iterator[Callable[[], None]]], str]] = {
-    "epoll": (by_selector(selectors.EpollSelector), "the selector was"),
+    "epoll": (by_selector, "the selector was"),
     "epoll itself": (by_hand, "the epoll was"),
     "epoll of a module": (by_name, "the epoll was"),
     "loop": (by_loop, "the event loop was"),
@@ -168,3 +168,97 @@ def test_a_name_that_a_library_could_not_find_is_told_in_the_end_too() -> None:
         urllib.request.urlopen("http://example.com/")
 
     assert why_of(test) == "'example.com' is no host of this network; there is test, server"
+
+
+# ---- a selector that a module made, and nobody has used yet ------------------------------------------------------------
+
+KINDS = (selectors.EpollSelector, selectors.PollSelector)
+Selector = selectors.EpollSelector | selectors.PollSelector
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+def selector(request: pytest.FixtureRequest) -> Iterator[Selector]:
+    with request.param() as made:
+        yield made
+
+
+@pytest.fixture(params=[simnet.Network, lambda: simnet.RealNetwork(seconds=20)], ids=["simulated", "kernel"])
+def network(request: pytest.FixtureRequest) -> Callable[[], Any]:
+    return request.param  # type: ignore[no-any-return]
+
+
+def echo(selector: Selector) -> None:
+    """As tutorials have it: callbacks, and a selector that they all know."""
+
+    def accept(listener: socket.socket) -> None:
+        sock, _ = listener.accept()
+        sock.setblocking(False)
+        selector.register(sock, selectors.EVENT_READ, answer)
+
+    def answer(sock: socket.socket) -> None:
+        if data := sock.recv(100):
+            assert selector.get_key(sock).data is answer
+            sock.sendall(data)
+        else:
+            selector.unregister(sock)
+            sock.close()
+
+    listener = socket.create_server(("", 7))
+    listener.setblocking(False)
+    selector.register(listener, selectors.EVENT_READ, accept)
+    selector.modify(listener, selectors.EVENT_READ, accept)
+    while True:
+        for key, _ in selector.select():
+            key.data(key.fileobj)
+
+
+def asked(host: str, text: bytes) -> bytes:
+    with socket.create_connection((host, 7)) as sock:
+        sock.sendall(text)
+        return sock.recv(100)
+
+
+def test_each_program_of_each_run_has_one_of_its_own_in_its_place(
+    selector: Selector, network: Callable[[], Any]
+) -> None:
+    for _ in range(2):
+        with network() as net:
+            for host in ("one", "two"):
+                net.host(host).spawn(echo, selector)
+            assert [asked(host, b"hello") for host in ("one", "two")] == [b"hello", b"hello"]
+            assert not selector.get_map()  # nor has the test's own to do with those
+    assert not selector.get_map()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:  # and outside of runs it is what it was
+        selector.register(ours, selectors.EVENT_READ)
+        theirs.send(b"x")
+        assert [key.fileobj for key, _ in selector.select(5)] == [ours]
+
+
+def test_threads_share_that_of_their_program_and_who_closes_it_has_closed_its_own(selector: Selector) -> None:
+    def serve() -> list[Any]:
+        ours, theirs = socket.socketpair()
+        selector.register(ours, selectors.EVENT_READ)
+        thread = threading.Thread(target=theirs.send, args=(b"x",))
+        thread.start()
+        told = [key.fileobj is ours for key, _ in selector.select()]
+        thread.join()
+        ours.close()
+        theirs.close()
+        selector.close()
+        assert selector.get_map() is None
+        return told
+
+    with simnet.Network() as net:
+        assert net.host("one").run(serve) == [True]
+        assert net.host("two").run(serve) == [True]
+    assert selector.get_map() is not None
+
+
+def test_a_server_with_one_is_swept_and_the_runs_are_alike(selector: Selector) -> None:
+    def test(net: Any) -> None:
+        net.host("server").spawn(echo, selector)
+        assert asked("server", b"hello") == b"hello"
+
+    result = run_sweep(test, SweepOptions(target=("server",), kinds=("would-block", "wake", "short-recv", "reset")))
+    assert {failure.type_name for failure in result.failures} == {"BlockingIOError", "ConnectionResetError"}
