@@ -137,26 +137,40 @@ class Watcher:
 
     def gone(self, channel: Any, /) -> None:
         """A late answer is nobody's fault; who writes again and again, long after the end, has forgotten to let go of it."""
-        scheduler = self._scheduler
-        process, known, now_ns = scheduler.current, self._know(channel), scheduler.clock.now_ns
-        times = known.written
-        if not (known.closed and process.target) or process.ending:
-            return
-        if len(times) > AFTER_THE_END or now_ns in times[-1:]:
-            return
+        known = self._know(channel)
+        if known.closed and self._long_after(known):
+            self._goes_on_writing(
+                f"{known.label}, at {caller_outside(sys._getframe(3))}, again and again, though that channel has closed",
+                "Let go of it in `handle_close`",
+            )
+
+    def lost(self, transport: Any) -> None:
+        """The same of a *transport* of asyncio that is lost, or that the program has closed itself, and that has taken a few writes since."""
+        if self._long_after(self._know(transport)):
+            self._goes_on_writing(
+                f"a transport of asyncio that is lost or closed, at {caller_outside(sys._getframe(3))}, again and again, and asyncio logs no more "
+                "than `socket.send() raised exception`",
+                "Let go of it in `connection_lost`, or where a read ends or `drain()` raises; `transport.is_closing()` tells",
+            )
+
+    def _long_after(self, known: _Channel) -> bool:
+        """Is this one of those writes to what has ended that are late enough, and many enough? True once."""
+        process, times, now_ns = self._scheduler.current, known.written, self._scheduler.clock.now_ns
+        if not process.target or process.ending or len(times) > AFTER_THE_END or now_ns in times[-1:]:
+            return False
         if len(times) < AFTER_THE_END - 1:
             times.append(now_ns)
         elif now_ns - times[0] >= LONG_AFTER_NS:
             times += [now_ns] * 2
-            scheduler.record(
-                Verdict(
-                    BROKEN_GIVEN_UP,
-                    f"{process.name} writes to {known.label}, at {caller_outside(sys._getframe(3))}, again and again, though that channel has "
-                    "closed: what is written is lost, and who holds it keeps it for ever. Let go of it in `handle_close`",
-                    process.host_name,
-                    level="warning",
-                )
-            )
+            return True
+        return False
+
+    def _goes_on_writing(self, to: str, remedy: str) -> None:
+        process = self._scheduler.current
+        message = (
+            f"{process.name} writes to {to}: what is written is lost, and who holds it keeps it for ever. {remedy}"
+        )
+        self._scheduler.record(Verdict(BROKEN_GIVEN_UP, message, process.host_name, level="warning"))
 
     def closed(self, channel: Any, reason: BaseException | None, /) -> None:
         known = self._know(channel)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from simnet.unsent import over_appdata, over_push, over_send
+from simnet.unsent import over_appdata, over_push, over_send, over_warning
 
 __all__ = ["socket_of", "tell", "tell_no_more", "unplace"]
 
@@ -28,6 +28,7 @@ class Hearer(Protocol):
     def waits(self, transport: Any, queued: int, high_water: int, first: bool, /) -> None: ...
     def pushed(self, channel: Any, queued: int | Sequence[Any], size: int, /) -> None: ...
     def left(self, channel: Any, /) -> None: ...
+    def lost(self, transport: Any, /) -> None: ...
     def uncaught(self, error: BaseException, where: str, sock: Any, otherwise: str, /) -> None: ...
 
 
@@ -247,7 +248,7 @@ def _over_socketserver(teller: Teller) -> Any:
     return handle_error
 
 
-#: A module, a class of it or none, a function there; and what makes its teller.
+#: A module, a class or an object of it or none, a function there; and what makes its teller.
 PLACES: dict[tuple[str, str, str], Callable[[Teller], Any]] = {
     ("asyncore", "", "read"): partial(_over_event, "handle_read"),
     ("asyncore", "", "write"): partial(_over_event, "handle_write"),
@@ -260,6 +261,7 @@ PLACES: dict[tuple[str, str, str], Callable[[Teller], Any]] = {
     ("asyncio.base_events", "BaseEventLoop", "call_exception_handler"): _over_asyncio,
     ("asyncio.transports", "_FlowControlMixin", "_maybe_pause_protocol"): _over_backlog,
     ("asyncio.sslproto", "SSLProtocol", "_write_appdata"): over_appdata,
+    ("asyncio.log", "logger", "warning"): over_warning,
     ("socketserver", "BaseServer", "handle_error"): _over_socketserver,
 }
 MODULES = tuple(dict.fromkeys(module for module, _, _ in PLACES))

@@ -2,6 +2,7 @@
 
 A dispatcher_with_send has one buffer, an async_chat a queue of pieces and of producers, whose bytes nobody knows beforehand. That of a
 thousand short lines is counted at each of them, so what was counted last is added to as long as nothing of it has been sent.
+What is written to a transport that is lost is told of, too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["MARK", "Counted", "over_appdata", "over_push", "over_send"]
+__all__ = ["MARK", "Counted", "over_appdata", "over_push", "over_send", "over_warning"]
 
 MARK = 65_536  # bytes: the high-water mark of asyncio's transports, and of a dispatch.Stream
 
@@ -84,3 +85,24 @@ def over_appdata(teller: Any) -> Any:
                 hearer.waits(protocol._app_transport, queued, protocol._outgoing_high_water, first)
 
     return _write_appdata
+
+
+#: What asyncio says then, of a socket and over TLS.
+WRITTEN_IN_VAIN = ("socket.send() raised exception.", "SSL connection is closed")
+
+
+def over_warning(teller: Any) -> Any:
+    """Hear of writes to a transport of asyncio that is lost, or closed: they are thrown away, and its log has a line of each from the sixth on.
+
+    Nothing is raised, and no socket is called, so that no trace has it; the logger is called where they are written.
+    """
+
+    def warning(message: Any, *arguments: Any, **options: Any) -> None:
+        hearers = teller.hearers() if message in WRITTEN_IN_VAIN else ()
+        if hearers and (transport := sys._getframe(1).f_locals.get("self")) is not None:
+            for hearer in hearers:
+                hearer.lost(transport)
+        options["stacklevel"] = options.get("stacklevel", 1) + 1  # the record names who has called, as without this
+        teller.original(message, *arguments, **options)
+
+    return warning

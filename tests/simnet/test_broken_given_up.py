@@ -225,3 +225,49 @@ def test_who_writes_to_a_closed_channel_long_after_its_end_is_warned_of(
     for each in result.warnings:
         assert "server/partial writes to test->server:7#2 (server), at test_broken_given_up.py:" in each.text
         assert "in handle_message, again and again, though that channel has closed" in each.text
+
+
+async def gather(reader: Any, writer: Any, *, room: list[Any], stays: bool) -> None:
+    """A room of asyncio's, where who *stays* is told on, though he has gone."""
+    room.append(writer)
+    with suppress(OSError):
+        while line := await reader.readline():
+            for member in room:
+                member.write(line)
+    if not stays:
+        room.remove(writer)
+    writer.close()
+
+
+async def meeting(*, stays: bool) -> None:
+    async with await asyncio.start_server(partial(gather, room=[], stays=stays), "", 7) as server:
+        await server.serve_forever()
+
+
+@pytest.mark.parametrize(
+    ("stays", "words", "pause", "warned"), [(True, 10, 5, 1), (False, 10, 5, 0), (True, 10, 1, 0), (True, 6, 60, 0)]
+)
+def test_who_writes_to_a_lost_transport_long_after_its_end_is_warned_of(
+    stays: bool, words: int, pause: float, warned: int
+) -> None:
+    """The first five writes are taken in silence; it is the log that tells, and nothing is raised."""
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(asyncio.run, meeting(stays=stays))
+        with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as lines:
+            with socket.create_connection(("server", 7)) as other:
+                other.sendall(b"hello\n")
+                assert lines.readline() == b"hello\n"
+            for n in range(words):
+                sock.sendall(b"%d\n" % n)
+                assert lines.readline() == b"%d\n" % n
+                time.sleep(pause)
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["would-block"]))
+    assert [each.name for each in result.warnings] == ["broken-given-up"] * warned
+    for each in result.warnings:
+        assert (
+            "server/run writes to a transport of asyncio that is lost or closed, at test_broken_given_up.py:"
+            in each.text
+        )
+        assert "in gather, again and again, and asyncio logs no more than" in each.text
