@@ -97,6 +97,7 @@ class Run:
     targets: tuple[str, ...]
     listening: tuple[str, ...] = ()  # the targets' listeners that were open when the network was quiet
     alive: tuple[str, ...] = ()  # the targets' processes that had not ended then
+    results: tuple[tuple[str, Any], ...] = ()  # what the targets' processes returned, where it was anything
     # Who waits with a deadline, again and again, and where the tasks of its loop stand
     dozing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Where a program stood, and the tasks of its loop, when another one sent it a signal; and its threads, several by one name
@@ -268,6 +269,11 @@ def known_of(network: Any, returned: Any, error: BaseException | None) -> dict[s
         "targets": _targets(network),
         "listening": network.listening,
         "alive": network.alive,
+        "results": tuple(
+            (process.name, process.result)
+            for process in network.processes
+            if process.target and process.result is not None
+        ),
         "closed_listeners": network.closed_listeners,
     }
 

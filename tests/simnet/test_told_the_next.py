@@ -156,6 +156,23 @@ def test_who_refuses_all_that_follow_is_warned_of() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("client", "warned"), [(given_up, 1), (asked_again_elsewhere, 0)])
+def test_an_assertion_that_fails_hides_nothing_of_what_a_client_has_returned(
+    client: Callable[[], list[bytes]], warned: int
+) -> None:
+    """The test returns nothing then, and is interrupted; the client's own list is looked at. Of each run the line is the same."""
+
+    def test(net: simnet.Network) -> None:
+        net.host("server").spawn(serve)
+        net.host("server").wait_listening(7)
+        assert net.host("client").run(client) == [question.upper() for question in QUESTIONS]
+
+    result = simnet.sweep(target="client", kinds=["stall"])(test).simnet_explore()  # type: ignore[attr-defined]
+    assert [each.name for each in result.warnings] == ["answers-told-apart"] * warned
+    assert all(each.count > 1 and "told_the_next" in each.at for each in result.warnings)
+
+
+@pytest.mark.slow
 def test_who_takes_a_late_reply_for_the_next_one_is_warned_of_where_another_connection_was_slow() -> None:
     """A file comes by a connection of its own, as in FTP, and then the reply that it was sent."""
 

@@ -56,7 +56,8 @@ def otherwise(case: Case) -> Iterator[Finding]:
         seen = None if level == OFF else look(case)
         if seen is not None:
             host, message, entry = seen
-            error = case.run.body_error if host == BODY else None
+            # Of a warning the line is that of the call, and not that of the test's assertion.
+            error = case.run.body_error if host == BODY and level != WARNING else None
             yield replace(case.found(name, message, host, error, level), entry=entry)
             if name == ANSWERS_TOLD_APART:
                 return  # what follows from it
