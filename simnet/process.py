@@ -57,7 +57,7 @@ class Process(Misnamed):
 
     __slots__ = (
         "name", "host_name", "machine", "target", "scheduler", "greenlet", "fn", "args", "kwargs", "descriptors",
-        "result", "error", "done", "answered", "ending", "cannot_wait", "waits_when_ending", "asleep",
+        "result", "error", "done", "answered", "in_vain", "ending", "cannot_wait", "waits_when_ending", "asleep",
         "held", "timed_out", "has_deadline", "pending", "handlers", "waiting", "since_ns", "fruitless", "told_at", "told_ns", "pauses",
         "paused_ns", "paused_at", "heartbeats", "activity", "joiners", "state", "default_timeout", "pollers", "pairs",
         "memory", "_random", "owner", "crew", "daemon", "thread", "ident", "stood", "lent",
@@ -101,6 +101,7 @@ class Process(Misnamed):
         self.result: Any = None
         self.error: BaseException | None = None
         self.done = False
+        self.in_vain = ""  # where it sends again and again on a socket that it has closed itself
         self.answered = False  # `Host.run` has raised its error where it was called
         self.ending = False
         self.cannot_wait = False  # it is being ended

@@ -98,6 +98,8 @@ class Run:
     listening: tuple[str, ...] = ()  # the targets' listeners that were open when the network was quiet
     alive: tuple[str, ...] = ()  # the targets' processes that had not ended then
     results: tuple[tuple[str, Any], ...] = ()  # what the targets' processes returned, where it was anything
+    # Where targets sent again and again on a socket that they had closed themselves, by host
+    sends_on_the_closed: Mapping[str, str] = field(default_factory=dict)
     # Who waits with a deadline, again and again, and where the tasks of its loop stand
     dozing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Where a program stood, and the tasks of its loop, when another one sent it a signal; and its threads, several by one name
@@ -229,6 +231,7 @@ def run_of(network: Network, returned: Any, error: BaseException | None) -> Run:
         time_ns=network._clock.now_ns,
         ticks_most=network._running().ticks_most,
         dozing=network._dozing,
+        sends_on_the_closed={process.host_name: process.in_vain for process in network.processes if process.in_vain},
         signalled=_signalled(network.processes),
     )
 

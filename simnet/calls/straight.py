@@ -15,6 +15,7 @@ from heapq import heappush
 from typing import Any
 
 from simnet.arguments.sockets import MISSING, SIZE_MAX
+from simnet.calls.closed import of_the_closed
 from simnet.calls.systemcall import SystemCalls
 from simnet.calls.tries import READABLE, WRITABLE
 from simnet.clock import deadline_after
@@ -208,7 +209,7 @@ class StraightCalls(SystemCalls):
         if file is None:
             file = process.descriptors.open.get(self._fd)
             if file is None:
-                raise socket_error(EBADF)
+                raise of_the_closed(self)
             if not file.tag.plain or process.ending:
                 return 0
         if not payload:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import linecache
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -96,6 +97,32 @@ def hears_of_the_end_and_has_more_to_say() -> None:
         sock.sendall(b"bye\n")
 
 
+def goes_on_with_what_it_has_closed() -> None:
+    """What broke is closed, and it is forgotten that it was."""
+    sock = connect()
+    for line in LINES:
+        try:
+            sock.sendall(line)
+        except OSError:
+            sock.close()
+        time.sleep(1)
+    sock.close()
+
+
+def says_goodbye_to_what_it_has_closed() -> None:
+    sock = connect()
+    for line in LINES:
+        try:
+            sock.sendall(line)
+        except OSError:
+            sock.close()
+            break
+        time.sleep(1)
+    with suppress(OSError):
+        sock.sendall(b"bye\n")
+    sock.close()
+
+
 def sweep(client: Callable[[], None], **options: Any) -> SweepResult:
     def test(net: Any) -> list[bytes]:
         got: list[bytes] = []
@@ -118,7 +145,43 @@ def test_who_goes_on_with_it_is_warned_of_with_the_line(client: Callable[[], Non
     assert "sock." in linecache.getline(__file__, int(line))
 
 
-@pytest.mark.parametrize("client", [connects_anew, says_goodbye, hears_of_the_end_and_has_more_to_say])
+def test_who_goes_on_with_what_it_has_closed_is_warned_of_with_the_line() -> None:
+    (warned,) = sweep(goes_on_with_what_it_has_closed).warnings
+    assert warned.name == "broken-given-up"
+    assert warned.text.startswith("client sends, at test_broken_given_up.py:")
+    assert (
+        "in goes_on_with_what_it_has_closed, on a socket that it has closed itself, again and again (EBADF)"
+        in warned.text
+    )
+
+
+def test_who_is_told_by_another_thread_that_it_has_closed_is_not() -> None:
+    """Each of three that share a connection is told once, and ends."""
+
+    def threads() -> None:
+        sock = connect()
+
+        def say(line: bytes) -> None:
+            with suppress(OSError):
+                while True:
+                    sock.sendall(line)
+                    time.sleep(1)
+
+        all_three = [threading.Thread(target=say, args=(line,)) for line in LINES[:3]]
+        for thread in all_three:
+            thread.start()
+        time.sleep(3.5)
+        sock.close()
+        for thread in all_three:
+            thread.join()
+
+    assert not [each for each in sweep(threads).warnings if "has closed itself" in each.text]
+
+
+@pytest.mark.parametrize(
+    "client",
+    [connects_anew, says_goodbye, says_goodbye_to_what_it_has_closed, hears_of_the_end_and_has_more_to_say],
+)
 def test_who_gives_it_up_is_not(client: Callable[[], None]) -> None:
     assert not sweep(client).warnings
 

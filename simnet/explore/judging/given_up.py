@@ -13,7 +13,7 @@ from simnet.trace import CALL, Failed
 if TYPE_CHECKING:
     from simnet.run import Run
 
-__all__ = ["goes_on_with_the_broken"]
+__all__ = ["goes_on_with_the_broken", "goes_on_with_the_closed"]
 
 BROKEN = frozenset({"EPIPE", "ECONNRESET", "ENOTCONN", "ETIMEDOUT"})
 ASKS = frozenset({"recv", "send"})
@@ -24,6 +24,18 @@ def goes_on_with_the_broken(baseline: Run, run: Run) -> tuple[str, int] | None:
     """The connection, and the call by which a target was told so again; None if there is none, or it does that without the fault as well."""
     found = _told_again(run)
     return None if found is None or _told_again(baseline) is not None else found
+
+
+def goes_on_with_the_closed(baseline: Run, run: Run) -> tuple[str, str] | None:
+    """The target that sends again and again on a connection that it has closed itself, and where; None if there is none.
+
+    A server, or a gateway, may have answers that are too late for who has gone; whoever only connects would be heard on a new connection.
+    """
+    for host, where in run.sends_on_the_closed.items():
+        listens = any(entry[1] == CALL and entry[5] == "listen" and entry[2] == host for entry in run.trace.entries)
+        if host not in baseline.sends_on_the_closed and not listens:
+            return host, where
+    return None
 
 
 def _told_again(run: Run) -> tuple[str, int] | None:

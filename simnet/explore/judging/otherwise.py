@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from simnet.explore.judging.answers import taken_for_the_next
 from simnet.explore.judging.asked_again import answered_otherwise
 from simnet.explore.judging.connected_anew import does_less_than_before
-from simnet.explore.judging.given_up import goes_on_with_the_broken
+from simnet.explore.judging.given_up import goes_on_with_the_broken, goes_on_with_the_closed
 from simnet.explore.judging.healed import of_no_use
 from simnet.explore.judging.patient import waited_for_the_kernel
 from simnet.explore.judging.said_twice import said_twice
@@ -36,8 +36,8 @@ SHOWN = 40  # bytes
 class Look(Protocol):
     """What is looked for in a run with another outcome."""
 
-    def __call__(self, case: Case) -> tuple[str, str, int] | None:
-        """Whose it is, what is said of it, and the call; None if it is not there."""
+    def __call__(self, case: Case) -> tuple[str, str, int | None] | None:
+        """Whose it is, what is said of it, and the call, if the trace has it; None if it is not there."""
 
 
 def otherwise(case: Case) -> Iterator[Finding]:
@@ -46,6 +46,7 @@ def otherwise(case: Case) -> Iterator[Finding]:
         (ANSWERS_TOLD_APART, _answered_late),
         (ANSWERED_AGAIN, _of_no_use),
         (BROKEN_GIVEN_UP, _goes_on_with_the_broken),
+        (BROKEN_GIVEN_UP, _goes_on_with_the_closed),
         (CONNECTED_ANEW, _does_less_than_before),
         (SAID_ONCE, _said_twice),
         (DATAGRAMS_TOLD_APART, _answered_otherwise),
@@ -104,6 +105,16 @@ def _goes_on_with_the_broken(case: Case) -> tuple[str, str, int] | None:
     host = case.run.trace.entries[entry][2]
     message = f"{host} goes on with {place} after it has been told that it is broken, or has ended, and is told so again and again: "
     return host, f"{message}close it, and connect anew", entry
+
+
+def _goes_on_with_the_closed(case: Case) -> tuple[str, str, None] | None:
+    """What is said goes to a socket that has been closed."""
+    closed = goes_on_with_the_closed(case.baseline, case.run)
+    if closed is None:
+        return None
+    host, where = closed
+    message = f"{host} sends, at {where}, on a socket that it has closed itself, again and again (EBADF): forget it where it is closed, and connect"
+    return host, f"{message} anew for what is to be said next", None
 
 
 def _does_less_than_before(case: Case) -> tuple[str, str, int] | None:

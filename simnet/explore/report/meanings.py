@@ -138,7 +138,7 @@ INVARIANTS: Mapping[str, Invariant] = {
     ),
     BROKEN_GIVEN_UP: Invariant(
         "a connection of which a target has been told that it is broken, or has ended, is given up: it does not go on asking there, to be told so "
-        "again and again, while the outcome is another; nor is a channel of `dispatch`, or a transport of asyncio, written to again and again, long after it "
+        "again and again, nor on a socket that it has closed itself, while the outcome is another; nor is a channel of `dispatch`, or a transport of asyncio, written to again and again, long after it "
         "has closed (a warning, unless it is set to `failure`)",
         'close it when `send` or `recv` raises, or `recv` gives `b""`, and connect anew for what is to be said next; let go of a channel in '
         "`handle_close`, of a transport in `connection_lost` or where a read ends; where that is somebody else's "
