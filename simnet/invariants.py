@@ -57,6 +57,7 @@ ANSWERED_AGAIN = "answered-again"
 DATAGRAMS_TOLD_APART = "datagrams-told-apart"
 CONNECTED_ANEW = "connected-anew"
 SAID_ONCE = "said-once"
+LATE_END = "late-end"
 REFUSED_ALIKE = "refused-alike"
 HANDLER_RAISED = "handler-raised"
 NAMES = (
@@ -71,6 +72,7 @@ NAMES = (
     BROKEN_GIVEN_UP,
     CONNECTED_ANEW,
     SAID_ONCE,
+    LATE_END,
     REFUSED_ALIKE,
     "one-close",
     "silence-after-close",
@@ -91,6 +93,7 @@ WARNED_OF = (
     BROKEN_GIVEN_UP,
     CONNECTED_ANEW,
     SAID_ONCE,
+    LATE_END,
     REFUSED_ALIKE,
 )  # no failures, unless a test says so
 LEVELS = ("failure", "warning", "off")

@@ -139,6 +139,8 @@ class SweepResult:
     root: Path | None = None  # of the project, where it is known: what the test's id counts from
     # Connections without which the outcome is the same, and whether another server gets one then
     refused: dict[str, bool] = field(default_factory=dict)
+    # By connection, that a target has given up and left open: how it ends while the one in its place is asked
+    left_open: dict[str, FaultPlan] = field(default_factory=dict)
     _failure_by_key: dict[tuple[str, str, str], Failure] = field(default_factory=dict, repr=False)
 
     @property

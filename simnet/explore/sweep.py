@@ -17,6 +17,7 @@ from simnet.both.slips import NO_SUCH_HOST
 from simnet.explore.baseline import NotRepeatable, begun
 from simnet.explore.gone import STORM_NS, for_good, only_storms, other_ways, storms_alone, unasked
 from simnet.explore.judging.echoes import look_for_echoes, look_for_what_stays
+from simnet.explore.judging.late_end import LATE_ENDS_MAX, late_end
 from simnet.explore.judging.outcomes import difference_of_outcomes
 from simnet.explore.judging.refused_alike import elsewhere, ends_otherwise, survived
 from simnet.explore.judging.verdict import Judgement
@@ -108,6 +109,8 @@ def run_sweep(
                 harmless = _run_all(test, plans, options, result, progress, len(plans), chosen=chosen)
                 if chosen and result.refused and not result.stopped:
                     _run_other_ways(test, options, result, progress)
+                if chosen and result.left_open and options.depth == 1 and not result.stopped:
+                    _run_late_ends(test, options, result, progress)
                 if options.depth != 1 and plan is None and not result.stopped:
                     _run_pairs(test, harmless, options, result, progress)
             finally:
@@ -263,6 +266,8 @@ def _run_all(
             result.refused[refusal.on] = elsewhere(run, result.baseline)
         elif result.refused:
             judgement = ends_otherwise(run, judgement, result.refused, options.invariants)
+        if chosen and len(result.left_open) < LATE_ENDS_MAX and (later := late_end(run)) is not None:
+            result.left_open.setdefault(later[0].on, later)
         result.runs += 1
         if result.runs % RUNS_A_COLLECTION == 0:
             gc.collect(1)
@@ -301,6 +306,16 @@ def _run_other_ways(
         result.kinds.append(KindRow(kind, several, several))
     result.planned += len(found)
     _run_all(test, (FaultPlan((fault,)) for fault in found), options, result, progress, result.planned)
+
+
+def _run_late_ends(
+    test: Callable[[Any], object], options: SweepOptions, result: SweepResult, progress: Progress | None
+) -> None:
+    """What a target has given up, and left open, ends while the connection in its place is asked."""
+    plans, several = list(result.left_open.values()), len(result.left_open)
+    result.kinds.append(KindRow(PAIRS, several, several))
+    result.planned += several
+    _run_all(test, plans, options, result, progress, result.planned)
 
 
 def in_a_hurry(result: SweepResult) -> bool:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 from simnet.explore.judging.findings import Case, Finding, waits
 from simnet.explore.judging.kept_waiting import kept_waiting
+from simnet.explore.judging.late_end import ends_the_new
 from simnet.explore.judging.otherwise import otherwise, taken_for_another
 from simnet.explore.judging.table import EQUAL, FAILURE, INTERRUPTED, NOTED, OFF, TABLE, WARNING
 from simnet.faults.hosts import BODY
 from simnet.faults.transparent import Preempt, Stall
+from simnet.invariants import LATE_END
 from simnet.trace import CALL, PROCESS, SEGMENT, WAKE, Failed
 
 if TYPE_CHECKING:
@@ -75,7 +77,8 @@ def judge(
     quiet = not (run.verdicts or run.failures or run.handler_errors or run.body_error)
     left = run.listening == baseline.listening and run.alive == baseline.alive
     kept = kept_waiting(baseline, run)
-    if same_outcome and quiet and left and waits(run) == waits(baseline) and kept is None:
+    ended = ends_the_new(run)
+    if same_outcome and quiet and left and waits(run) == waits(baseline) and kept is None and ended is None:
         return _EQUAL  # as most runs of a sweep: nothing more to ask
     fired = tuple(run.happened)
     disruptive = tuple(fault for fault in fired if _disruptive(fault, baseline, run))
@@ -84,6 +87,10 @@ def judge(
     findings = list(case.findings())
     if kept is not None:
         findings += case.kept_waiting(kept)
+    if ended is not None:
+        host, message, entry = ended
+        level = case.invariants.get(LATE_END, WARNING)
+        findings.append(replace(case.found(LATE_END, message, host, None, level), entry=entry))
     if not same_outcome and (run.body_error is None or survived):
         findings.append(case.outcome(survived))
     if disruptive and not (same_outcome or survived):

@@ -11,6 +11,7 @@ from simnet.invariants import (
     BROKEN_GIVEN_UP,
     CONNECTED_ANEW,
     DATAGRAMS_TOLD_APART,
+    LATE_END,
     OTHERS_ANSWERED,
     OTHERS_SURVIVE,
     REFUSED_ALIKE,
@@ -155,6 +156,12 @@ INVARIANTS: Mapping[str, Invariant] = {
         "while the outcome is another (a warning, unless it is set to `failure`)",
         "ask again only for what may be done twice, or give each question a number by which the server knows it again; where that is meant, say "
         "`invariants={'said-once': 'off: why'}`",
+    ),
+    LATE_END: Invariant(
+        "when a connection ends that a target has given up and left open, it does not hang up on the one that it has made in its place, which is whole "
+        "and where it waits for an answer (a warning, unless it is set to `failure`)",
+        "close the old one before you connect anew; where one has ended, look whether it is the one that is in use; where that is meant, say "
+        "`invariants={'late-end': 'off: why'}`",
     ),
     REFUSED_ALIKE: Invariant(
         "a target that goes on, with the same outcome, when a connection is refused does not end with an error when its host is unreachable, nor, if it "
