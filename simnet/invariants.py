@@ -29,6 +29,7 @@ __all__ = [
     "ANSWERS_TOLD_APART",
     "BROKEN_GIVEN_UP",
     "CONNECTED_ANEW",
+    "CUT_SHORT",
     "DATAGRAMS_TOLD_APART",
     "LEVELS",
     "NAMES",
@@ -58,6 +59,7 @@ DATAGRAMS_TOLD_APART = "datagrams-told-apart"
 CONNECTED_ANEW = "connected-anew"
 SAID_ONCE = "said-once"
 LATE_END = "late-end"
+CUT_SHORT = "cut-short"
 REFUSED_ALIKE = "refused-alike"
 HANDLER_RAISED = "handler-raised"
 NAMES = (
@@ -73,6 +75,7 @@ NAMES = (
     CONNECTED_ANEW,
     SAID_ONCE,
     LATE_END,
+    CUT_SHORT,
     REFUSED_ALIKE,
     "one-close",
     "silence-after-close",
@@ -94,6 +97,7 @@ WARNED_OF = (
     CONNECTED_ANEW,
     SAID_ONCE,
     LATE_END,
+    CUT_SHORT,
     REFUSED_ALIKE,
 )  # no failures, unless a test says so
 LEVELS = ("failure", "warning", "off")

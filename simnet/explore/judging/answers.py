@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from simnet.faults.kinds import Fault
     from simnet.run import Run
 
-__all__ = ["LATE", "lists", "taken_for_the_next"]
+__all__ = ["LATE", "lists", "taken_for_the_next", "values"]
 
 LATE = frozenset({"stall"})
 REST_MIN = 2  # answers in a row, each to a question of its own
@@ -48,22 +48,26 @@ def taken_for_the_next(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -
 
 
 def lists(baseline: Run, run: Run) -> Iterator[tuple[Sequence[Any], Sequence[Any]]]:
-    """What the outcomes of both have in order, and as much of it.
+    """What both have in order, and as much of it."""
+    for was, now in values(baseline, run):
+        if isinstance(was, dict) and isinstance(now, dict) and list(was) == list(now):
+            was, now = list(was.values()), list(now.values())
+        if isinstance(was, (list, tuple)) and isinstance(now, (list, tuple)) and len(was) == len(now):
+            yield was, now
+
+
+def values(baseline: Run, run: Run) -> Iterator[tuple[Any, Any]]:
+    """What the outcomes of both have.
 
     And so what a process returned on a target that made the connection: an assertion that fails keeps the test from returning anything.
     """
     before, after = baseline.outcome, run.outcome
-    values = [(before.returned, after.returned)]
-    values += [(was[1], now[1]) for was, now in zip(before.observed, after.observed, strict=False)]
-    values.append(([was[1] for was in before.observed], [now[1] for now in after.observed]))
+    yield before.returned, after.returned
+    yield from ((was[1], now[1]) for was, now in zip(before.observed, after.observed, strict=False))
+    yield [was[1] for was in before.observed], [now[1] for now in after.observed]
     openers = {str(fault.place.source) for fault in run.happened}
     for (who, was), (name, now) in zip(baseline.results, run.results, strict=False):
         if who == name and name.partition("/")[0] in openers:
-            values.append((was, now))
-    for was, now in values:
-        if isinstance(was, dict) and isinstance(now, dict) and list(was) == list(now):
-            was, now = list(was.values()), list(now.values())
-        if isinstance(was, (list, tuple)) and isinstance(now, (list, tuple)) and len(was) == len(now):
             yield was, now
 
 

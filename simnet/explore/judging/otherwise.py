@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from simnet.explore.judging.answers import taken_for_the_next
 from simnet.explore.judging.asked_again import answered_otherwise
 from simnet.explore.judging.connected_anew import does_less_than_before
+from simnet.explore.judging.cut_short import taken_for_whole
 from simnet.explore.judging.given_up import goes_on_with_the_broken, goes_on_with_the_closed
 from simnet.explore.judging.healed import of_no_use
 from simnet.explore.judging.patient import waited_for_the_kernel
@@ -20,6 +21,7 @@ from simnet.invariants import (
     ANSWERS_TOLD_APART,
     BROKEN_GIVEN_UP,
     CONNECTED_ANEW,
+    CUT_SHORT,
     DATAGRAMS_TOLD_APART,
     SAID_ONCE,
     WAITS_FOR_EVER,
@@ -49,6 +51,7 @@ def otherwise(case: Case) -> Iterator[Finding]:
         (BROKEN_GIVEN_UP, _goes_on_with_the_closed),
         (CONNECTED_ANEW, _does_less_than_before),
         (SAID_ONCE, _said_twice),
+        (CUT_SHORT, _taken_for_whole),
         (DATAGRAMS_TOLD_APART, _answered_otherwise),
         (WAITS_FOR_EVER, _waited_for_the_kernel),
     )
@@ -133,6 +136,16 @@ def _said_twice(case: Case) -> tuple[str, str, int] | None:
     said = twice.said if len(twice.said) <= SHOWN else twice.said[:SHOWN] + b"..."
     message = f"{twice.host} says {said!r} again on {twice.place}: on {twice.ended} it has been heard, and answered, though the answer did not "
     return twice.host, f"{message}come. Ask again only for what may be done twice", twice.entry
+
+
+def _taken_for_whole(case: Case) -> tuple[str, str, int] | None:
+    """The beginning of a message, whose rest is lost."""
+    cut = taken_for_whole(case.baseline, case.run, case.disruptive)
+    if cut is None:
+        return None
+    message = f"{cut.host} takes the beginning of a message for all of it: the input of {cut.place} ended in its midst, and nobody is told. Look whether "
+    message += "all has come that belongs to it, by its length or by the mark at its end, and raise if not"
+    return cut.host, message, cut.entry
 
 
 def _answered_otherwise(case: Case) -> tuple[str, str, int] | None:

@@ -10,6 +10,7 @@ from simnet.invariants import (
     ANSWERS_TOLD_APART,
     BROKEN_GIVEN_UP,
     CONNECTED_ANEW,
+    CUT_SHORT,
     DATAGRAMS_TOLD_APART,
     LATE_END,
     OTHERS_ANSWERED,
@@ -162,6 +163,12 @@ INVARIANTS: Mapping[str, Invariant] = {
         "and where it waits for an answer (a warning, unless it is set to `failure`)",
         "close the old one before you connect anew; where one has ended, look whether it is the one that is in use; where that is meant, say "
         "`invariants={'late-end': 'off: why'}`",
+    ),
+    CUT_SHORT: Invariant(
+        "a target does not take the beginning of a message for all of it when the input ends in its midst, where it never reads that end without the "
+        "fault; it is looked for in what the test, or a process of the target, returns (a warning, unless it is set to `failure`)",
+        "look whether all has come, by its length or by the mark at its end, and raise if not: `readline` gives half a line at the end, and once it "
+        "is stripped nobody can tell; where half of it is as good, say `invariants={'cut-short': 'off: why'}`",
     ),
     REFUSED_ALIKE: Invariant(
         "a target that goes on, with the same outcome, when a connection is refused does not end with an error when its host is unreachable, nor, if it "
