@@ -4,7 +4,8 @@
 PYTHON ?=
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
-COMPILED := $(PY) -m compileall -q dispatch simnet  # once, for the hundreds of interpreters that tests start
+COMPILED := $(PY) -m compileall -q dispatch simnet  # once, for the hundreds of interpreters that tests start,
+export PYTHONDONTWRITEBYTECODE :=  # and what they import besides they may keep as well
 ABREAST := -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0  # a process for each core, a file's tests in one
 
 .DEFAULT_GOAL := help
