@@ -126,11 +126,13 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """The failure in words: ``TypeError at tutorial_server.py:71``."""
     trace: str | None = None
     """The digest of the failing run's trace: the same again is an *exact* replay."""
+    hits: str | None = None
+    """What the faults hit: ``recv b'hello', 1 of 2``. If it is something else now, *fixed* is said only after a search."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.by, str):
             raise wrong("by", self.by, "a text")
-        _check_texts(self, "kernel", "failure", "trace")
+        _check_texts(self, "kernel", "failure", "trace", "hits")
         if self.runs is not None and (type(self.runs) is not int or self.runs < 0):
             raise wrong("runs", self.runs, "a whole number from 0 on")
 

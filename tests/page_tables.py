@@ -257,6 +257,7 @@ FOUND: Mapping[str, str] = {
     "kernel": "what real sockets said",
     "failure": "the failure in words, `TypeError at tutorial_server.py:83`",
     "trace": "the digest of the failing run: if it comes again, the replay is *exact*",
+    "hits": "what the faults hit: if that changes, the same is tried nearby before *fixed* is said",
 }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from simnet.explore.hits import hits
 from simnet.explore.judging.table import INTERRUPTED, TABLE
 from simnet.explore.judging.verdict import Finding
 from simnet.explore.report.failure import headline, what_broke
@@ -51,6 +52,7 @@ def _scenario_of(failure: Failure, result: SweepResult, test_id: str) -> Scenari
             failure=failure_text(failure.finding),
             trace=failure.run.digest,
             kernel=failure.kernel or None,
+            hits=hits(failure.plan, result.baseline.trace) or None,
         ),
     )
 

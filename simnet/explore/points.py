@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from simnet.points.datagrams import DatagramCall
     from simnet.points.reading import CallPoint, DatagramPoint, Moment, Points, PollPoint, StreamPoint
 
-__all__ = ["Family", "Selection", "families", "select"]
+__all__ = ["BYTES", "Family", "Selection", "families", "select"]
 
 CALLS, EDGES, BYTES = range(3)  # ranks, as the budget is spent
 RANK_NAMES = ("calls", "edges", "bytes between")

@@ -1,8 +1,9 @@
 """One plan, played again: on simnet or on real sockets, and whether the failure it was kept for is still there.
 
 The result is ``exact`` (the very same run, event for event), ``same failure on another path`` (the program changed,
-the bug did not), ``fixed``, or ``moved``: only on another connection than the one named is the failure still there. Files that people edit have other results too: ``another failure``; ``a failure``
-or ``no failure`` where none is on record; ``not reached`` where the plan never acted, so that the run says nothing.
+the bug did not), ``fixed``, or ``moved``: only on another connection than the one named, or at another call or byte, is the failure
+still there. Files that people edit have other results too: ``another failure``; ``a failure`` or ``no failure`` where none is on record;
+``not reached`` where the plan never acted, so that the run says nothing.
 
 On real sockets no trace can be the same, so there the question is whether it is the same failure; the result also says
 what the kernel's part was.
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.both.slips import NO_SUCH_HOST
 from simnet.explore.elsewhere import elsewhere
+from simnet.explore.hits import hits
 from simnet.explore.judging.verdict import FAILURE, Finding, Judgement
 from simnet.explore.keep import failure_text
 from simnet.explore.nearest import unreached_texts
@@ -56,6 +58,9 @@ A_FAILURE = "a failure"  # nothing on record to compare with
 NO_FAILURE = "no failure"  # the same, the other way round
 NOT_REACHED = "not reached"
 MOVED = "moved"
+OR_ANOTHER = (
+    " If that is another bug, take `found` out of the file: then this fault is played as it stands, and no other."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class Replayed:
     unreached: list[str] = field(default_factory=list)
     report: FailureReport | None = None
     kernel: str = ""  # on real sockets: what the kernel had to do with it
+    aside: str = ""  # of what is fixed: that the faults hit something else now
     says_nothing: bool = False  # its faults were never reached, or nothing was under test: neither good nor bad
 
     @property
@@ -164,16 +170,22 @@ def _look_elsewhere(played: Replayed, test: Callable[[Any], object], options: Sw
         same = _word(run, judgement, record.expect, record.found) == OTHER_PATH
         return failure_text(judgement.failure) if same and judgement.failure is not None else ""
 
+    before = record.found.hits if record.found is not None else None
+    now = hits(played.plan, played.baseline.trace)
+    known = record.found is not None and record.found.failure is not None
+    widely = played.word == NOT_REACHED or not now or before != now
     # Of the run without faults: others are there because of the fault, as of a client that comes again.
-    there = elsewhere(played.plan, [each.place for each in played.baseline.points.connects], fails)
+    there = elsewhere(played.plan, played.baseline.points, played.baseline.targets, fails, widely=widely and known)
     if not there:
+        if played.word == FIXED and before is not None and before != now:
+            played.aside = f"It hits something else than when it was found: then {before}; now {now or 'nothing'}."
         return
     if played.word == NOT_REACHED:
         played.why += f"\n{there[0].upper()}{there[1:]}."
         return
     edit = f"Edit {record.file.name}" if record.file is not None else "Change the fault"
     played.word, played.expected, played.says_nothing = MOVED, False, True
-    played.why = f"{edit}, for it is not fixed: {there}."
+    played.why = f"{edit}, for it is not fixed: {there}.{OR_ANOTHER if widely else ''}"
 
 
 def weigh(baseline: Run, run: Run, judgement: Judgement, record: OnRecord, *, real: bool = False) -> Replayed:

@@ -290,9 +290,9 @@ SUMMED_UP: Mapping[str, Beyond] = {  # the words of summaries and tables
         "of a replay: its fault acted, and the failure on record is not there", "keep the file, it plays on"
     ),
     "moved": Beyond(
-        "of a replay: the failure on record is not there, but it is where the fault acts on another connection of the same flow, whose "
-        "number has changed; so it says nothing",
-        "in the scenario file: `on`, as the line that is printed has it",
+        "of a replay: the failure on record is not there, but it is where the fault acts on another connection of the same flow, or at "
+        "another call or byte, since the program or its test has changed; so it says nothing",
+        "in the scenario file: `on`, `call` or `byte`, as the line that is printed has it",
     ),
     "akin": Beyond(
         "of two failures: the same input shows both when it is cut in different places",

@@ -71,6 +71,8 @@ def _tell(screen: Screen, scenario: Scenario, played: Replayed, trace: bool, sec
         screen.paragraph(f"A run had {SECONDS if seconds is None else seconds:g} s; --seconds gives it more.")
     if not played.kernel:
         screen.say(f"digest {played.digest}", "dim")
+    if played.aside:
+        screen.paragraph(played.aside, "dim")
     if played.expected and played.expect.known:
         screen.paragraph(f"It is known: {played.expect}.")
     elif not played.expected and (played.judgement.failure is None or played.expect.known):

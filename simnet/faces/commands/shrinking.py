@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from simnet.explore.hits import hits
 from simnet.explore.keep import failure_text
 from simnet.explore.quiet import quiet
 from simnet.explore.report.looks import many
@@ -53,7 +54,7 @@ def shrink_file(path: Path) -> int:
         screen.paragraph(f"It is as small as it gets: {small.plan}")
         return 0
     found = scenario.found or Found(failure=failure_text(failure))
-    found = msgspec.structs.replace(found, trace=small.run.digest)
+    found = msgspec.structs.replace(found, trace=small.run.digest, hits=hits(small.plan, baseline.trace) or None)
     smaller = Scenario.of(
         scenario.test, small.plan, title=scenario.title, expect=scenario.expect, target=scenario.target, found=found
     )
