@@ -167,10 +167,12 @@ def is_defect(error: BaseException) -> bool:
     """Whether it looks like a mistake of simnet's own, whose frames somebody needs to see."""
     step = error.__traceback__
     if step is None or not isinstance(error, (ArithmeticError, AssertionError, AttributeError, LookupError, NameError)):
-        return False  # errnos, refusals of arguments, verdicts: what simnet raises on purpose
+        return False  # errnos, refusals of arguments, verdicts: what simnet raises on purpose, as a name that is none where the frame is to be hidden
     while step.tb_next is not None:
         step = step.tb_next
-    return _rank(step.tb_frame.f_code.co_filename) == 0
+    frame = step.tb_frame
+    refused = isinstance(error, AttributeError) and "__tracebackhide__" in frame.f_locals
+    return _rank(frame.f_code.co_filename) == 0 and not refused
 
 
 def stands_nowhere(error: BaseException) -> bool:

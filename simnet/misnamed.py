@@ -48,6 +48,7 @@ class Misnamed:
             self.name = name
 
         def __get__(self, asked: object, owner: type) -> NoReturn:
+            __tracebackhide__ = True
             told = f"a {owner.__name__} has no {self.name}; write {self.meant}"
             raise AttributeError(told, name=self.name, obj=owner if asked is None else asked)
 
@@ -69,6 +70,7 @@ def no_attribute(asked: object, name: str) -> Any:
     Raises:
         AttributeError: always; with what is meant, if that can be guessed.
     """
+    __tracebackhide__ = True
     if name.startswith("_") or hasattr(type(asked), name):
         return object.__getattribute__(asked, name)  # it is there, and has raised this itself
     raise AttributeError(_Meant(asked, name), name=name, obj=asked)

@@ -240,9 +240,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
                     tell_that_none_runs(item, error)
                 if "simnet.process" in sys.modules:
-                    _leave_simnet_out(error)  # a network in a fixture of the user's own does not see how the test ends
+                    from simnet.faces.under_pytest.frames import leave_simnet_out
+
+                    leave_simnet_out(error)  # a network in a fixture of the user's own does not see how the test ends
                 _look_for_forgotten(item, before, error)
                 raise
+            if "simnet.process" in sys.modules:
+                from simnet.faces.under_pytest.frames import leave_simnet_out_of_case
+
+                leave_simnet_out_of_case(item)
             _look_for_forgotten(item, before, None)
             return result
         from simnet.faces.under_pytest.network import leave
@@ -273,17 +279,6 @@ def _look_for_forgotten(item: pytest.Item, before: object, error: BaseException 
         from simnet.faces.under_pytest.network import refuse_forgotten
 
         refuse_forgotten(item, before, error)
-
-
-def _leave_simnet_out(error: Exception) -> None:
-    """Pytest shows the code of each frame, and a simulated ``recv`` has many; the kernel's has none. Hypothesis raises several as a group."""
-    from simnet.blame import is_defect, without_simnet
-
-    if isinstance(error, ExceptionGroup):
-        for each in error.exceptions:
-            _leave_simnet_out(each)
-    if not is_defect(error):
-        error.__traceback__ = without_simnet(error.__traceback__)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

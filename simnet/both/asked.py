@@ -56,6 +56,7 @@ class Given(Generic[_T]):
         return self if network is None else getattr(network, self._kept)  # type: ignore[return-value]  # of a class
 
     def __set__(self, network: object, value: object) -> NoReturn:
+        __tracebackhide__ = True
         made = f"simnet.{type(network).__name__}({self._name}={value!r})"
         raise AttributeError(f"{self._name} is given when a network is made, and stays: {made}")
 

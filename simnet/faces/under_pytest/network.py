@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simnet.blame import without_simnet
+from simnet.faces.under_pytest.frames import leave_simnet_out_of_causes
 from simnet.faces.under_pytest.options import Asked, made
 from simnet.faces.under_pytest.report import looks, told_of
 from simnet.scheduling.stuck import entrance
@@ -85,6 +86,8 @@ def leave(item: pytest.Item, error: BaseException | None) -> None:
     held = item.stash.get(_KEY, None)
     if held is None:
         return  # its set-up failed
+    if error is not None:
+        leave_simnet_out_of_causes(error)
     try:
         held.leave(error)
         _end_if_left(held.network, error)

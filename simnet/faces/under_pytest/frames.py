@@ -1,0 +1,40 @@
+"""Tracebacks of failed tests without simnet's frames: pytest shows the code of each, and a simulated ``recv`` has many; the kernel's has none."""
+
+from __future__ import annotations
+
+import pytest
+from _pytest._code.code import Traceback
+
+from simnet.blame import is_defect, stands_nowhere, without_simnet
+
+__all__ = ["leave_simnet_out", "leave_simnet_out_of_case", "leave_simnet_out_of_causes"]
+
+
+def leave_simnet_out(error: BaseException) -> None:
+    """Of *error*, of what led to it, and of all that are in a group, as hypothesis raises several."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            leave_simnet_out(each)
+            if stands_nowhere(each):
+                each.__traceback__ = None  # of those in a group, pytest would show the frames of simnet that are left
+    if not is_defect(error):
+        error.__traceback__ = without_simnet(error.__traceback__)
+    leave_simnet_out_of_causes(error)
+
+
+def leave_simnet_out_of_causes(error: BaseException) -> None:
+    """Of what led to *error*, whose own frames somebody else sees to."""
+    known = {id(error)}
+    cause = error.__cause__ or error.__context__
+    while cause is not None and id(cause) not in known:
+        known.add(id(cause))
+        if not is_defect(cause):
+            cause.__traceback__ = without_simnet(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__
+
+
+def leave_simnet_out_of_case(item: pytest.Item) -> None:
+    """Of what a test of ``unittest`` has failed with, which pytest keeps with the test, since nothing is raised there."""
+    for told in getattr(item, "_excinfo", None) or ():
+        leave_simnet_out(told.value)
+        told.traceback = Traceback(told.value.__traceback__)

@@ -1,0 +1,110 @@
+"""What pytest shows of a failed test has the user's frames, and none of a simulated socket: the kernel's has none either."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simnet.faces_samples import lay_out
+
+pytestmark = pytest.mark.slow  # each case takes a pytest of its own
+
+HEAD = """
+import socket, unittest
+import pytest, simnet
+from servers import echo
+
+def late(port=7):
+    with socket.create_connection(("server", port), timeout=5) as sock:
+        sock.recv(1)
+
+"""
+
+CAUSED = """
+def caused():
+    try:
+        late()
+    except TimeoutError as error:
+        raise RuntimeError("it was late") from error
+
+"""
+
+CASES = {
+    "unittest": """
+class TestIt(unittest.TestCase):
+    def setUp(self):
+        self.net = simnet.Network()
+        self.net.__enter__()
+        self.net.host("server").spawn(echo, 7)
+
+    def tearDown(self):
+        self.net.__exit__(None, None, None)
+
+    def test_it(self):
+        late()
+""",
+    "machine-by-hand": """
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+class Machine(RuleBasedStateMachine):
+    @initialize()
+    def begin(self):
+        self.net = simnet.Network()
+        self.net.__enter__()
+        self.net.host("server").spawn(echo, 7)
+
+    @rule()
+    def talk(self):
+        late()
+
+    def teardown(self):
+        self.net.__exit__(None, None, None)
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=2, deadline=None, database=None)
+""",
+    "cause": CAUSED
+    + """
+def test_it():
+    with simnet.Network() as net:
+        net.host("server").spawn(echo, 7)
+        caused()
+""",
+    "cause-beside-the-fixture": CAUSED
+    + """
+def test_it(simnet_network):
+    simnet_network.host("server").spawn(echo, 7)
+    caused()
+""",
+    "plan-set": """
+def test_it(simnet_network):
+    simnet_network.plan = simnet.FaultPlan()
+""",
+    "no-such-name": """
+def test_it(simnet_network):
+    simnet_network.spawn(echo, 7)
+""",
+    "group-of-a-rule": """
+from hypothesis import given, settings, strategies as st
+
+@settings(deadline=None, database=None)
+@given(st.integers(0, 1))
+def test_it(n):
+    with simnet.Network() as net:
+        net.host("server").spawn(echo, 7)
+        if n:
+            late()
+        net.plan = n
+""",
+}
+
+
+@pytest.mark.parametrize("body", CASES.values(), ids=CASES)
+def test_no_frame_of_simnet_is_shown(pytester: pytest.Pytester, body: str) -> None:
+    lay_out(pytester.path)
+    (pytester.path / "test_it.py").write_text(HEAD + body)
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "test_it.py")
+    result.assert_outcomes(failed=1)
+    shown = [line for line in result.stdout.lines if "simnet/" in line]
+    assert shown == []
+    assert "test_it.py:" in result.stdout.str()
