@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Unpack, overload
 
 from simnet.both.asked import plan_of
+from simnet.explore.examples import pass_over
 from simnet.explore.fuzz import run_fuzz
 from simnet.explore.options import RUNS_DEFAULT, Asked, AskedOfAny, SweepOptions, seeds_of
 from simnet.explore.parameters import network_parameter, refuse, where
 from simnet.explore.progress import Progress
 from simnet.explore.quiet import quiet
 from simnet.explore.result import SweepResult
-from simnet.explore.sweep import run_sweep
+from simnet.explore.sweep import NothingToTest, run_sweep
 from simnet.faults.plan import FaultPlan
 
 __all__ = ["as_called", "check", "fuzz", "sweep", "test_id"]
@@ -180,7 +181,13 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
     def explore(
         body: Callable[[Any], object] | None = None, chosen: SweepOptions = options, progress: Progress | None = None
     ) -> SweepResult:
-        return _explored(bind() if body is None else body, chosen, test_id(test) or _name(test), first_seed, progress)
+        name = test_id(test) or _name(test)
+        try:
+            return _explored(bind() if body is None else body, chosen, name, first_seed, progress)
+        except NothingToTest as error:
+            if error.of_these_kinds:
+                pass_over(error)
+            raise
 
     @functools.wraps(test)
     def wrapper(*args: Any, **kwargs: Any) -> None:

@@ -20,7 +20,6 @@ from simnet.explore.result import CTRL_C, FIRST_FAILURE, KindRow, SweepResult
 from simnet.explore.shrink import judged
 from simnet.explore.sweep import (
     RUNS_A_COLLECTION,
-    NothingToTest,
     count,
     frozen_heap,
     hangs_otherwise,
@@ -64,7 +63,7 @@ def run_fuzz(
             return result
         look_for_targets(result)
         if not families(result.baseline.points, result.baseline.targets, options.kinds):
-            raise NothingToTest(nothing(result.baseline, options))
+            raise nothing(result.baseline, options)
         try:
             try:
                 _run_all(test, seeds, options, result, progress)

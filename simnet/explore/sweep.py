@@ -74,6 +74,9 @@ LEFT = "the test has ended, and nobody will wake this thread of its own. An inte
 class NothingToTest(Exception):
     """Not one point at which a fault could act: a sweep that tested nothing must not pass."""
 
+    of_these_kinds = False
+    """Whether faults of other kinds than those that are named could."""
+
 
 def run_sweep(
     test: Callable[[Any], object],
@@ -158,7 +161,7 @@ def _choose(baseline: Run, options: SweepOptions, result: SweepResult) -> list[F
     if options.runs is None and len(selection.faults) < min(selection.planned, RUNS_DEFAULT):
         result.budget_line += _why_so_few(baseline, selection)
     if not selection.faults:
-        raise NothingToTest(nothing(baseline, options))
+        raise nothing(baseline, options)
     tried = {family.kind for family in found}
     wanted = (
         name for name in KINDS if name in tried or (drawn(name) if options.kinds is None else name in options.kinds)
@@ -203,8 +206,18 @@ def look_for_targets(result: SweepResult) -> None:
     result.warnings.append(Warned(NO_SUCH_HOST, text, 1, FaultPlan()))
 
 
-def nothing(baseline: Run, options: SweepOptions) -> str:
-    """Why no fault can act."""
+def nothing(baseline: Run, options: SweepOptions) -> NothingToTest:
+    """The error that says why no fault can act."""
+    error = NothingToTest(_why_nothing(baseline, options, there := _kinds_there(baseline)))
+    error.of_these_kinds = bool(there)
+    return error
+
+
+def _kinds_there(baseline: Run) -> list[str]:
+    return list(dict.fromkeys(family.kind for family in families(baseline.points, baseline.targets)))
+
+
+def _why_nothing(baseline: Run, options: SweepOptions, there: list[str]) -> str:
     points = baseline.points
     hosts = list(dict.fromkeys([*(call.host for call in points.calls), *(each.host for each in points.polls)]))
     targets = options.target or baseline.targets
@@ -214,7 +227,6 @@ def nothing(baseline: Run, options: SweepOptions) -> str:
             f"target={', '.join(options.target)}: no process on that host made a socket call, so no fault can act. "
             f"Hosts whose processes did: {', '.join(hosts) or 'none'}."
         )
-    there = list(dict.fromkeys(family.kind for family in families(points, baseline.targets)))
     if there:
         assert options.kinds is not None
         return f"kinds={', '.join(options.kinds)}: none can act on what the test does; these can: {', '.join(there)}."

@@ -450,6 +450,43 @@ def test_under_given_the_sweep_that_failed_last_is_told_with_its_example(suite: 
 
 
 @pytest.mark.slow
+def test_an_example_in_which_no_named_kind_can_act_is_passed_over_and_if_all_are_that_is_told(
+    suite: pytest.Pytester,
+) -> None:
+    suite.makepyfile(
+        test_given="""
+        import simnet
+        from hypothesis import given, settings, strategies
+        from test_servers import talk
+        from servers import echo
+
+        @settings(max_examples=5, deadline=None, database=None)
+        @given(word=strategies.sampled_from([b"", b"hello", b"ever"]))
+        @simnet.sweep(target="server", kinds=["split"])
+        def test_some(net, word):
+            net.host("server").spawn(echo, 7)
+            assert talk(word) == word
+
+        @settings(max_examples=5, deadline=None, database=None)
+        @given(word=strategies.just(b""))
+        @simnet.sweep(target="server", kinds=["split"])
+        def test_none(net, word):
+            net.host("server").spawn(echo, 7)
+            assert talk(word) == word
+        """
+    )
+    result = run(suite, "-p", "no:randomly", "test_given.py", "--hypothesis-show-statistics")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "no example could be swept, as the last of them: kinds=split: none can act on what the test does; *",
+            "FAILED test_given.py::test_none - *Unsatisfiable: *",
+        ]
+    )
+    assert "nothing to sweep: kinds=split: none can act on what the test does" in result.stdout.str()
+
+
+@pytest.mark.slow
 def test_an_example_with_nothing_to_test_is_told_with_its_arguments(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         test_given="""

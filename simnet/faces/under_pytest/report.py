@@ -41,6 +41,7 @@ class Told:
     headline: str = ""
     summary: str = ""
     by: str = ""  # what looked for failures, "sweep" or "fuzz"; empty where one run was asked for
+    passed_over: str = ""  # why an example of @given was
     verdict: Exception | None = None  # NotRepeatable, a broken rule, a refusal: what it says is all there is to show
     traces: list[tuple[str, str]] = field(default_factory=list)  # of --simnet-trace: a title, a ladder
 
@@ -74,7 +75,9 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
     if not report.failed or call.excinfo is None:
         return
     raised = call.excinfo.value
-    if raised is told.verdict:
+    if told.passed_over and call.excinfo.typename == "Unsatisfiable":
+        report.sections.append(("simnet", f"no example could be swept, as the last of them: {told.passed_over}"))
+    elif raised is told.verdict:
         notes = getattr(told.verdict, "__notes__", ())  # of hypothesis, with which arguments it was
         report.longrepr = "\n".join([f"{type(told.verdict).__name__}: {told.verdict}", *notes])
     elif told.failures and _is_told(raised, told):

@@ -73,6 +73,10 @@ def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: 
     except (NotRepeatable, NothingToTest) as error:
         told.verdict = error  # shown without the way that led to it
         raise
+    except Exception as passed_over:
+        if isinstance(passed_over.__context__, NothingToTest):
+            told.passed_over = str(passed_over.__context__)
+        raise
     finally:
         progress.erase()
     settle_for(item, result)
