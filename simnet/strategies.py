@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
 import simnet.world  # noqa: F401  # a property's first example has a deadline like all others, and no time to load this
+from simnet.explained import leave_simnet_out
 from simnet.faults.fault import DATAGRAM_FORMS, Fault
 from simnet.faults.kinds import (
     TRANSPARENT,
@@ -34,6 +35,8 @@ from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import STALL_SECONDS, URGENT_BYTES, FaultRates
 
 __all__ = ["fault_plans", "fault_rates", "faults", "payloads"]
+
+leave_simnet_out()
 
 # Each connection, or the first: a place that few tests have, such as a second connection, would waste what is drawn for it.
 ANYWHERE: Final = ("*->*:*#1", "*->*:*#*", "*:*", "*", "*->*:*")

@@ -19,7 +19,15 @@ from tests.house import ROOT, Import, Room, rooms
 # within them only circles are ruled out.
 STEPS = {
     "simnet": [
-        ["simnet.kernel", "simnet.real", "simnet.extra", "simnet.blame", "simnet.roundabout", "simnet.whereabouts"],
+        [
+            "simnet.kernel",
+            "simnet.real",
+            "simnet.extra",
+            "simnet.blame",
+            "simnet.explained",
+            "simnet.roundabout",
+            "simnet.whereabouts",
+        ],
         ["simnet.clock", "simnet.verdicts", "simnet.files", "simnet.tls"],
         ["simnet.misnamed", "simnet.link", "simnet.trace", "simnet.netstat", "simnet.points"],
         ["simnet.faults"],

@@ -84,6 +84,28 @@ def test_it(simnet_network):
 def test_it(simnet_network):
     simnet_network.spawn(echo, 7)
 """,
+    "rule-of-a-machine": """
+from hypothesis import settings
+from hypothesis.stateful import rule
+from simnet.stateful import NetworkMachine, clients
+
+class Machine(NetworkMachine):
+    def start(self):
+        self.net.host("server").spawn(echo, 7)
+
+    def answer(self, client):
+        return None
+
+    @rule(client=clients)
+    def ask(self, client):
+        client.send(b"hello")
+        self.net.run()
+        client.receive()
+        assert b"hello" not in client.received
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=20, deadline=None, database=None)
+""",
     "group-of-a-rule": """
 from hypothesis import given, settings, strategies as st
 
