@@ -135,7 +135,8 @@ class NodeId(NamedTuple):
             if name not in names:
                 where = f"class {self.names[depth - 1]} of {path}" if depth else str(path)
                 functions = [each for each in names if names[each] is not None] or list(names)
-                raise ValueError(f"{str(self)!r}: there is no {name!r} in {where}{meant(name, functions, TESTS)}")
+                hint = _moved_within(root, self) or meant(name, functions, TESTS)
+                raise ValueError(f"{str(self)!r}: there is no {name!r} in {where}{hint}")
             inner = names[name]
             if not isinstance(inner, ast.ClassDef):
                 return
@@ -160,9 +161,8 @@ class NodeId(NamedTuple):
                         raise ValueError(
                             f"{str(self)!r}: {self.names[depth - 1]!r} in {path} is no class; nothing is in it"
                         )
-                    raise ValueError(
-                        f"{str(self)!r}: there is no {name!r} in {path}{meant(name, _callables(found), TESTS)}"
-                    )
+                    hint = _moved_within(root, self) or meant(name, _callables(found), TESTS)
+                    raise ValueError(f"{str(self)!r}: there is no {name!r} in {path}{hint}")
                 found = self._instance(found, name) if depth and isinstance(found, type) else getattr(found, name)
         if isinstance(found, type):
             raise ValueError(f"{str(self)!r} is a class; name a method of it: {self}::test_name")
@@ -248,7 +248,25 @@ def _renamed(root: Path, node: NodeId) -> str:
     tests = [file for file in _files(root) if file.suffix == ".py" and file.name.startswith(TESTS) and file.is_file()]
     written = re.compile(rb"^[ \t]*(?:async +)?(?:def|class) +" + node.names[0].encode() + rb"\b", re.MULTILINE)
     found = [file.relative_to(root).as_posix() for file in tests[:FOLDERS_MAX] if written.search(file.read_bytes())]
+    found = [file for file in found if file != node.file]
     return f"; {node.names[0]!r} is in {', '.join(found[:SHOWN])}" if found else ""
+
+
+def _moved_within(root: Path, node: NodeId) -> str:
+    """Where in its file a function of that name is now, as in a class, or else in which other file; "" if there is none."""
+    try:
+        ways = list(_ways_to(node.names[-1], ast.parse((root / node.file).read_bytes()).body))
+    except SyntaxError:
+        return ""
+    return f"; it is {node.file}::{ways[0]} now" if ways else _renamed(root, node)
+
+
+def _ways_to(name: str, body: list[ast.stmt]) -> Iterator[str]:
+    for statement in body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == name:
+            yield name
+        elif isinstance(statement, ast.ClassDef):
+            yield from (f"{statement.name}::{way}" for way in _ways_to(name, statement.body))
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -408,6 +408,10 @@ def test_the_test_must_be_there(make: Make) -> None:
         ScenarioError, match=r"function\.toml:2: .*there is no 'test_eco' in .*; did you mean 'test_echo'"
     ):
         Scenario.read(missing_function)
+    other = make("tests/test_more.py", "def test_eco(): ...\nclass TestMore:\n    def test_both(self): ...\n")
+    with pytest.raises(ScenarioError, match=r"there is no 'test_eco' in .*; 'test_eco' is in tests/test_more\.py$"):
+        Scenario.read(missing_function)
+    other.write_text("def test_more(): ...\n")
     with pytest.raises(ScenarioError, match=r"folder\.toml:2: .*test/test_echo\.py; there is tests/test_echo\.py$"):
         Scenario.read(missing_folder)
     missing_all = make("scenarios/function_too.toml", HEAD.replace("test_echo", "test_ecko"))
@@ -572,6 +576,7 @@ def test_a_method_comes_bound_to_an_instance_of_its_own(make: Make, project: Pat
             "there is no 'test_x' in .*; known are test_y",
         ),  # that both are tests makes them no nearer
         ("def test_xx(): ...", "there is no 'test_x' in .*; did you mean 'test_xx'"),
+        ("class TestA:\n    def test_x(self): ...", "no 'test_x' in .*; it is test_it.py::TestA::test_x now$"),
         ("test_x = 5", "is int, no function"),
         ("class test_x: ...", "is a class; name a method of it: test_it.py::test_x::test_name"),
     ],
