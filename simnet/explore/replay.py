@@ -114,6 +114,8 @@ class Replayed:
             parts.append(_STATUS[self.judgement.status])
         if self.unreached:
             parts.append(f"{len(self.unreached)} of {len(self.plan)} faults never reached")
+        if self.aside:
+            parts.append("what its fault hits is not what it was")
         return "; ".join(parts)
 
     def raise_failure(self) -> None:
@@ -163,12 +165,18 @@ def replay(
 
 def _look_elsewhere(played: Replayed, test: Callable[[Any], object], options: SweepOptions, record: OnRecord) -> None:
     """Fixed is what no longer fails, not what is no longer met."""
+    others: list[str] = []
 
     def fails(plan: FaultPlan) -> str:
         with quiet():
             run, judgement = judged(test, plan, played.baseline, options)
-        same = _word(run, judgement, record.expect, record.found) == OTHER_PATH
-        return failure_text(judgement.failure) if same and judgement.failure is not None else ""
+        if judgement.failure is None:
+            return ""
+        told = failure_text(judgement.failure)
+        if _word(run, judgement, record.expect, record.found) == OTHER_PATH:
+            return told
+        others.append(f" Under {plan} it fails otherwise: {told}.")
+        return ""
 
     before = record.found.hits if record.found is not None else None
     now = hits(played.plan, played.baseline.trace)
@@ -178,7 +186,7 @@ def _look_elsewhere(played: Replayed, test: Callable[[Any], object], options: Sw
     there = elsewhere(played.plan, played.baseline.points, played.baseline.targets, fails, widely=widely and known)
     if not there:
         if played.word == FIXED and before is not None and before != now:
-            played.aside = f"It hits something else than when it was found: then {before}; now {now or 'nothing'}."
+            played.aside = f"It hits something else than when it was found: then {before}; now {now or 'nothing'}.{(others or [''])[0]}"
         return
     if played.word == NOT_REACHED:
         played.why += f"\n{there[0].upper()}{there[1:]}."

@@ -108,6 +108,19 @@ def test_what_is_mended_while_its_surroundings_change_is_fixed_and_the_change_is
     assert 2 < test.runs < 70
 
 
+def test_where_the_test_says_otherwise_now_what_is_wrong_that_is_told_beside_fixed() -> None:
+    def test(net: Any) -> None:
+        try:
+            Conversation(login=b"joe")(net)
+        except (AssertionError, OSError) as error:
+            raise ValueError("not what was asked") from error
+
+    renamed = played(test, SHORT, OF_CALL)
+    assert renamed.word == "fixed"
+    assert "Under short-recv test->server:7#1 end=server call=4 bytes=2 it fails otherwise: ValueError" in renamed.aside
+    assert renamed.line.endswith("; what its fault hits is not what it was")
+
+
 def test_without_a_failure_on_record_only_the_fault_itself_is_played() -> None:
     test = Conversation(login=b"joe")
     alone = replay(test, FaultPlan.parse(SHORT), options=SERVER)
