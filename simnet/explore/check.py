@@ -20,6 +20,7 @@ from simnet.explore.quiet import quiet
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import NothingToTest, run_sweep
 from simnet.faults.plan import FaultPlan
+from simnet.project.setups import has_been_told_more, set_up_by
 
 __all__ = ["as_called", "check", "fuzz", "sweep", "test_id"]
 
@@ -132,6 +133,8 @@ def check(test: _Function, *, plan: FaultPlan | str | None = None, **options: Un
         )
     identity = test_id(bare)
     name = identity or _name(bare)
+    if known is None and (set_up_by(bare) or has_been_told_more(bare)):
+        identity = ""  # no command could play it: neither pytest knows it, nor what it has been set up with
     with quiet() if plan is None else nullcontext():
         if plan is not None:
             result = run_sweep(bare, chosen, name=name, plan=plan)

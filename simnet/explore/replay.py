@@ -309,8 +309,8 @@ def _where_now(expect: Expect, judgement: Judgement) -> str:
         return ""
     from simnet.blame import user_place
 
-    now = failure.handler or user_place(failure.error).function
-    return f', where `at` is now "{now if now.isidentifier() else failure.at}"'
+    names = [each for each in (failure.handler, user_place(failure.error).function) if each.isidentifier()]
+    return f', where `at` is now "{[*names, failure.at][0]}"'
 
 
 def _is_of(error: BaseException, name: str | None) -> bool:

@@ -16,9 +16,9 @@ from simnet.explore.parameters import network_parameter, refuse
 from simnet.faces.marks import SWEEP_OPTIONS, marked_options, marks_of
 from simnet.faces.refusals import Refused
 from simnet.faces.rewriting import rewriting
-from simnet.faces.setups import set_up_by, set_up_by_conftest
 from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, WHOLE, drawn, kind_classes
 from simnet.project.nodeid import NeedsConftest, NodeId, beside, project_root
+from simnet.project.setups import set_up_by, set_up_by_conftest
 from simnet.project.typed import pytest_command
 from simnet.scenario import Scenario, ScenarioError, load_test
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import socketserver
 from collections.abc import Callable
 from typing import Any
 
@@ -199,3 +200,25 @@ def test_a_sweep_records_what_its_faults_hit(tmp_path: Any) -> None:
     scenario = simnet.Scenario.read(file, check=False)
     assert scenario.found is not None
     assert scenario.found.hits == OF_CALL
+
+
+class Lines(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        self.rfile.readline().split()[1]
+
+
+def serve_lines(port: int) -> None:
+    with socketserver.TCPServer(("", port), Lines) as server:
+        server.serve_forever()
+
+
+def test_a_function_below_a_librarys_handler_is_told_by_its_name() -> None:
+    def test(net: Any) -> None:
+        net.host("server").spawn(serve_lines, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"SET a\n")
+            sock.recv(100)
+
+    record = OnRecord(Expect(error="IndexError", at="finish"))
+    again = replay(test, FaultPlan.parse("eof test->server:7#1 end=server byte=3"), options=SERVER, record=record)
+    assert again.why.endswith('say so in expect, where `at` is now "handle".')

@@ -486,7 +486,8 @@ def _call(result: SweepResult) -> str:
     name = result.name.rpartition("::")[2]
     target = result.options.target
     targets = "" if target is None else f', target="{target[0]}"' if len(target) == 1 else f", target={list(target)}"
-    return f"simnet.check({name if name.isidentifier() else 'test'}{targets}"
+    owner = "self." if result.name.count("::") > 1 else ""
+    return f"simnet.check({owner}{name if name.isidentifier() else 'test'}{targets}"
 
 
 def _root(file: Path | None) -> Path | None:

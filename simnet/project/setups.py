@@ -1,15 +1,16 @@
-"""What only pytest calls before a test: set-up methods and functions, autouse fixtures."""
+"""What only pytest calls before a test: set-up methods and functions, autouse fixtures. And what else an object may have that its class has not."""
 
 from __future__ import annotations
 
 import ast
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from inspect import getattr_static
 from pathlib import Path
 from typing import Any
 
-__all__ = ["set_up_by", "set_up_by_conftest"]
+__all__ = ["has_been_told_more", "set_up_by", "set_up_by_conftest"]
 
 _OF_CLASSES = ("setUp", "setUpClass", "setup_method", "setup_class")
 _OF_MODULES = ("setUpModule", "setup_module", "setup_function")
@@ -30,6 +31,22 @@ def set_up_by(function: Callable[..., Any]) -> str:
     module = sys.modules.get(getattr(function, "__module__", ""))
     functions = _OF_MODULES if owner is None else _OF_MODULES[:2]
     return next(_set_ups(vars(module), functions), "") if module is not None else ""
+
+
+def has_been_told_more(function: Callable[..., Any]) -> bool:
+    """Is *function* a method of an object that knows more than a new one of its class: by its arguments, or by what was written to it since?"""
+    owner = getattr(function, "__self__", None)
+    if owner is None or isinstance(owner, type):
+        return False
+    cls, unittest = type(owner), sys.modules.get("unittest.case")
+    if unittest is not None and isinstance(owner, unittest.TestCase):
+        return not vars(owner).keys() <= vars(unittest.TestCase()).keys()
+    if cls.__init__ is object.__init__:
+        return bool(getattr(owner, "__dict__", None))
+    try:
+        return len(inspect.signature(cls.__init__).parameters) > 1
+    except ValueError:
+        return True  # it is written in C
 
 
 def set_up_by_conftest(test: Path, root: Path) -> str:
