@@ -11,8 +11,7 @@ import sys
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, ClassVar, Final, NoReturn
-from unittest import SkipTest
+from typing import Any, ClassVar, Final
 
 from hypothesis import Verbosity, event, reject
 from hypothesis import strategies as st
@@ -38,6 +37,7 @@ from simnet.both.clients import Client
 from simnet.explore.alone import Beginning, failure_alone, judged_alone
 from simnet.explore.judging.table import INTERRUPTED
 from simnet.explore.judging.verdict import Judgement
+from simnet.explore.leaving import ends_all, leaves_its_network, raise_alone
 from simnet.explore.quiet import quiet
 from simnet.faults.hosts import BODY
 from simnet.faults.place import PORT_MAX
@@ -135,6 +135,8 @@ class NetworkMachine(RuleBasedStateMachine):
         super().__init_subclass__(**options)
         cls._hung_at = set()
         _check(cls)
+        if cls.teardown is not NetworkMachine.teardown:
+            cls.teardown = leaves_its_network(cls.teardown, NetworkMachine.teardown)  # type: ignore[assignment, method-assign]
         # Taken away, and not just never valid: what stands first in hypothesis's list is what it shrinks towards.
         for name in MOVES:
             ours = vars(NetworkMachine)[name]
@@ -309,7 +311,7 @@ class NetworkMachine(RuleBasedStateMachine):
         try:
             if error is None:
                 error = self._last_look(net)
-            told = error is not None and (error is self._raised or _ends_all(error))
+            told = error is not None and (error is self._raised or ends_all(error))
             net.finish(settle=not told, failed=error is not None)
             if not told:
                 error = self._verdict(net, error)
@@ -317,7 +319,7 @@ class NetworkMachine(RuleBasedStateMachine):
             self._network = None
             self._silence.close()
         if error is not None and error is not sys.exception():
-            _raise_alone(error)
+            raise_alone(error)
 
     def _last_look(self, net: Network) -> BaseException | None:
         """Let everybody finish, and look. What was raised then."""
@@ -352,7 +354,7 @@ class NetworkMachine(RuleBasedStateMachine):
         judgement = self._judged(net, run, Beginning())
         if judgement.failure is not None:
             self._raised = failure_alone(run, judgement)
-            _raise_alone(self._raised)
+            raise_alone(self._raised)
 
     def _compare(self, net: Network, whole: bool) -> None:
         """Each client with its answer; in the end with the *whole* of it."""
@@ -407,24 +409,6 @@ class NetworkMachine(RuleBasedStateMachine):
 def _heard() -> bool:
     """Whether anybody wants to read what is printed and logged in this example: in the one that shows a failure, or if asked for."""
     return current_build_context().is_final or current_verbosity() >= Verbosity.verbose
-
-
-def _raise_alone(error: BaseException) -> NoReturn:
-    """Raise *error*, and not as one that came of what is on its way already: hypothesis tells bugs by both."""
-    __tracebackhide__ = True
-    before = error.__context__
-    try:
-        raise error
-    finally:
-        error.__context__ = before
-
-
-def _ends_all(error: BaseException) -> bool:
-    """Is it no result of a run, but somebody's wish to stop, or hypothesis's own?"""
-    home = type(error).__module__.partition(".")[0]
-    if home == "_pytest":
-        return type(error).__name__ != "Failed"
-    return home in ("hypothesis", "bdb") or isinstance(error, KeyboardInterrupt | GeneratorExit | SkipTest)
 
 
 def _shown(data: bytes) -> str:
