@@ -184,6 +184,9 @@ def play(
         raise
     except BaseException as raised:  # noqa: BLE001  # whatever leaves the body is the run's result
         error = in_full(raised, network._running().interrupted)
+        if isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:
+            network.finish(settle=False)  # it could not even be called
+            raise TypeError(f"a test is given the network, as in def test_echo(net): {error}") from None
     network.finish(failed=error is not None)
     try:
         return unless_left(run_of(network, returned, error))

@@ -424,3 +424,20 @@ def test_a_plan_of_two_faults_is_played_as_one_is() -> None:
     stalls = [f"stall test->server:7#1 end={end} byte=0 seconds=1" for end in ("client", "server")]
     result = check(_talkative, target="server", plan="; ".join(stalls))
     assert (result.runs, result.equal, [row.kind for row in result.kinds]) == (1, 1, ["two faults"])
+
+
+@pytest.mark.parametrize(
+    "test", [lambda: None, lambda net, other: None, lambda *, net: None, functools.partial(lambda net: None, 1)]
+)
+def test_to_play_what_takes_no_network_is_refused_and_leaves_none_entered(test: Any) -> None:
+    with pytest.raises(TypeError, match=r"a test is given the network, as in def test_echo\(net\): .*argument"):
+        simnet.play(test)
+    with simnet.Network():
+        """Else this would be refused."""
+
+
+def test_a_type_error_in_a_test_is_the_runs() -> None:
+    def test(net: Any) -> None:
+        len(5)  # type: ignore[arg-type]
+
+    assert isinstance(simnet.play(test).body_error, TypeError)
