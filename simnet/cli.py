@@ -139,8 +139,9 @@ def fuzz(test: str, seeds: int, start: int | None, as_json: bool, **options: Any
 def replay(file: Path, real: bool, seconds: float | None, trace: bool, as_json: bool) -> int:
     """Play a scenario file, and say if the failure it holds is still there.
 
-    The word is "exact" (the very same run), "same failure on another path", or "fixed". The exit code is 0 if it went as
-    the file expects, 1 if not, and 2 if the run says nothing, since the fault was never reached.
+    The word is "exact" (the very same run), "same failure on another path", "fixed", or "moved" (it is there, at another number
+    than the file says). The exit code is 0 if it went as the file expects, 1 if not, and 2 if the run says nothing, since the fault has
+    moved or was never reached.
     """
     from simnet.faces.commands.replaying import replay_file
 
