@@ -41,6 +41,7 @@ from simnet.files.realfiles import real_file
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_INET, AF_UNIX, MSG_TRUNC, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM
 from simnet.kernel.options.values import INT_MAX, SO_ERROR, SOL_SOCKET
+from simnet.kernel.readiness import OUT
 from simnet.places.datagrams import new
 from simnet.resolver.addresses import kernel_address
 from simnet.trace import CALL, Failed
@@ -239,7 +240,9 @@ class Socket(UnixCalls):
         if in_kernel and file.options:
             deadline = self._kernel_deadline(file, "send")
         error: OSError | None = None
-        if not (file.mask() & WRITABLE or self._wait(file, WRITABLE, deadline, "connect", not in_kernel)):
+        # The kernel's own waits for the state to change; Python's poll hears of a hang-up that shutdown() made before.
+        end = OUT if in_kernel else WRITABLE
+        if not (file.mask() & end or self._wait(file, end, deadline, "connect", not in_kernel)):
             if timeout is None and self._timeout and late == errno.EINPROGRESS:
                 self._wait_connected(file, resolved, n, False)  # SO_SNDTIMEO is over, but by now Python has a time-out
                 return

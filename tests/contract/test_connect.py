@@ -429,6 +429,23 @@ def test_k015_shutdown_ends_a_blocking_connect_of_somebody_else(world: World) ->
     assert sock.getsockname()[0] == "0.0.0.0"
 
 
+@pytest.mark.parametrize("timeout", [None, 5.0])
+def test_k016_a_blocking_connect_waits_whatever_was_shut_down_before(world: World, timeout: float | None) -> None:
+    listener = world.listener(backlog=0)
+    world.client(listener)
+    sock = world.socket()
+    world.gives("ENOTCONN", sock.shutdown, socket.SHUT_RDWR)
+    sock.settimeout(timeout)
+    heard: list[Any] = []
+    join = world.beside(lambda: heard.append(outcome(lambda: sock.connect(listener.getsockname()))))
+    time.sleep(0.02)
+    assert heard == ([] if timeout is None else [None])  # Python's poll takes the hang-up for the end of the attempt
+    world.ready(sock, "IN|RDHUP|HUP")
+    sock.shutdown(socket.SHUT_RDWR)
+    join()
+    assert heard == (["ECONNRESET"] if timeout is None else [None])
+
+
 @pytest.mark.parametrize("connects", [True, False])
 def test_whose_descriptor_is_closed_while_it_waits_for_a_time_hears_of_it_at_the_end(
     world: World, connects: bool
