@@ -662,6 +662,7 @@ def test_a_low_water_mark_above_the_buffer_makes_room_for_itself(world: World, m
         pytest.param((SOL, socket.SO_RCVBUF), 4096, 0, id="small-buffer"),
         pytest.param((SOL, socket.SO_RCVBUF), 140_000, 2, id="larger-buffer"),
         pytest.param((TCP, socket.TCP_WINDOW_CLAMP), 5000, 0, id="limit"),
+        pytest.param((TCP, socket.TCP_WINDOW_CLAMP), 1_000_000, 4, id="larger-limit"),
     ],
 )
 def test_k131_tcp_info_tells_the_scales_that_buffers_have_asked_for(
@@ -678,6 +679,8 @@ def test_k131_tcp_info_tells_the_scales_that_buffers_have_asked_for(
     server.setsockopt(SOL, socket.SO_RCVBUF, 4096)  # too late
     assert scales(server) == (10, scale)
     assert scales(world.pair(options={option: value})[1]) == (scale, scale)
+    listener.setsockopt(*option, value)
+    assert scales(world.client(listener)) == (10, scale)
 
 
 def test_k025_what_lets_an_ipv6_socket_bind_anywhere_is_one_switch_of_both_levels(world: World) -> None:

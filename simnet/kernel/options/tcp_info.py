@@ -53,18 +53,27 @@ def tcp_info(state: str, agreed: bool, kept: dict[Key, Any] | None) -> bytes:
     return (bytes((STATE_NUMBERS[state], 0, 0, 0, 0)) + options + limited).ljust(INFO_SIZE, b"\0")
 
 
-def note_scale(options: dict[Key, Any] | None, key: Key, told: dict[Key, Any] | None) -> dict[Key, Any] | None:
-    """*options* with the scale under *key* that whoever has set what is *told* asks for in its SYN: the buffer's, or less."""
-    clamp = told.get((IPPROTO_TCP, TCP_WINDOW_CLAMP)) or _WINDOW_MAX if told else _WINDOW_MAX
-    if told and (SOL_SOCKET, SO_RCVBUF) in told:
-        clamp = min(clamp, told[(SOL_SOCKET, SO_RCVBUF)] // 2)
-    scale = max(min(clamp, _WINDOW_MAX).bit_length() - _UNSCALED_BITS, 0)
+def note_scale(
+    options: dict[Key, Any] | None, key: Key, told: dict[Key, Any] | None, *, answers: bool = False
+) -> dict[Key, Any] | None:
+    """*options* with the scale under *key* that whoever has set what is *told* asks for in its SYN: the buffer's, or less.
+
+    Who *answers* a SYN has chosen its own when that came, by a TCP_WINDOW_CLAMP that has told something else since.
+    """
+    scale = (told or {}).get(OWN_SCALE, SCALE) if answers else _asked_scale(told)
     if scale != SCALE:
         options = {} if options is None else options
         options[key] = scale
     elif options is not None:
         options.pop(key, None)
     return options
+
+
+def _asked_scale(told: dict[Key, Any] | None) -> int:
+    clamp = told.get((IPPROTO_TCP, TCP_WINDOW_CLAMP)) or _WINDOW_MAX if told else _WINDOW_MAX
+    if told and (SOL_SOCKET, SO_RCVBUF) in told:
+        clamp = min(clamp, told[(SOL_SOCKET, SO_RCVBUF)] // 2)
+    return max(min(clamp, _WINDOW_MAX).bit_length() - _UNSCALED_BITS, 0)
 
 
 def congestion_name(chosen: str | None) -> bytes:

@@ -198,12 +198,12 @@ def hear_mss(connection: Sender, syn: Segment) -> None:
         own.pop(SAID_MSS, None)
         own.pop(SEEN_MSS, None)
         own.pop(HELD, None)
-        note_scale(own, PEER_SCALE, options)
+        note_scale(own, PEER_SCALE, options, answers=bool(syn.flags & ACK))
         if connection.origin == "client":
             note_scale(own, OWN_SCALE, own)
         _limit_window(own, ":" in syn.source[0])
     elif options:
-        connection.options = note_scale(own, PEER_SCALE, options)
+        connection.options = note_scale(own, PEER_SCALE, options, answers=bool(syn.flags & ACK))
     if not options:
         connection.peer_mss = 0
         return
