@@ -227,8 +227,7 @@ class SimulatedBackend:
                 return descriptors.dup2_of_a_file(self._scheduler, original, fd, *arguments, **options)
             return original(fd, *arguments, **options)
         if call == "close":
-            original(fd)
-            return pipes.closed(fd)
+            return pipes.close_number(pipe, original)
         return pipes.called(call, self._scheduler, pipe, original, *arguments)
 
     def terminal_call(self, original: Any, fd: Any, *arguments: Any) -> Any:

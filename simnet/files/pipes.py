@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
-from simnet.kernel.descriptors import File
+from simnet.kernel.descriptors import File, Unnamed
 from simnet.kernel.epoll import EPOLLET
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import UIO_MAXIOV
@@ -43,7 +43,7 @@ _taken: list[tuple[int, Inode | None]] = []  # those, and what takes them
 class Pipe(File):
     """An open file description of a pipe, as a poller looks at it: real, and with one number or several."""
 
-    __slots__ = ("alone", "fd", "inode", "numbers", "reads", "seen", "writes")
+    __slots__ = ("alone", "end", "fd", "inode", "numbers", "reads", "seen", "writes")
 
     def __init__(self, fd: int, inode: Inode) -> None:
         self.refs = 1
@@ -58,6 +58,9 @@ class Pipe(File):
         self.reads = mode != os.O_WRONLY
         self.writes = mode != os.O_RDONLY  # is it the end to write to?
         self.seen = 0  # what pollers were told of it, less what was read away since
+        self.end: Callable[[], None] | None = (
+            None  # how to close it, once its last number was closed while a call waits on it
+        )
 
     def is_open(self) -> bool:
         """Has it a number yet, whoever closed others? Then its *fd* is one."""
@@ -88,6 +91,17 @@ class Pipe(File):
         new, self.seen = mask & ~self.seen, mask
         if new:
             self.wake(new)
+
+    def outlives(self, end: Callable[[], None]) -> None:
+        """Its last number is closed, and the call that waits on it closes it by *end* when it returns (K-116)."""
+        self.watchers = [*(self.watchers or ()), Unnamed()]
+        self.end = end
+
+    def let_go(self) -> None:
+        if self.end is not None and not self.in_a_call():
+            self.watchers = [each for each in self.watchers or () if type(each) is not Unnamed] or None
+            end, self.end = self.end, None
+            end()
 
     def destroy(self) -> None:
         """It is closed by its own number, not from here."""
@@ -152,6 +166,21 @@ class Pipes:
         """An epoll watches *pipe* from now on: of all descriptions of its end it is the latest."""
         del self._files[pipe]
         self._files[pipe] = None
+
+    def close_number(self, pipe: Pipe, close: Callable[[int], None]) -> None:
+        """``os.close``: if a poller waits for it, that end of the pipe stays open until the poller has answered."""
+        fd = pipe.fd
+        if pipe.numbers == [fd] and pipe.in_a_call():
+            held = real.dup(fd)
+            self.named(held, pipe)
+
+            def end() -> None:
+                real.close(held)
+                self.closed(held)
+
+            pipe.outlives(end)
+        close(fd)
+        self.closed(fd)
 
     def closed(self, fd: int) -> None:
         """Number *fd* was closed. If it was the last and one end has nobody any more, tell who waits for the other (pipe_release)."""

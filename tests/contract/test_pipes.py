@@ -8,6 +8,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -240,3 +241,26 @@ def test_who_waits_for_a_pipe_has_it_though_its_number_is_closed(world: World) -
     assert told == [4]
     assert (os.read(reader, 100), os.read(reader, 100)) == (b"late", b"")
     os.close(reader)
+
+
+@pytest.mark.parametrize("poller", ["poll", "select"])
+def test_k116_a_poller_that_waits_keeps_the_end_of_a_pipe_open(world: World, poller: str) -> None:
+    reader, writer = os.pipe()
+    told: list[Any] = []
+
+    def wait() -> None:
+        if poller == "select":
+            told.append(select.select([reader], [], [], 5))
+            return
+        asked = select.poll()
+        asked.register(reader, select.POLLIN)
+        told.append(asked.poll(5000))
+
+    join = world.beside(wait)
+    time.sleep(SOON)
+    os.close(reader)
+    assert (world.mask(writer), os.write(writer, b"nobody reads it")) == ("OUT", 15)
+    join()
+    assert told == [([reader], [], []) if poller == "select" else [(reader, select.POLLNVAL)]]
+    assert outcome(lambda: os.write(writer, b"x")) == "EPIPE"
+    os.close(writer)
