@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 
 from simnet.kernel import inet
 from simnet.kernel.clocks import Clock
-from simnet.kernel.datagrams.groups import EVERYBODY, ToGroup, hears_group
+from simnet.kernel.datagrams.groups import ToGroup, hears_group, host_takes
 from simnet.kernel.datagrams.ports import UdpPorts, hears_all
 from simnet.kernel.datagrams.udp import UdpSocket
 from simnet.kernel.datagrams.udplite import IPPROTO_UDPLITE, UdpLiteSocket
@@ -286,10 +286,9 @@ class Stack(Identified):
         ip, port = datagram.target
         link = datagram.link if isinstance(datagram, ToGroup) else 0
         group = inet.is_group(ip)
-        ports = self.udp_ports
-        if group and not (link and (ip in EVERYBODY or (ip, link) in ports.members)):
+        if group and not (link and host_takes(self, ip, link, datagram.source[0])):
             return
-        for socket in ports.of(port):
+        for socket in self.udp_ports.of(port):
             if hears_all(socket, ip, datagram.source) and (
                 not group or (hears_group(socket, ip, link, datagram.source[0]) and link_of(socket) in (0, link))
             ):

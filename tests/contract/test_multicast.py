@@ -261,6 +261,30 @@ def test_a_member_may_hear_all_sources_but_some(sourced: tuple[Any, Any]) -> Non
     assert outcome(lambda: hearer.setsockopt(0, ADD, nowhere)) == "ENODEV"
 
 
+def test_what_no_member_wants_is_not_for_who_hears_all(world: World, sourced: tuple[Any, Any]) -> None:
+    hearer, choose = sourced
+    for sock in (hearer, other := world.socket(socket.AF_INET, socket.SOCK_DGRAM)):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    other.bind(hearer.getsockname())  # a member of nothing: IP_MULTICAST_ALL is on
+
+    def heard() -> str:
+        got = ""
+        while isinstance(each := outcome(lambda: other.recv(9)), bytes):
+            got += each.decode()
+        return got
+
+    for option, who, own, others in (
+        (socket.IP_ADD_MEMBERSHIP, "", "57", "57"),
+        (BLOCK, "5", "7", "7"),
+        (UNBLOCK, "5", "57", "57"),
+        (socket.IP_DROP_MEMBERSHIP, "", "", ""),
+        (ADD, "5", "5", "5"),
+    ):
+        assert (choose(option, who), heard()) == (own, others)
+    other.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, SOURCED)
+    assert (choose(ADD, "7"), heard()) == ("57", "57")
+
+
 def test_ten_sources_are_the_most(sourced: tuple[Any, Any]) -> None:
     _, choose = sourced
     assert [choose(ADD, str(100 + n)) for n in range(11)] == [""] * 10 + ["ENOBUFS"]

@@ -133,8 +133,7 @@ def _join(socket: DatagramSender, membership: Membership) -> None:
     if ":" not in membership[0] and sum(":" not in group for group, _ in groups) >= MOST_GROUPS:
         raise socket_error(ENOBUFS)
     groups[membership] = None
-    members = socket.stack.udp_ports.members
-    members[membership] = members.get(membership, 0) + 1
+    socket.stack.udp_ports.members.setdefault(membership, {})[socket] = None
 
 
 def leave(socket: DatagramSender, group: str, link: int) -> None:
@@ -191,7 +190,7 @@ def leave_all(socket: DatagramSender) -> None:
 
 def _forget(socket: DatagramSender, membership: Membership) -> None:
     members = socket.stack.udp_ports.members
-    members[membership] -= 1
+    del members[membership][socket]
     if not members[membership]:
         del members[membership]
 
@@ -285,12 +284,25 @@ def copy_for_others(datagram: Datagram, stack: Stack) -> Datagram | None:
         return datagram if ip == inet.BROADCAST else None
     if datagram.link == LOOPBACK_LINK or ip.startswith(OF_THE_HOST) or (datagram.marks and not datagram.marks.ttl):
         return None
-    if ip not in EVERYBODY and (ip, OTHER_LINK) not in stack.udp_ports.members:
+    if not host_takes(stack, ip, OTHER_LINK, datagram.source[0]):
         return None
     return ToGroup(datagram, OTHER_LINK)
 
 
 # Hearing.
+
+
+def host_takes(stack: Stack, group: str, link: int, source: str) -> bool:
+    """Does a host take in what comes from *source* for *group* by *link*? What no member wants is not for those either who hear all.
+
+    ``ip_check_mc_rcu``, ``ipv6_chk_mcast_addr``: the sources that its members have chosen are counted.
+    """
+    membership = (group, link)
+    members = stack.udp_ports.members.get(membership)
+    if group in EVERYBODY or not members:
+        return group in EVERYBODY
+    choices: list[Sources | None] = [each.groups[membership] for each in members]
+    return any(choice is None or (source in choice[1]) is choice[0] for choice in choices)
 
 
 def hears_group(socket: Any, group: str, link: int, source: str) -> bool:

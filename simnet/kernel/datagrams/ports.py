@@ -50,7 +50,7 @@ class UdpPorts(Ports):
         self._next = FIRST_OF_DATAGRAMS
         self.next_lite = FIRST_EPHEMERAL  # of UDP-Lite
         self._turns = 0
-        self.members: dict[Membership, int] = {}  # how many sockets are in a multicast group on a link
+        self.members: dict[Membership, dict[Any, None]] = {}  # the sockets that are in a multicast group on a link
         self.pairs: dict[tuple[Endpoint, Endpoint], list[Any]] = {}  # (here, peer) of a first connect, in their order
 
     def pair(self, socket: DatagramSender) -> None:
