@@ -990,8 +990,10 @@ def test_k131_a_receive_buffer_tells_in_the_window_and_the_segments_of_its_conne
     assert client.getsockopt(*maxseg) == 2500
 
 
-@pytest.mark.parametrize("ip", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
-def test_k131_a_child_sends_to_groups_with_the_hops_of_the_syn_that_came(world: World, ip: str) -> None:
+@pytest.mark.parametrize(
+    ("ip", "hops"), [("127.0.0.1", 9), ("::1", 9), ("::1", 0), ("::1", -1), ("::ffff:127.0.0.1", 9)]
+)
+def test_k131_a_child_sends_to_groups_with_the_hops_of_the_syn_that_came(world: World, ip: str, hops: int) -> None:
     own = (IPV6, socket.IPV6_UNICAST_HOPS) if ip == "::1" else (IP, socket.IP_TTL)
     told = (IPV6, socket.IPV6_MULTICAST_HOPS) if ":" in ip else (IP, socket.IP_MULTICAST_TTL)
     listener = world.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)
@@ -999,11 +1001,11 @@ def test_k131_a_child_sends_to_groups_with_the_hops_of_the_syn_that_came(world: 
     listener.bind(("::" if ":" in ip else "", 0))
     listener.listen()
     client = world.socket(listener.family)
-    client.setsockopt(*own, 9)
+    client.setsockopt(*own, hops)
     client.connect_ex((ip, listener.getsockname()[1]))
     child = world.accept(listener)
     client.setsockopt(*own, 33)
-    assert [end.getsockopt(*told) for end in (listener, client, child)] == [1, 1, 9]
+    assert [end.getsockopt(*told) for end in (listener, client, child)] == [1, 1, 64 if hops == -1 else hops]
     assert child.getsockopt(*own) == 7
 
 

@@ -452,7 +452,10 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
     came = socket.origin == "server" and (
         name == IPV6_MULTICAST_HOPS or (socket.peer is not None and ":" not in socket.peer[0])
     )
-    return socket.option(*HOPS_OF_SYN) or _HOPS if came else kept
+    if not came:
+        return kept
+    hops = socket.option(*HOPS_OF_SYN)
+    return _HOPS if hops is None else hops
 
 
 def forget_options(socket: TcpSocket) -> None:

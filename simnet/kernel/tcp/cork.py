@@ -217,7 +217,7 @@ def hear_mss(connection: Sender, syn: Segment) -> None:
         asked = min(asked, fits) if asked else fits
     connection.peer_mss = asked
     hops = options.get((IPPROTO_IPV6, IPV6_UNICAST_HOPS) if ":" in syn.source[0] else (IPPROTO_IP, IP_TTL))
-    if hops and connection.origin == "server":
+    if hops is not None and hops >= 0 and connection.origin == "server":
         if connection.options is None:
             connection.options = {}
         connection.options[HOPS_OF_SYN] = hops
