@@ -58,9 +58,8 @@ class Pipe(File):
         self.reads = mode != os.O_WRONLY
         self.writes = mode != os.O_RDONLY  # is it the end to write to?
         self.seen = 0  # what pollers were told of it, less what was read away since
-        self.end: Callable[[], None] | None = (
-            None  # how to close it, once its last number was closed while a call waits on it
-        )
+        # How to close it, once its last number was closed while a call waits on it
+        self.end: Callable[[], None] | None = None
 
     def is_open(self) -> bool:
         """Has it a number yet, whoever closed others? Then its *fd* is one."""
