@@ -16,7 +16,7 @@ from simnet.explore.options import SweepOptions
 from simnet.explore.points import families
 from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.report.parting import find_lines
-from simnet.explore.result import CTRL_C, FIRST_FAILURE, KindRow, SweepResult
+from simnet.explore.result import FIRST_FAILURE, KindRow, SweepResult
 from simnet.explore.shrink import judged
 from simnet.explore.sweep import (
     RUNS_A_COLLECTION,
@@ -54,7 +54,7 @@ def run_fuzz(
     if options is None:
         options = SweepOptions()
     watch = Stopwatch()
-    with frozen_heap(), interrupts.series(), watchdog.series(), each_told_once():
+    with frozen_heap(), interrupts.series() as rang, watchdog.series(), each_told_once():
         result = begun(test, options, name, watch)
         result.by = "fuzz"
         result.planned = len(seeds)
@@ -73,7 +73,7 @@ def run_fuzz(
             if options.shrink:
                 make_small(test, result)
         except KeyboardInterrupt:
-            result.stopped = CTRL_C
+            result.stop(*rang[:1])
     return result
 
 

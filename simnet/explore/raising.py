@@ -36,6 +36,9 @@ def raise_failures(result: SweepResult, test_id: str = "") -> None:
         _stop(result, test_id)
     errors = [as_exception(failure.error, report(failure, result, test_id=test_id)) for failure in result.failures]
     if not errors:
+        if result.alarm is not None:
+            result.alarm.add_note(result.summary())
+            raise result.alarm
         return
     if len(errors) == 1:
         raise errors[0]

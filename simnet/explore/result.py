@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simnet.blame import exception_line
 from simnet.explore import keep, raising
 from simnet.explore.judging.verdict import Finding, Judgement
 from simnet.explore.options import SweepOptions
@@ -132,7 +133,8 @@ class SweepResult:
     budget_line: str = ""
     seconds: float = 0.0
     simulations: int = 0  # in these seconds: baselines and runs, without shrinking
-    stopped: str = ""  # "", "Ctrl-C" or "first failure"
+    stopped: str = ""  # "", "Ctrl-C", "first failure", or what an alarm has raised, in words:
+    alarm: BaseException | None = None
     by: str = "sweep"  # what looked: "sweep", or "fuzz"
     by_pytest: bool = True  # else the test is a function that pytest knows nothing of
     asked_target: tuple[str, ...] = ()  # the hosts under test that a command line has named
@@ -145,7 +147,11 @@ class SweepResult:
 
     @property
     def ok(self) -> bool:
-        return not self.failures and not self.stopped_by_hand
+        return not self.failures and not self.stopped_by_hand and self.alarm is None
+
+    def stop(self, alarm: BaseException | None = None) -> None:
+        """It was stopped: by an *alarm* that somebody has set, else by hand."""
+        self.stopped, self.alarm = CTRL_C if alarm is None else exception_line(alarm), alarm
 
     @property
     def stopped_by_hand(self) -> bool:
@@ -178,10 +184,10 @@ class SweepResult:
         parts.append(", ".join(f"{number:,} {what}" for number, what in counts if number) or "nothing was run")
         if self.warnings:
             parts.append(_count(sum(each.count for each in self.warnings), "warning", "warnings"))
-        if self.stopped_by_hand:
-            parts.append("stopped by Ctrl-C")
-        elif self.stopped:
-            parts.append("stopped at the first failure")
+        if self.stopped:
+            parts.append(
+                "stopped at the first failure" if self.stopped == FIRST_FAILURE else f"stopped by {self.stopped}"
+            )
         return "; ".join(parts)
 
     def __repr__(self) -> str:
@@ -235,6 +241,7 @@ class SweepResult:
 
         Raises:
             KeyboardInterrupt: the sweep was stopped by Ctrl-C.
+            BaseException: nothing had failed when it was stopped by an alarm, as pytest-timeout sets one: what that has raised.
             ExceptionGroup: there are several distinct failures.
         """
         raising.raise_failures(self, test_id)

@@ -28,7 +28,7 @@ from simnet.explore.points import families, select
 from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.quiet import quiet
 from simnet.explore.report.parting import find_lines, look_where_it_parts
-from simnet.explore.result import CTRL_C, FIRST_FAILURE, KindRow, SweepResult, Warned
+from simnet.explore.result import FIRST_FAILURE, KindRow, SweepResult, Warned
 from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
@@ -98,7 +98,7 @@ def run_sweep(
     if options is None:
         options = SweepOptions()
     watch = Stopwatch()
-    with frozen_heap(), interrupts.series(), watchdog.series(), each_told_once():
+    with frozen_heap(), interrupts.series() as rang, watchdog.series(), each_told_once():
         with quiet() if plan is not None else nullcontext():  # who plays one wants to hear that one
             result = begun(test, options, name, watch)
         if result.failures:
@@ -122,7 +122,7 @@ def run_sweep(
             if options.shrink and plan is None:
                 make_small(test, result)
         except KeyboardInterrupt:
-            result.stopped = CTRL_C
+            result.stop(*rang[:1])
     if result.runs and result.runs == result.unreached and not result.stopped:
         if plan is not None:
             raise NothingToTest("\n".join(result.never))

@@ -5,6 +5,9 @@ then does what the interpreter's own does, and goes as soon as a program asks fo
 
 Between two runs of a sweep KeyboardInterrupt may be raised where Python swallows it: in a `__del__`, in a weak
 reference's callback, in a callback of the collector. So the next run of the series raises it again.
+
+What limits the time of a whole test, as pytest-timeout does, has set a handler of SIGALRM that raises wherever the program stands. In
+a series of runs that is not the program's own failure, and it ends the series as Ctrl-C does.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -24,6 +28,8 @@ __all__ = ["PAIRS", "give_back", "rouse", "series", "tell", "tell_no_more"]
 PAIRS = Pairs()
 SIGINT = 2
 
+_SIGALRM = getattr(c_signal, "SIGALRM", None)  # Windows has none
+
 _getsignal, _setsignal, _default = c_signal.getsignal, c_signal.signal, c_signal.default_int_handler
 
 _told: Callable[[FrameType | None, bool], None] | None = None
@@ -35,14 +41,44 @@ _missed = False  # a Ctrl-C came between two runs of a series, and nobody has be
 
 
 @contextmanager
-def series() -> Iterator[None]:
-    """Runs follow one another: a Ctrl-C between two of them ends the series, even if nobody heard of it there."""
+def series() -> Iterator[list[BaseException]]:
+    """Runs follow one another: a Ctrl-C between two of them ends the series, even if nobody heard of it there.
+
+    So does what a handler of SIGALRM raises that was set before. It is in the list, and raised in place of a KeyboardInterrupt that leaves the block.
+    """
     global _in_series, _missed
+    rang: list[BaseException] = []
+    hears = _SIGALRM is not None and get_ident() == threading.main_thread().ident
+    alarm: Any = _getsignal(_SIGALRM) if hears else None
+    ours = partial(_ring, alarm, rang)
+    if callable(alarm):
+        _setsignal(_SIGALRM, ours)
     outer, _in_series = _in_series, True
     try:
-        yield
+        yield rang
+    except KeyboardInterrupt:
+        if rang:
+            raise rang[0] from None
+        raise
     finally:
         _in_series, _missed = outer, False
+        if callable(alarm) and _getsignal(_SIGALRM) is ours:
+            _setsignal(_SIGALRM, alarm)
+
+
+def _ring(alarm: Callable[..., Any], rang: list[BaseException], number: int, frame: FrameType | None) -> None:
+    global _missed
+    try:
+        alarm(number, frame)
+    except BaseException as error:  # noqa: BLE001  # whatever it is, it is for who has set that alarm
+        rang.append(error.with_traceback(None))
+    else:
+        return
+    if _told is not None:
+        _told(frame, False)
+    else:
+        _missed = True
+        raise KeyboardInterrupt
 
 
 def tell(interrupted: Callable[[FrameType | None, bool], None]) -> bool:

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -489,6 +490,70 @@ def test_ctrl_c_gets_through_a_program_that_swallows_it() -> None:
     result = run_sweep(test, SERVER)
     assert result.stopped == "Ctrl-C"
     assert result.runs < result.planned
+
+
+class TooLong(BaseException):
+    """As pytest-timeout raises one where a test has taken longer than it may."""
+
+
+@pytest.fixture
+def alarm() -> Iterator[Callable[..., None]]:
+    """Sets an alarm as somebody does who knows nothing of simnet; as a progress, when ten runs are done."""
+
+    def ring(number: int, frame: object) -> None:
+        raise TooLong("time is up")
+
+    def set_it(done: int = 10, total: int = 0, failures: int = 0) -> None:
+        if done == 10:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+
+    before = signal.signal(signal.SIGALRM, ring)
+    yield set_it
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert signal.signal(signal.SIGALRM, before) is ring
+
+
+@pytest.mark.parametrize("run", [run_sweep, run_fuzz])
+def test_an_alarm_that_was_set_outside_ends_a_sweep_and_is_no_failure_of_the_program(run: Any, alarm: Any) -> None:
+    def stubborn(port: int) -> None:
+        listener = socket.create_server(("", port))
+        while True:
+            with suppress(BaseException):
+                listener.accept()[0].close()
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(stubborn, 7)
+        with suppress(OSError), socket.create_connection(("server", 7)) as sock:
+            sock.recv(1)
+
+    many = {} if run is run_sweep else {"seeds": range(1_000_000)}
+    result = run(test, SERVER.but(runs=1_000_000, depth=2), progress=alarm, **many)
+    assert (result.stopped, result.ok, result.failures) == ("TooLong: time is up", False, [])
+    assert result.summary().endswith("stopped by TooLong: time is up")
+    with pytest.raises(TooLong) as raised:
+        result.raise_failures()
+    assert raised.value.__notes__ == [result.summary()]
+
+
+def test_what_was_found_before_an_alarm_is_kept(alarm: Any) -> None:
+    def test(net: Any) -> None:
+        echo(net)
+        assert not net.plan
+
+    result = run_sweep(test, SERVER.but(runs=1_000_000, depth=2), progress=alarm)
+    assert result.stopped == "TooLong: time is up"
+    with pytest.raises(AssertionError):
+        result.raise_failures()
+
+
+def test_an_alarm_in_the_run_without_faults_is_raised_as_it_is(alarm: Any) -> None:
+    def test(net: Any) -> None:
+        while True:
+            pass
+
+    with pytest.raises(TooLong):
+        alarm()
+        run_sweep(test, SERVER)
 
 
 @pytest.mark.parametrize("run", [run_sweep, run_fuzz])
