@@ -7,7 +7,12 @@ import sys
 __all__ = ["looks_around"]
 
 ASKS = ("ctypes.util", "platform")  # modules that do so, and touch nothing
-BETWEEN = ("subprocess", "selectors")  # what they do it by
+BETWEEN = (
+    "subprocess",
+    "selectors",
+    "simnet.standins.early_selectors",
+    "simnet.standins.registrations",
+)  # what they do it by
 
 
 def looks_around() -> bool:

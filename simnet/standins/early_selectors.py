@@ -12,6 +12,7 @@ from typing import Any
 
 from simnet import real
 from simnet.standins import whose
+from simnet.standins.around import looks_around
 from simnet.standins.pairs import Pairs
 
 __all__ = ["PAIRS", "for_each_program"]
@@ -36,7 +37,7 @@ def _of_this_program(selector: Any) -> Any:
     if type(getattr(selector, "_selector", None)) not in TRUE or type(selector) not in KINDS or selector._fd_to_key:
         return selector
     world = whose.world()
-    if world is None or selector._map is None:
+    if world is None or selector._map is None or looks_around():
         return selector
     memory = world.memory
     return memory.get(selector) or memory.setdefault(selector, type(selector)())

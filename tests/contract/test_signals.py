@@ -36,6 +36,11 @@ def heard(world: World) -> Iterator[list[int]]:
         signal.signal(each, handler)
 
 
+def again_and_again() -> None:
+    """An alarm, and on a busy machine, where the first may come before anybody waits for it, further ones."""
+    signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+
+
 def waker(world: World) -> tuple[Any, Any]:
     one, other = socket.socketpair()
     for sock in (one, other):
@@ -130,9 +135,10 @@ def test_who_waits_for_a_signal_takes_it(world: World, heard: list[int]) -> None
     assert told is not None
     assert (told.si_signo, told.si_code, told.si_pid, told.si_uid) == (ALRM, 0x80, 0, 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [ALRM])
-    signal.setitimer(signal.ITIMER_REAL, 0.005)
+    again_and_again()
     assert signal.sigwait([ALRM]) == ALRM  # blocked or not
-    assert (heard, signal.sigpending()) == ([], set())
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert (set(heard) - {ALRM}, signal.sigpending()) == (set(), set())
 
 
 @pytest.mark.only_on("simnet", "a kernel gives it to another thread of the process, if one lets it")
@@ -149,14 +155,16 @@ def test_an_alarm_that_is_blocked_breaks_no_wait_and_comes_after_it(world: World
 
 
 def test_a_pause_ends_when_a_handler_was_called(world: World, heard: list[int]) -> None:
-    signal.setitimer(signal.ITIMER_REAL, 0.005)
     began = time.monotonic()
+    again_and_again()
     signal.pause()
-    assert heard == [ALRM]
-    assert 0.004 < time.monotonic() - began < 0.5
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert set(heard) == {ALRM}
+    assert time.monotonic() - began > 0.004
+    heard.clear()
     signal.setitimer(signal.ITIMER_REAL, 0.005)
     assert signal.sigtimedwait([USR1], 0.02) is None  # goes on for what is left
-    assert heard == [ALRM, ALRM]
+    assert heard == [ALRM]
 
 
 @pytest.mark.parametrize("timeout", [-1, math.nan, "x"])
@@ -283,8 +291,8 @@ def test_a_handler_is_told_a_plain_number(world: World, heard: list[Any]) -> Non
 
 def test_a_signal_of_a_thread_is_had_by_who_waits_for_it(world: World, heard: list[int]) -> None:
     thread = threading.Timer(0.01, os.kill, (os.getpid(), USR1))
-    thread.start()
     signal.pthread_sigmask(signal.SIG_BLOCK, [USR1])
+    thread.start()
     assert signal.sigwait([USR1]) == USR1
     thread.join()
     assert heard == []

@@ -326,7 +326,8 @@ def test_who_writes_to_a_lost_transport_long_after_its_end_is_warned_of(
                 assert lines.readline() == b"%d\n" % n
                 time.sleep(pause)
 
-    result = run_sweep(test, SweepOptions.of(target="server", kinds=["would-block"]))
+    # Under a would-block there, asyncio itself fails on Python 3.11.2: a lost transport has no loop to tell.
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["short-recv"]))
     assert [each.name for each in result.warnings] == ["broken-given-up"] * warned
     for each in result.warnings:
         assert (
