@@ -308,17 +308,14 @@ class Loop:
 
     def _make_due(self) -> None:
         """The calls that are due, by the time of the last poll."""
-        due = deque(self._timers.due(self._now))
-        try:
-            while due and not self.closed:
-                self._make(due.popleft())
-        finally:
-            for timer in due:  # Ctrl-C in one of them costs nobody else its call; the end of the loop does
-                if self.closed:
-                    timer.cancel()
-                else:
-                    self._timers.add(timer)
-        for _ in range(len(self._soon)):  # what these ask for comes in the next pass
+        due = self._timers.due(self._now)
+        # Before the others, where nothing is lost of them: Ctrl-C may come in one, or it may turn the loop to wait for the next.
+        self._soon.extendleft(reversed(due))
+        self._make_first(len(due))
+        self._make_first(len(self._soon))  # what these ask for comes in the next pass
+
+    def _make_first(self, count: int) -> None:
+        for _ in range(count):
             try:
                 timer = self._soon.popleft()
             except IndexError:

@@ -667,6 +667,24 @@ def test_a_call_may_turn_the_loop(world):
     assert seen.index("turns") < seen.index("behind it") < seen.index("turned")
 
 
+def test_a_call_may_wait_for_another_that_is_due_at_the_same_moment(world):
+    loop, seen = world.loop(), []
+
+    def wait():
+        ends = loop.time() + PATIENCE
+        while "second" not in seen and loop.time() < ends:
+            loop.run_once(PATIENCE)
+        seen.append("waited")
+
+    due = loop.time() + 0.01
+    loop.call_at(due, wait)
+    loop.call_at(due, seen.append, "second")
+    loop.call_at(due, loop.call_soon, seen.append, "asked for")
+    loop.run()
+
+    assert seen == ["second", "waited", "asked for"] or seen == ["second", "asked for", "waited"]
+
+
 @pytest.mark.parametrize("soon", [True, False])
 def test_a_call_may_close_a_loop_that_is_turned_by_hand(world, soon):
     loop, seen = world.loop(), []
