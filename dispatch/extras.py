@@ -18,6 +18,7 @@ class Extras:
     """Made when the first of these is needed."""
 
     __slots__ = (
+        "asking",
         "broken",
         "connector",
         "grown",
@@ -39,6 +40,7 @@ class Extras:
         self.write_timer: Timer | None = None
         self.write_mark = 0  # bytes_sent when the write timer was set
         self.limit: Timer | None = None  # of connect or of close; of both, closed while it connects, the earlier
+        self.asking = False  # a producer is being asked for more
         self.staged: Any = b""  # output that is next: bytes, a view of them, a file
         self.layer: Any = None
         self.connector: Any = None
@@ -50,7 +52,7 @@ class Extras:
         """Whether a channel would do as well without it."""
         timers = self.idle or self.write_timer or self.limit
         others = self.layer or self.connector or self.listener or self.broken
-        return not (timers or others or self.grown or self.lost or self.staged)
+        return not (timers or others or self.grown or self.lost or self.staged or self.asking)
 
     def arm_idle(self, channel: Any) -> None:
         """Look at the channel again when it will have been idle for its idle_timeout, if nothing happens till then."""
@@ -134,6 +136,8 @@ def as_producer(thing: Any) -> Any:
 
 def ask_producer(producer: Any, channel: Sender) -> Any:
     """What *producer* gives next; nothing if it fails, which is an error of *channel*."""
+    more = channel._extras()
+    more.asking = True
     try:
         data = producer.more()
         if data and not isinstance(data, (bytes, bytearray, memoryview)):
@@ -143,7 +147,9 @@ def ask_producer(producer: Any, channel: Sender) -> Any:
             raise  # a file whose turn has come, and no descriptor is left: it is asked again in a moment
         channel._failed("more", error)
         return None
-    return data
+    finally:
+        more.asking = False
+    return bytes(data) if data else None  # at once: it may use its buffer again, whose items may be wider than a byte
 
 
 class Items:

@@ -356,8 +356,8 @@ class Sender(Channel):
         """Put the next bytes, or the next file, into ``staged``; False if there are none now."""
         layer = more.layer
         while layer is None or not layer.take_output(more):
-            if layer is not None and not layer.accepts:
-                return False
+            if (layer is not None and not layer.accepts) or more.asking:
+                return False  # `more` of a producer turns the loop: what it gives goes out when it has given it
             data = self._next_bytes(more)
             if data is None or self._channel_state & CLOSED:
                 return False
@@ -401,7 +401,7 @@ class Sender(Channel):
                     if self._waiting is out and out and out[0] is first:
                         out.popleft()
                     break
-                given.append(bytes(data))  # at once: it may use its buffer again
+                given.append(data)
                 size += len(data)
             if given:
                 self._waiting_bytes += size

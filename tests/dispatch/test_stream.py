@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import copy
 import errno
@@ -17,7 +18,7 @@ import pytest
 import dispatch
 from dispatch.input import FIRST_SIZE, SHORT_READS
 from tests.conftest import RESET
-from tests.dispatch.conftest import Fickle, Recorder, StoppedClock
+from tests.dispatch.conftest import PATIENCE, Fickle, Recorder, StoppedClock
 
 
 class Echo(Recorder):
@@ -1181,6 +1182,46 @@ def test_a_producer_that_gives_nothing_for_ever_does_not_stop_the_loop(world, mo
     world.turn(loop, 1)
     assert channel.events == [("close", ValueError)]
     assert "1000 empty items in a row; write what there is when there is something" in caplog.text
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_a_producer_may_turn_the_loop_and_is_not_asked_meanwhile(world, log, long):
+    """What it gives, as the answer that it waits for, keeps its place."""
+    loop = world.loop()
+    upstream, source = world.connected(loop, Recorder)
+    channel, client = world.connected(loop, Recorder)
+    size = 300_000 if long else 3
+
+    def answers():
+        for number in range(5):
+            upstream.data.clear()
+            source.send(b"%d" % number)
+            turns = sum(line[0] == "turn" for line in log.lines)
+            while not upstream.data:
+                loop.run_once(PATIENCE)
+            assert sum(line[0] == "turn" for line in log.lines) - turns < 5  # it does not spin
+            yield bytes(upstream.data) * size
+
+    channel.write_from(answers())
+    channel.write(b"behind")
+    channel.close()
+
+    assert world.read_all(loop, client) == b"".join(b"%d" % number * size for number in range(5)) + b"behind"
+    assert channel.events == [("close", None)]
+
+
+def test_items_of_any_width_are_counted_in_bytes(world):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    wide = [memoryview(array.array("I", range(3))), memoryview(bytes(12)).cast("B", (3, 4))]
+    channel.write_from(wide)
+    assert world.read(loop, client, 24) == b"".join(wide)
+    assert channel.queued == 0
+
+    channel.write(b"more, ")
+    channel.write(b"and more")
+    channel.close()
+    assert world.read_all(loop, client) == b"more, and more"
 
 
 def test_items_that_are_no_bytes_are_told_with_what_gave_them(world, caplog):
