@@ -83,7 +83,8 @@ class Listener(Channel):
             backlog: how many connections may wait in the kernel.
             limit: how many streams may be open at once; others wait in the kernel until one closes.
             reuse_port: several processes may listen on this port, and share its connections.
-            tls: an ``ssl.SSLContext``: each stream begins with a handshake. A connection of which *handler* returns none is closed.
+            tls: an ``ssl.SSLContext``: each stream begins with a handshake, also one that writes where it is made. A connection of which
+                *handler* returns none is closed.
 
         Raises:
             OSError: the address is not available: EADDRINUSE, EACCES, EADDRNOTAVAIL.
@@ -278,7 +279,9 @@ class Listener(Channel):
                 self._open += 1
                 made._extras().listener = self
             if self.tls is not None:
-                made.start_tls(self.tls, server_side=True)
+                from dispatch.tls import start_first
+
+                start_first(made, self.tls)
 
     def _is_known(self, error: Exception) -> bool:
         """Whether it is for want of something, and that was said a moment ago: whoever comes then meets with the same."""

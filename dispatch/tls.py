@@ -83,6 +83,19 @@ def start(
         stream.loop.call_soon(layer.begin, stream)
 
 
+def start_first(stream: Stream, context: ssl.SSLContext) -> None:
+    """Begin *stream*, which a listener has just had made, with a handshake: its greeting, or its refusal, goes out behind that."""
+    stream._spread_out()
+    out, stream._waiting = stream._waiting, None
+    kept = stream._channel_state & (CLOSING | PRODUCING)
+    stream._channel_state &= ~kept
+    try:
+        stream.start_tls(context, server_side=True)
+    finally:
+        stream._waiting = out
+        stream._channel_state |= kept
+
+
 class Layer:
     """The TLS state of one stream."""
 
