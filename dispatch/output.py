@@ -313,7 +313,7 @@ class Sender(Channel):
             while budget > 0:
                 staged = more.staged
                 if not staged and not self._stage(more):
-                    if self._waiting is None and not self._channel_state & CLOSED:
+                    if self._waiting is None:
                         self._all_sent()
                         return
                     if self._channel_state & BLOCKED:
@@ -456,18 +456,18 @@ class Sender(Channel):
         self._channel_state &= ~(FULL | PROMISED | HELD)
         self._update()
         loop = self.loop
-        if told:  # else its reading was held back, and no more
-            before, loop._turning = loop._turning, self
-            try:
+        before, loop._turning = loop._turning, self
+        try:
+            if told:  # else its reading was held back, and no more
                 self._call("handle_drained")
-            finally:
-                loop._turning = before
-        if self._waiting is not None or self._channel_state & CLOSING:
-            # Written there, or closed. In the next turn: who writes as much as goes out would have this one for ever.
-            loop.call_soon(self._flush_later)
+        finally:
+            loop._turning = before
+            if (self._waiting is not None or self._channel_state & CLOSING) and not self._channel_state & CLOSED:
+                # Written there, or closed. In the next turn: who writes as much as goes out would have this one for ever.
+                loop.call_soon(self._flush_later)
 
     def _arm_close(self) -> None:
-        if self.close_timeout is not None and not self._channel_state & CLOSED:
+        if self.close_timeout is not None:
             self._extras().arm_close(self)
 
     def _extras(self) -> Extras:

@@ -339,13 +339,13 @@ class Stream(Receiver):
             return
         if self.idle_timeout is not None:
             self.touch()
-        pending = self._waiting is not None or self._channel_state & (SHUT | CLOSING)
+        # What was asked for before comes behind handle_connect, also if Ctrl-C comes in that.
+        if self._channel_state & LAYERED:
+            self.loop.call_soon(more.layer.begin, self)
+        elif self._waiting is not None or self._channel_state & (SHUT | CLOSING):
+            self.loop._unsent.append(self)
         if not self._channel_state & CLOSING:
             self._call("handle_connect")
-        if self._channel_state & LAYERED:
-            self.loop.call_soon(self._extras().layer.begin, self)
-        elif pending:
-            self.loop._unsent.append(self)
 
     def _flush_later(self) -> None:
         state = self._channel_state

@@ -72,6 +72,36 @@ def test_what_is_written_before_waits_for_the_connection(world):
     assert client.events == [("close", None)]
 
 
+@pytest.mark.parametrize("when", ["before", "in handle_connect"])
+def test_handle_connect_may_turn_the_loop_for_the_answer_to_what_was_written(world, when):
+    loop = world.loop()
+
+    class Echo(Recorder):
+        def handle_data(self, data):
+            self.write(data)
+
+    class Asking(Recorder):
+        def handle_connect(self):
+            super().handle_connect()
+            if when != "before":
+                self.write(b"question")
+            for _ in range(100):
+                if self.data:
+                    break
+                loop.run_once(0.01)
+            self.events.append("returns")
+
+    listener = world.listen(loop, Echo)
+    client = Asking(loop=loop)
+    client.connect(listener.addr)
+    if when == "before":
+        client.write(b"question")
+    world.run(loop, lambda: "returns" in client.events)
+
+    assert client.data == b"question"
+    assert client.events == ["connect", "data", "returns"]
+
+
 def test_a_refusal_is_the_reason_of_the_close_and_nothing_else_is_told(world):
     loop = world.loop()
     client = Recorder(loop=loop)

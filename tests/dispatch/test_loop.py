@@ -697,6 +697,24 @@ def test_a_call_may_close_a_loop_that_is_turned_by_hand(world, soon):
     assert seen == []
 
 
+def test_who_is_drained_may_close_itself_and_a_loop_that_is_turned_by_hand(world, caplog):
+    loop = world.loop()
+
+    class Last(Recorder):
+        high_water, low_water = 0, 0
+
+        def handle_drained(self):
+            self.close()
+            loop.close()
+
+    channel, _client = world.connected(loop, Last)
+    channel.write(b"x" * 5000)
+    world.run(loop, lambda: loop.closed)
+
+    assert channel.events == [("close", None)]
+    assert caplog.text == ""
+
+
 def test_without_a_loop_a_channel_says_what_to_do():
     with pytest.raises(RuntimeError, match="with dispatch"):
         Recorder()
@@ -976,6 +994,35 @@ def test_what_was_sent_when_ctrl_c_came_is_not_sent_again(world, pieces, later):
     channel.close()
 
     assert world.read_all(loop, client) == b"".join(pieces) + b", and after"
+
+
+@pytest.mark.parametrize("handler", ["handle_connect", "handle_drained", "handle_full"])
+def test_what_was_written_goes_out_whichever_handler_ctrl_c_came_in(world, handler):
+    loop, told, made = world.loop(), [], []
+
+    class Interrupted(Recorder):
+        high_water, low_water = 5000, 0
+
+    def interrupt(self):
+        told.append(handler)
+        if len(told) == 1:
+            self.write(b"more")
+            raise KeyboardInterrupt
+
+    def make(sock, **options):
+        made.append(Recorder(sock, **options))
+        return made[-1]
+
+    setattr(Interrupted, handler, interrupt)
+    listener = world.listen(loop, make)
+    client = Interrupted(loop=loop)
+    client.connect(listener.addr)
+    client.write(b"x" * 6000)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(loop, lambda: False)
+    world.run(loop, lambda: made and len(made[0].data) == 6004)
+
+    assert made[0].data == b"x" * 6000 + b"more"
 
 
 def test_an_interrupted_call_costs_no_other_its_turn(world):
