@@ -60,7 +60,9 @@ class Repeat(Timer):
         """On to the next time that is not past: multiples of the interval, so that nothing drifts."""
         self.when += self.interval
         if self.when <= now:
-            self.when += (now - self.when) // self.interval * self.interval + self.interval
+            late = now - self.when
+            # Of an interval that no clock can show, the quotient is more than a float holds.
+            self.when += min(late, late // self.interval * self.interval) + self.interval
 
 
 class Timers:

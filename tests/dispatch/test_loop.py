@@ -112,6 +112,15 @@ def test_a_repeated_call_comes_until_it_is_cancelled(world):
     assert seen[2] - began >= 0.015
 
 
+@pytest.mark.parametrize("interval", [5e-324, 1e-300, 1e-9])
+def test_a_repeated_call_comes_however_short_its_interval(world, interval):
+    loop, seen = world.loop(), []
+    repeat = loop.call_every(interval, seen.append, 1)
+    world.run(loop, lambda: len(seen) == 5)
+
+    assert repeat.when < float("inf")
+
+
 def test_missed_times_of_a_repeated_call_are_left_out(world):
     loop = world.loop()
     timer = loop.call_every(0.5, lambda: None)
