@@ -235,7 +235,7 @@ class Chat(Stream):
 
     def _cut_later(self) -> None:
         """Bytes that are here already may be a message now."""
-        if self._start < len(self._input) and not self._cutting and not self._channel_state & BUSY:
+        if self._start < len(self._input) and not self._cutting and not self._channel_state & (BUSY | CLOSED):
             self.loop.call_soon(self._cut_again)
 
     def _cut_again(self) -> None:

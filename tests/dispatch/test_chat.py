@@ -156,6 +156,25 @@ class Lines(Talk):
     terminator = b"\n"
 
 
+def test_who_has_ended_with_its_loop_may_be_resumed_and_cut_in_another_way(world):
+    """Nothing comes of it, as with a stream: whoever holds it need not ask before."""
+    loop = world.loop()
+
+    class Pausing(Talk):
+        def handle_message(self, data):
+            super().handle_message(data)
+            self.pause()
+
+    channel, client = world.connected(loop, Pausing)
+    client.send(b"one\r\ntwo\r\nthree\r\n")
+    world.run(loop, lambda: channel.events)
+    loop.close()
+    channel.resume()
+    channel.set_terminator(b"t")
+
+    assert channel.events == [b"one", ("close", dispatch.Aborted)]
+
+
 def test_a_handler_that_turns_the_loop_has_returned_before_the_next_message_and_the_end(world):
     """It waits for somebody else, say. Else the second answer would come first, and the end before the first."""
     loop = world.loop()
