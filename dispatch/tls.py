@@ -29,6 +29,7 @@ from dispatch.channel import (
     SHUT,
 )
 from dispatch.errors import Timeout
+from dispatch.input import SHORT_READS
 
 if TYPE_CHECKING:
     from dispatch.extras import Extras
@@ -131,7 +132,11 @@ class Layer:
             return
         if data:
             stream.bytes_received += len(data)
-            stream._adapt(len(data))
+            more = stream._extras()
+            if len(data) == stream._read_size:
+                more.grown = SHORT_READS
+            if more.grown:
+                stream._adapt(len(data))
             self._incoming.write(data)
         else:
             self._incoming.write_eof()

@@ -12,6 +12,7 @@ import trustme
 
 import dispatch
 from dispatch.chat import Chat
+from dispatch.input import SHORT_READS
 from tests.conftest import RESET
 from tests.dispatch.conftest import PATIENCE, Fickle, Recorder, StoppedClock
 
@@ -768,3 +769,17 @@ def test_a_handler_that_refuses_somebody_need_not_give_a_stream_for_that(world, 
 
     assert client.recv(1) == b""
     assert not caplog.records
+
+
+def test_reads_over_tls_grow_while_they_come_back_full_and_fall_back(world, server_context, client_context):
+    loop = world.loop()
+    server, client = secured(world, loop, server_context, client_context, server=Secure)
+    client.write(b"x" * 4_000_000)
+    sizes = set()
+    world.run(loop, lambda: sizes.add(server._read_size) or len(server.data) == 4_000_000)
+    assert max(sizes) > server.read_size
+    for count in range(1, SHORT_READS + 2):
+        client.write(b"y")
+        world.run(loop, lambda count=count: len(server.data) == 4_000_000 + count)
+
+    assert server._read_size == server.read_size
