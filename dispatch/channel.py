@@ -23,6 +23,7 @@ from dispatch.checks import (
 )
 from dispatch.current import current_loop
 from dispatch.errors import Aborted
+from dispatch.log import named
 from dispatch.observers import observers
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Channel:
 
     def handle_error(self, error: Exception, /) -> None:
         """A handler of this channel raised *error*. By default: log it with its traceback, and abort the channel."""
-        self.loop.log_exception(f"{self!r} is given up: a handler failed", error)
+        self.loop.log_exception(f"{named(self)} is given up: a handler failed", error)
         self.abort(error)
 
     def abort(self, reason: BaseException | None = None) -> None:
@@ -202,14 +203,14 @@ class Channel:
         except Exception as second:  # noqa: BLE001 - a handler may raise anything, the loop goes on
             for observer in observers:
                 observer.raised(self, "handle_error", second)
-            self.loop.log_exception(f"{self!r} is given up: its handle_error failed as well", second)
+            self.loop.log_exception(f"{named(self)} is given up: its handle_error failed as well", second)
             self._finish(second)
 
     def _turn_failed(self, error: Exception) -> None:
         """Its turn let *error* out: a socket that answers what no socket does, or an attribute that cannot be. It costs this channel only."""
         for observer in observers:
             observer.raised(self, "turn", error)
-        self.loop.log_exception(f"{self!r} is given up: its turn failed", error)
+        self.loop.log_exception(f"{named(self)} is given up: its turn failed", error)
         self._finish(error)
 
     def _finish(self, reason: BaseException | None) -> None:
@@ -227,7 +228,7 @@ class Channel:
     def _unheard(self, what: str) -> None:
         """There will be no connection: if no ``handle_close`` will hear of it, a program would end, or wait, without a word."""
         if getattr(self.handle_close, "__func__", None) is Channel.handle_close:
-            self.loop.log_warning(f"{self!r} {what}; handle_close(reason) would hear of it")
+            self.loop.log_warning(f"{named(self)} {what}; handle_close(reason) would hear of it")
 
     def _describe(self) -> str:
         for bit, word in _WORDS:

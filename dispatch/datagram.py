@@ -13,6 +13,7 @@ from dispatch.checks import check_address
 from dispatch.errors import BREATH, OUT_OF_RESOURCES, STALE, TRY_AGAIN
 from dispatch.interfaces import IN, OUT, TROUBLE, Address
 from dispatch.limits import guard_limits
+from dispatch.log import named
 from dispatch.sockets.addresses import for_a_socket, guess_family
 from dispatch.sockets.socketfile import SocketFile, make_room
 
@@ -121,7 +122,7 @@ class Datagram(Channel):
 
     def handle_error(self, error: Exception, /) -> None:
         """A handler of this channel raised *error*. By default: log it with its traceback, and go on with the next datagram."""
-        self.loop.log_exception(f"{self!r} goes on: a handler failed", error)
+        self.loop.log_exception(f"{named(self)} goes on: a handler failed", error)
 
     # ---- what a program does
 

@@ -17,6 +17,7 @@ from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
 from dispatch.checks import check_address, check_count, check_flag, check_made, no_socket, refuse_tls, refuse_waiting
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import IN, Address
+from dispatch.log import named
 from dispatch.observers import observers
 from dispatch.sockets.accepting import has_connections, plainly
 from dispatch.sockets.addresses import guess_family
@@ -95,7 +96,7 @@ class Listener(Channel):
             raise TypeError(
                 f"{handler!r} cannot handle connections: pass a Stream class, or what makes a channel{remedy}"
             )
-        refuse_waiting(repr(handler), handler)
+        refuse_waiting(named(handler), handler)
         if limit is not None:
             check_count("limit", limit, 1)  # None means no limit
         check_count("backlog", backlog, 0, BACKLOG_MAX)
@@ -252,7 +253,7 @@ class Listener(Channel):
                 observer.raised(self, "handler", error)
             if not self._is_known(error):
                 self.loop.log_exception(
-                    f"{self!r}: {self.handler!r} failed for {addr}, that connection is closed", error
+                    f"{self!r}: {named(self.handler)} failed for {addr}, that connection is closed", error
                 )
             joined = self.loop.channels.get(sock.fileno())
             if joined is not None and joined.socket is sock:
@@ -272,7 +273,8 @@ class Listener(Channel):
             if self._limit is not None and not self._uncounted and sock.fileno() >= 0:
                 self._uncounted = True
                 self.loop.log_warning(
-                    f"{self!r}: limit={self._limit} counts the streams that its handler returns; {self.handler!r} has returned {made!r}"
+                    f"{self!r}: limit={self._limit} counts the streams that its handler returns; "
+                    f"{named(self.handler)} has returned {named(made)}"
                 )
         elif not made._channel_state & CLOSED:
             if self._limit is not None:

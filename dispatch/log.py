@@ -8,6 +8,15 @@ from _weakref import ref
 from dispatch.annotations import Any
 
 
+def named(thing: Any) -> str:
+    """Its ``repr``. A program's own may fail, as before a name is set; what is to be said of it is said all the same."""
+    try:
+        return repr(thing)
+    except Exception as error:  # noqa: BLE001 - it may raise anything, the loop goes on
+        kind = type(thing)
+        return f"<{kind.__module__}.{kind.__qualname__}, whose __repr__ fails with {type(error).__name__}>"
+
+
 def log_exception(message: str, error: BaseException) -> None:
     """An error that nobody handled, with its traceback."""
     logger = _logger()
@@ -34,7 +43,7 @@ def dropped(channel: Any, name: str, size: int) -> None:
     if name not in told and not cls.__module__.startswith("dispatch."):
         told.add(name)
         log_warning(
-            f"{channel!r}: {size} bytes are dropped, for {cls.__name__} has no {name}(data); if that is meant, give it an empty one"
+            f"{named(channel)}: {size} bytes are dropped, for {cls.__name__} has no {name}(data); if that is meant, give it an empty one"
         )
 
 

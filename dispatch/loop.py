@@ -22,7 +22,7 @@ from dispatch.ending import end_all, give_up, shut
 from dispatch.errors import Aborted
 from dispatch.forks import making, remember
 from dispatch.interfaces import Network, Poller, current_network
-from dispatch.log import log_exception, log_warning
+from dispatch.log import log_exception, log_warning, named
 from dispatch.observers import Observer, observers
 from dispatch.timers import LONGEST, Repeat, Timer, Timers
 
@@ -351,8 +351,8 @@ class Loop:
                 owner._failed(getattr(function, "__name__", "call"), error)
             else:
                 for observer in observers:
-                    observer.raised(self, getattr(function, "__qualname__", repr(function)), error)
-                self.log_exception(f"a call of {function!r} failed", error)
+                    observer.raised(self, getattr(function, "__qualname__", None) or named(function), error)
+                self.log_exception(f"a call of {named(function)} failed", error)
 
     def _settle(self) -> None:
         """Send what others wrote to a stream, and tell the channels that ended; each may cause the other."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 from dispatch.annotations import TYPE_CHECKING, Any
+from dispatch.log import named
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop
@@ -33,7 +34,7 @@ class Timer:
         return self.function is not None
 
     def __repr__(self) -> str:
-        name = getattr(self.function, "__qualname__", repr(self.function))
+        name = getattr(self.function, "__qualname__", None) or repr(self.function)
         return f"<Timer {'done' if self.function is None else name} at {self.when:.6f}>"
 
 
@@ -52,7 +53,7 @@ class Repeat(Timer):
         self.late += 1
         if self.late == LATE:
             loop.log_warning(
-                f"{self!r} comes each {self.interval:g} s though its channel is closed, and keeps the loop running: "
+                f"{named(self)} comes each {self.interval:g} s though its channel is closed, and keeps the loop running: "
                 "cancel() it in handle_close"
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import wraps
 
 from dispatch.annotations import TYPE_CHECKING, Any
+from dispatch.log import named
 
 if TYPE_CHECKING:
     from dispatch.channel import Channel
@@ -33,7 +34,7 @@ class Watch:
         channel._turn(bits)
         took = loop.time() - began
         if took > self.slow:
-            loop.log_warning(f"{channel!r} took {took:.3f} s for one turn; all other channels waited")
+            loop.log_warning(f"{named(channel)} took {took:.3f} s for one turn; all other channels waited")
         if channel._fileno != fd or before is None or channel._progress() != before:
             self._idle_turns.pop(fd, None)
             return
@@ -42,7 +43,7 @@ class Watch:
         self._idle_turns[fd] = channel._born, idle
         if idle == self.spin:
             loop.log_warning(
-                f"{channel!r} was ready {idle} times in a row, and nothing was read, written or accepted: the loop spins. "
+                f"{named(channel)} was ready {idle} times in a row, and nothing was read, written or accepted: the loop spins. "
                 "A handler must take what is ready, or stop asking for it"
             )
 
