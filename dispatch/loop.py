@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextvars import Token
 
 from dispatch.annotations import TYPE_CHECKING, Any
-from dispatch.channel import ASLEEP, CLOSED, NEVER, Channel
+from dispatch.channel import ASLEEP, NEVER, Channel
 from dispatch.checks import a_time, check_flag, check_seconds, refuse_what_waits
 from dispatch.current import current, current_loop, enter, leave
 from dispatch.delivery import admit, deliver
@@ -335,7 +335,8 @@ class Loop:
         if function is None:
             return
         if isinstance(timer, Repeat):
-            if getattr(getattr(function, "__self__", None), "_channel_state", 0) & CLOSED:
+            owner = getattr(function, "__self__", None)
+            if isinstance(owner, Channel) and owner.closed:
                 timer.outlives(self)
             timer.advance(self.time())
             self._timers.add(timer)

@@ -121,6 +121,21 @@ def test_a_repeated_call_comes_however_short_its_interval(world, interval):
     assert repeat.when < float("inf")
 
 
+def test_a_repeated_call_may_be_a_method_of_what_has_any_attribute(world):
+    class Settings:
+        calls = 0
+
+        def __getattr__(self, name):
+            return None
+
+        def reload(self):
+            self.calls += 1
+
+    loop, settings = world.loop(), Settings()
+    loop.call_every(0.001, settings.reload)
+    world.run(loop, lambda: settings.calls == 2)
+
+
 def test_missed_times_of_a_repeated_call_are_left_out(world):
     loop = world.loop()
     timer = loop.call_every(0.5, lambda: None)
