@@ -156,6 +156,9 @@ class Chat(Stream):
                     self._failed("handle_message", error)
             else:
                 more = self._start < len(self._input) and not self._channel_state & STOP
+        except BaseException:  # Ctrl-C: the messages behind this one come when the loop goes on
+            self._channel_state |= BUSY
+            raise
         finally:
             self._cutting = False
             if self._channel_state & BUSY and not self._channel_state & CLOSED:  # a handler turned the loop

@@ -215,6 +215,11 @@ class Layer:
             self._peer_finished(stream)
         except ssl.SSLError as error:
             self._broken(stream, error)
+        except BaseException:
+            # Ctrl-C in a handler: what is to be said, and what was read, is not forgotten if the loop goes on.
+            stream.loop._unsent.append(stream)
+            self.resumed(stream)
+            raise
 
     def _peer_finished(self, stream: Stream) -> None:
         if not stream._channel_state & (EOF | CLOSED):

@@ -220,6 +220,29 @@ def test_ctrl_c_in_such_a_handler_costs_no_message(world):
     assert channel.events == [b"one", b"two", "eof", ("close", None)]
 
 
+@pytest.mark.parametrize("interrupted", [0, 1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 5])
+def test_ctrl_c_in_a_handler_costs_its_own_message_and_no_other(world, interrupted):
+    """Those behind it are here already: the peer waits for its answers, and sends no more."""
+    loop, total = world.loop(), AT_ONCE + 10
+
+    class Interrupted(Talk):
+        def handle_message(self, data):
+            super().handle_message(data)
+            if data == b"%d" % interrupted:
+                raise KeyboardInterrupt
+
+    channel, client = world.connected(loop, Interrupted)
+    channel.read_size = channel._read_size = 65536
+    client.sendall(b"".join(b"%d\r\n" % number for number in range(total)))
+    with pytest.raises(KeyboardInterrupt):
+        world.run(loop, lambda: len(channel.events) == total)
+    world.run(loop, lambda: len(channel.events) == total)
+    client.sendall(b"more\r\n")
+    world.run(loop, lambda: len(channel.events) > total)
+
+    assert channel.events == [*(b"%d" % number for number in range(total)), b"more"]
+
+
 def test_a_peer_of_empty_lines_does_not_hold_the_others_up(world):
     loop = world.loop()
     channel, client = world.connected(loop, Lines)

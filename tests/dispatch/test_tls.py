@@ -783,3 +783,45 @@ def test_reads_over_tls_grow_while_they_come_back_full_and_fall_back(world, serv
         world.run(loop, lambda count=count: len(server.data) == 4_000_000 + count)
 
     assert server._read_size == server.read_size
+
+
+@pytest.mark.parametrize("side", ["server", "client"])
+@pytest.mark.parametrize("interrupted", ["secure", 1, 5, 300])
+def test_ctrl_c_in_a_handler_holds_up_neither_the_handshake_nor_the_records_behind_it(
+    world, server_context, client_context, side, interrupted
+):
+    """Those are here already: the peer waits for its answers, and sends no more."""
+
+    class Interrupted(Secure):
+        def handle_secure(self):
+            super().handle_secure()
+            self.write(b"welcome")
+            if interrupted == "secure":
+                raise KeyboardInterrupt
+
+        def handle_data(self, data):
+            super().handle_data(data)
+            if data == b"x" and len(self.data) == interrupted:
+                raise KeyboardInterrupt
+
+    class Talking(Secure):
+        def handle_secure(self):
+            super().handle_secure()
+            for _ in range(600):
+                self.tls.write(b"x")
+
+    loop, made = world.loop(), []
+    kinds = {"server": Talking, "client": Talking, side: Interrupted}
+    listener = world.listen(
+        loop, lambda *sock, **options: made.append(kinds["server"](*sock, **options)) or made[0], tls=server_context
+    )
+    client = kinds["client"](loop=loop)
+    client.connect(listener.addr)
+    client.start_tls(client_context, server_hostname="localhost")
+    with pytest.raises(KeyboardInterrupt):
+        world.run(loop, lambda: False)
+    world.run(loop, lambda: made and len(made[0].data) + len(client.data) == 607)
+
+    ours, theirs = (made[0], client) if side == "server" else (client, made[0])
+    assert ours.data == b"x" * 600
+    assert theirs.data == b"welcome"
