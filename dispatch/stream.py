@@ -287,13 +287,15 @@ class Stream(Receiver):
 
     def _timed_out(self, error: Timeout) -> None:
         """idle_timeout has passed."""
-        self._call("handle_idle", error)
-        if not self._channel_state & CLOSED:
-            more = self._extras()
-            if self.idle_timeout is not None and more.touched + self.idle_timeout <= self.loop.time():
-                # It is kept, touched or not: ask once more after as long a time, not at once.
-                more.touched = self.loop.time()
-            more.arm_idle(self)
+        try:
+            self._call("handle_idle", error)
+        finally:
+            if not self._channel_state & CLOSED:
+                more = self._extras()
+                if self.idle_timeout is not None and more.touched + self.idle_timeout <= self.loop.time():
+                    # It is kept, touched or not, or Ctrl-C has come: ask once more after as long a time, not at once.
+                    more.touched = self.loop.time()
+                more.arm_idle(self)
 
     # ---- state
 

@@ -66,3 +66,27 @@ def test_what_is_sent_before_a_turn_counts_from_then(kernel_world, clock, produc
     clock.now += 0.2
     kernel_world.turn(loop)
     assert server.events == ["idle", ("close", dispatch.Timeout)]
+
+
+def test_who_is_kept_by_ctrl_c_is_asked_again(kernel_world, clock):
+    class Interrupted(Recorder):
+        idle_timeout = 3.0
+
+        def handle_idle(self, error):
+            self.events.append("idle")
+            if self.events == ["idle"]:
+                raise KeyboardInterrupt
+            super().handle_idle(error)
+
+    loop = kernel_world.loop(network=clock)
+    channel, _ = kernel_world.connected(loop, Interrupted)
+    clock.now += 3.1
+    with pytest.raises(KeyboardInterrupt):
+        kernel_world.turn(loop)
+    clock.now += 2.9
+    kernel_world.turn(loop)
+    assert channel.events == ["idle"]
+
+    clock.now += 0.2
+    kernel_world.turn(loop)
+    assert channel.events == ["idle", "idle", ("close", dispatch.Timeout)]
