@@ -261,12 +261,15 @@ class Loop:
 
     def _once(self, timeout: float | None) -> int:
         if self._asked:
+            before = self._stopping
             for channel in list(self._asked.values()):
                 channel._ask()
+            if self._stopping is not before:
+                timeout = 0  # one of them has called stop(); who turns the loop in spite of an earlier one may sleep
         if self._unsent or self._ended:  # before the first turn, or by an answer of `readable`
             self._settle()
             timeout = 0  # who ended may have been the last: nobody would wake us
-        elif self._soon or self._timers.heap or self._stopping:
+        elif self._soon or self._timers.heap:
             timeout = self._until_due(timeout)
         if self._waker is None and timeout != 0 and not self.poller.wakes_on_watch:
             try:
@@ -298,7 +301,7 @@ class Loop:
 
     def _until_due(self, timeout: float | None) -> float | None:
         """*timeout*, or what is left until the first call if that is less."""
-        if self._soon or self._stopping:
+        if self._soon:
             return 0
         due = self._timers.next_due()
         if due is None:

@@ -225,6 +225,22 @@ def test_stop_in_a_single_turn_leaves_the_next_ones_their_sleep(world):
     assert seen == [1]
 
 
+def test_who_turns_the_loop_after_stop_still_sleeps_in_it(world, log):
+    loop, seen = world.loop(), []
+
+    def quit_when_done():
+        loop.stop()
+        loop.call_later(0.05, seen.append, "done")
+        while not seen:
+            loop.run_once()
+
+    loop.call_soon(quit_when_done)
+    loop.run()
+
+    assert seen == ["done"]
+    assert sum(line[0] == "turn" for line in log.lines) < 10
+
+
 def test_stop_before_run_is_the_end_of_that_run_and_of_no_other(world):
     loop, seen = world.loop(), []
     loop.call_soon(seen.append, 1)
