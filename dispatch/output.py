@@ -333,7 +333,7 @@ class Sender(Channel):
                     more.staged = memoryview(staged)[sent:] if short else b""
                 else:
                     sent, short = staged.send_to(self.socket)
-                    if not staged:
+                    if not staged and more.staged is staged:  # handle_error may have turned the loop
                         more.staged = b""
                 self.bytes_sent += sent
                 if more.idle is not None:

@@ -218,3 +218,25 @@ def test_a_file_that_cannot_be_read_after_all_is_no_error_of_the_socket(world, f
     assert world.read_all(loop, client) == b"as ever"
     assert [error.errno for error in errors] == [errno.EIO]
     assert open_files(nowhere) == 0
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_who_turns_the_loop_over_the_error_of_a_file_loses_nothing_of_what_is_behind_it(world, tmp_path, long):
+    loop = world.loop()
+    size = 8_000_000 if long else 5
+
+    class Keeping(Recorder):
+        def handle_error(self, error):
+            self.events.append(type(error))
+            world.turn(loop)
+
+    channel, client = world.connected(loop, Keeping)
+    file = tmp_path / "short"
+    file.write_bytes(b"abc")
+    channel.write_file(file, 0, 100)
+    channel.write_from([b"p" * size])
+    channel.write(b"behind")
+    channel.close()
+
+    assert world.read_all(loop, client) == b"abc" + b"p" * size + b"behind"
+    assert channel.events == [EOFError, ("close", None)]
