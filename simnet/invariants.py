@@ -38,6 +38,7 @@ __all__ = [
     "OTHERS_SURVIVE",
     "REFUSED_ALIKE",
     "SAID_ONCE",
+    "SERVED_ANYWAY",
     "WAITS_FOR_EVER",
     "WARNED_OF",
     "at_quiet",
@@ -61,6 +62,7 @@ SAID_ONCE = "said-once"
 LATE_END = "late-end"
 CUT_SHORT = "cut-short"
 REFUSED_ALIKE = "refused-alike"
+SERVED_ANYWAY = "served-anyway"
 HANDLER_RAISED = "handler-raised"
 NAMES = (
     "no-spin",
@@ -77,6 +79,7 @@ NAMES = (
     LATE_END,
     CUT_SHORT,
     REFUSED_ALIKE,
+    SERVED_ANYWAY,
     "one-close",
     "silence-after-close",
     NOTHING_LEFT,
@@ -99,6 +102,7 @@ WARNED_OF = (
     LATE_END,
     CUT_SHORT,
     REFUSED_ALIKE,
+    SERVED_ANYWAY,
 )  # no failures, unless a test says so
 LEVELS = ("failure", "warning", "off")
 WAITS_SHOWN = 3  # of threads that wait for locks: two that wait for each other, and who waits for them

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from simnet.link import Direction
     from simnet.network import Fabric
 
-__all__ = ["Machine"]
+__all__ = ["ASIDE", "Machine"]
+
+ASIDE = 0xFFFE  # the number of a host that is none of the test's: no other one's address changes by it
 
 
 class Machine:

@@ -21,7 +21,7 @@ from simnet.kernel.messages import AF_UNIX, SOCK_DGRAM
 from simnet.kernel.segment import ACK, FILLS, FIN, RST, SYN, TCP, UDP, URG, Icmp, Notice, Segment
 from simnet.kernel.tcp.sockets import TcpSocket
 from simnet.link import DEFAULT_LATENCY, HEADERS, Direction, Link
-from simnet.machine import Machine
+from simnet.machine import ASIDE, Machine
 from simnet.places.datagrams import joined
 from simnet.places.flows import Flows, flow, unix_flow
 from simnet.trace import SEGMENT, Trace
@@ -66,7 +66,8 @@ class Fabric:
         """The host of this name, made when first named."""
         machine = self.machines.get(name)
         if machine is None:
-            machine = Machine(self, name, len(self.machines) + 1, f"{seed}/{name}")
+            number = 1 + sum(each.number != ASIDE for each in self.machines.values())
+            machine = Machine(self, name, number, f"{seed}/{name}")
             self.machines[name] = machine
             for address in machine.stack.addresses:
                 self.by_address[address] = machine

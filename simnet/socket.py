@@ -44,6 +44,7 @@ from simnet.kernel.options.values import INT_MAX, SO_ERROR, SOL_SOCKET
 from simnet.kernel.readiness import OUT
 from simnet.places.datagrams import new
 from simnet.resolver.addresses import kernel_address
+from simnet.scheduling.strangers import come_before
 from simnet.trace import CALL, Failed
 from simnet.verdicts import NotModelled
 from simnet.wait import running
@@ -203,11 +204,12 @@ class Socket(UnixCalls):
 
     def _connect(self, address: Any, call: str) -> None:
         resolved = kernel_address(self._machine, self._net_family, address, call)
-        file = self._file()
-        host = self._machine
+        file, host = self._file(), self._machine
         if getattr(file, "family", 0) == AF_UNIX:  # an epoll is of none
             self._connect_unix(file, resolved)
             return
+        if host.fabric.injector.strangers:
+            come_before(self._process.scheduler, host, file, resolved)
         try:
             begun = file.type == SOCK_STREAM and file.begin(resolved)
             if not begun:
@@ -270,8 +272,7 @@ class Socket(UnixCalls):
     def accept(self) -> tuple[Socket, Any]:
         process = self._process.scheduler.current  # who was handed the listener has what it accepts
         process.descriptors.reserve()
-        host = self._machine
-        listener = self._file().tag
+        host, listener = self._machine, self._file().tag
         if self._net_family == AF_UNIX and type(listener) is Tag and listener.host_name != process.host_name:
             self._served_by(process.machine)
         file, address, fault = self._call("accept", (), lambda file, _: file.accept(), READABLE)
@@ -461,8 +462,7 @@ def socket_of(process: Process, machine: Machine, file: Any, kind: tuple[int, in
     """
     made: Socket = _new(class_for(Socket))
     made._fd = -1
-    made._io_refs = 0
-    made._closed = False
+    made._io_refs, made._closed = 0, False
     made._process = process
     made._machine = machine
     made._timeout = process.default_timeout

@@ -49,7 +49,7 @@ from simnet.owned.eventloops import end_wherever_it_is, hush_verdicts, let_go
 from simnet.owned.state import ProcessState, checked_names
 from simnet.process import Process, refuse_arguments, refuse_coroutines
 from simnet.resolver.lookups import look_up
-from simnet.scheduling import stuck
+from simnet.scheduling import strangers, stuck
 from simnet.scheduling.rounds import is_of_the_round
 from simnet.scheduling.schedule import chooser
 from simnet.socket import Socket
@@ -332,8 +332,7 @@ class Network(Holding):
             Exception: a defect of simnet's own, found when all was looked at.
         """
         scheduler = self._running()
-        body = scheduler.body
-        self._failed = failed
+        body, self._failed = scheduler.body, failed
         daemons: list[Process] = []
         try:
             if settle and scheduler.interrupted is None:
@@ -344,6 +343,7 @@ class Network(Holding):
                         end_wherever_it_is(each)
                 if not body.crew:  # else an interpreter would wait on
                     body.close_descriptors()
+                strangers.go_home(self._fabric)
                 scheduler.settle()
                 self._look_at_what_must_hold()
                 if len(scheduler.processes) > 1 or body.target:

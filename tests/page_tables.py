@@ -87,6 +87,7 @@ EXAMPLES: Mapping[str, str] = {  # a fault of each kind, in its one-line form
     "clock-jump": "clock-jump server at=1.5 seconds=-3600",
     "partition": "partition client<->server at=1.5 seconds=10",
     "name-error": "name-error client lookup=1 errno=EAI_AGAIN",
+    "strangers": "strangers client->server:7#1 data=hello\\x0a count=64",
 }
 
 ANCHORS: Mapping[str, str] = {
@@ -149,7 +150,7 @@ def _parameters(kind: type[Fault]) -> str:
     for name, value in defaults_of(kind).items():
         if value is not None and value is not msgspec.NODEFAULT:
             shown = value.decode() if isinstance(value, bytes) else value
-            told.append(f"`{name}` is `{shown}` where it is left out")
+            told.append(f"`{name}` is {f'`{shown}`' if shown != '' else 'empty'} where it is left out")
     if kind.kind == "error":
         told += [f"`errno` of `{op}`: {', '.join(ERRNOS[op])}" for op in ERRNOS]
         for op, names in DATAGRAM_ERRNOS.items():

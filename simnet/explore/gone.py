@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from simnet.explore.judging.table import BOUNDS, FAILURE, INTERRUPTED, WARNING
 from simnet.explore.points import CALLS, Family, families, preempted
 from simnet.explore.series import spread
+from simnet.explore.strangers import strangers
 from simnet.faults import kinds as k
 from simnet.faults.place import Place
 from simnet.invariants import WAITS_FOR_EVER
@@ -38,6 +39,10 @@ def unasked(points: Points, targets: Collection[str], survives: Collection[str] 
     found = families(points, targets)
     if standing := list(preempted(points, points.threaded)):  # of no use where nobody could go on meanwhile
         found.append(Family(k.Preempt.kind, CALLS, len(standing), len(standing), standing.__getitem__))
+    if others := list(strangers(points, targets, sum(family.size for family in found))):
+        found.append(
+            Family(k.Strangers.kind, CALLS, len(others), len({each.on for each in others}), others.__getitem__)
+        )
     return [*found, *gone(points, targets, survives)]
 
 
@@ -63,7 +68,7 @@ def other_ways(refused: Mapping[str, bool]) -> list[k.Fault]:
 
 def for_good(fault: k.Fault) -> bool:
     """Is *fault*, which a sweep has chosen unasked, one of these? A second one beside it would tell nothing of its own."""
-    return isinstance(fault, k.Blackhole) or not fault.place.concrete
+    return isinstance(fault, k.Blackhole | k.Strangers) or not fault.place.concrete
 
 
 def only_storms(plan: FaultPlan) -> bool:

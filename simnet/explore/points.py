@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simnet.explore.series import pick, sort_of, spread
+from simnet.explore.strangers import strangers
 from simnet.faults import kinds as k
 from simnet.faults.kinds import ERRNOS, KINDS, Fault, drawn, errnos
 from simnet.faults.paths import PAIR
@@ -228,6 +229,7 @@ def _at_calls(points: Points, targets: Collection[str], *, unasked: bool) -> Ite
                 yield k.ConnectTimeout(on=connect.place)
     if not unasked:
         yield from preempted(points, targets)
+        yield from strangers(points, targets)
     for poll in points.polls:
         if poll.target:
             yield from _at_poll(poll)

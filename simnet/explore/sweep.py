@@ -30,6 +30,7 @@ from simnet.explore.quiet import quiet
 from simnet.explore.report.parting import find_lines, look_where_it_parts
 from simnet.explore.result import FIRST_FAILURE, KindRow, SweepResult, Warned
 from simnet.explore.shrink import Shrunk, judged, shrink
+from simnet.explore.strangers import unless_it_means_to
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
 from simnet.files.dropped import each_told_once
@@ -272,6 +273,7 @@ def _run_all(
             run, judgement = judged(test, plan, result.baseline, options, longer_ns=longer_ns, alike=alike)
         if alike.ended is not None:
             alike.learn(_said(kind, run, judgement), _left(run))
+        judgement = unless_it_means_to(test, run, judgement, result.baseline, options)
         if chosen:
             judgement = storms_alone(plan, judgement)
         if (refusal := survived(run, judgement)) is not None:

@@ -20,6 +20,7 @@ __all__ = [
     "LEAST",
     "NANOSECOND",
     "NS",
+    "THEN",
     "FaultError",
     "FaultTypeError",
     "comes",
@@ -33,10 +34,15 @@ INTEGER_MAX: Final = 2**63 - 1  # what every TOML reader can hold (TOML 1.0, Int
 NEAR: Final = 0.65  # from 0 to 1: the usual 0.6 takes "project" for "expect"
 END: Final = "'client' (the opener) or 'server' (the acceptor): whose call it is, or towards whom the bytes travel"
 
+# What strangers do: those who say a part of what a client says vanish, or stay; those who say all of it leave when it is answered, or keep
+# their connection.
+THEN: Final = ("vanish", "stay", "leave", "keep")
+
 # The order in which fields print, in all three forms: whose, when, what.
 FIELDS: Final = (
     *("on", "end", "op", "call", "byte", "datagram", "lookup", "at", "when"),
     *("bytes", "first", "keep", "seconds", "data", "copies", "by", "errno"),
+    *("count", "then"),
 )
 
 #: The least value of each count, and why it is.
@@ -50,6 +56,7 @@ LEAST: Final[Mapping[str, tuple[int, str]]] = {
     "keep": (1, "a poller never reports nothing; leave it out to report all"),
     "copies": (1, "1 is one more than was sent"),
     "by": (1, "1 lets the next datagram overtake"),
+    "count": (1, "one stranger is the least there can be"),
 }
 
 
@@ -147,6 +154,7 @@ CHECKS: Final[Mapping[str, Callable[[str, str, object], object]]] = {
     **dict.fromkeys(("at", "seconds"), _is_seconds),
     "errno": _is_text,
     "data": _is_data,
+    "then": _is_one_of(*THEN, remedy="what they do in the end: " + ", ".join(THEN)),
 }
 
 

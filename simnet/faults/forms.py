@@ -1,8 +1,8 @@
 """The written forms of one fault: a line for reports and command lines, a table for TOML files. Both ways, without loss.
 
 ``str(fault)`` writes the line: the kind, the place, the op if the kind has a choice, then ``name=value``. It reads back with
-`parse_fault`. In both forms a value that is the kind's default is left out, and an urgent byte is a text of one character,
-the one with that number (Latin-1).
+`parse_fault`. In both forms a value that is the kind's default is left out, and bytes, as an urgent one, are a text of the characters
+with their numbers (Latin-1).
 """
 
 from __future__ import annotations
@@ -142,7 +142,9 @@ def _byte(kind: type[Fault], text: object) -> bytes:
 
 
 _READ: Final[Mapping[str, Callable[[type[Fault], str, str], object]]] = {
-    **dict.fromkeys(("call", "byte", "datagram", "lookup", "bytes", "first", "keep", "copies", "by"), _integer),
+    **dict.fromkeys(
+        ("call", "byte", "datagram", "lookup", "bytes", "first", "keep", "copies", "by", "count"), _integer
+    ),
     **dict.fromkeys(("at", "seconds"), _seconds),
     "data": _escaped,
 }

@@ -25,11 +25,22 @@ __all__ = [
     "Pause",
     "Reorder",
     "Restart",
+    "Strangers",
 ]
 
 BODY: Final = "test"  # the host on which a test's body runs, and the process that it is
 
 RESOLVER_ERRORS: Final = ("EAI_AGAIN", "EAI_NONAME")  # getaddrinfo(3): try again later; no such name
+
+STRANGERS_MAX: Final = 4096
+PARTS: Final = 4  # of what a client says: nothing, half of it, all but a byte, all of it
+ROUNDS: Final = 4  # of these, of which the last goes by FIN: most who break off have no time for one
+_IN_THE_END: Final[Mapping[str, str]] = {
+    "vanish": "said a part of what that client says, or nothing, and vanished",
+    "stay": "said a part of what that client says, or nothing, and stayed",
+    "leave": "said what that client says, and left when it was answered",
+    "keep": "said what that client says, and stayed when it was answered",
+}
 
 
 class Drop(Fault, frozen=True, kw_only=True):
@@ -114,6 +125,53 @@ class Delay(Fault, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         return f"{self.anchor} came {self.seconds:g} s late"
+
+
+class Strangers(Fault, frozen=True, kw_only=True):
+    """*count* others connect to the same server just before this one, each a millisecond after the other, and say a part of *data*.
+
+    The first says nothing, the next half of it, then all but a byte, and all, and so on. Then they "vanish", twelve by RST and four by FIN, or
+    "stay", and read nothing, until the test has ended. Or each says all, and reads: then they "leave", or "keep" their connections. With
+    *when* "after" they come behind this connection, which does not wait for them.
+    """
+
+    kind: ClassVar[str] = "strangers"
+    not_unix: ClassVar[str] = "to which no stranger comes: whoever connects there is of the same host"
+    drawn: ClassVar[bool] = False
+    anchors: ClassVar[tuple[str, ...]] = ("connect",)
+    parameters: ClassVar[tuple[str, ...]] = ("data", "count", "then")
+
+    count: int
+    when: str = "before"
+    then: str = "vanish"
+    data: bytes = b""
+
+    def _check(self) -> None:
+        if self.count > STRANGERS_MAX:
+            raise self.wrong("count", f"is more than {STRANGERS_MAX}: so many come to nobody in a moment")
+
+    @property
+    def polite(self) -> bool:
+        """Do they say all that the client says, and read what is answered?"""
+        return self.then in ("leave", "keep")
+
+    @property
+    def stays(self) -> bool:
+        """Do they keep their connections until the test has ended?"""
+        return self.then in ("stay", "keep")
+
+    def part(self, index: int) -> bytes:
+        """What the one with that *index* says."""
+        data = self.data
+        return data if self.polite else (b"", data[: (len(data) + 1) // 2], data[:-1], data)[index % PARTS]
+
+    def says_goodbye(self, index: int) -> bool:
+        """Does the one with that *index* go by FIN, and not by RST?"""
+        return self.polite or index // PARTS % ROUNDS == ROUNDS - 1
+
+    def sentence(self) -> str:
+        who = "a stranger" if self.count == 1 else f"{self.count} strangers"
+        return f"just {self.when} {self.anchor} {who} connected there, {_IN_THE_END[self.then]}"
 
 
 class Crash(Fault, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from simnet.faults.kinds import (
     ShortRecv,
     Split,
     Stall,
+    Strangers,
     Urgent,
     Wake,
 )
@@ -111,7 +112,7 @@ class Injector:
 
     __slots__ = (
         "plan", "dice", "fired", "clock", "trace", "timed", "meddles", "watches_polls", "watches_lookups",
-        "watches_sockets", "_call", "_byte", "_connect", "_poll", "_datagram", "_lookup", "_socket", "_acted", "_until_ns",
+        "watches_sockets", "strangers", "_call", "_byte", "_connect", "_poll", "_datagram", "_lookup", "_socket", "_acted", "_until_ns",
     )  # fmt: skip
 
     def __init__(self, plan: FaultPlan, rates: FaultRates | None, clock: Clock, trace: Trace) -> None:
@@ -121,7 +122,7 @@ class Injector:
         self.clock = clock
         self.trace = trace
         self._call = self._byte = self._connect = self._poll = NONE
-        self._datagram = self._lookup = self._socket = self.timed = NONE
+        self._datagram = self._lookup = self._socket = self.timed = self.strangers = NONE
         if plan.faults:
             self._sort(plan)
         dice = self.dice
@@ -138,7 +139,9 @@ class Injector:
             by_form.setdefault(fault.anchor.form, []).append(fault)
         self._call = (*by_form.get("call", ()), *by_form.get("accept", ()))
         self._byte = tuple(sorted(by_form.get("byte", ()), key=lambda fault: fault.anchor.number))
-        self._connect = tuple(by_form.get("connect", ()))
+        connect = by_form.get("connect", ())
+        self.strangers = tuple(fault for fault in connect if isinstance(fault, Strangers))
+        self._connect = tuple(fault for fault in connect if not isinstance(fault, Strangers))
         self._poll = tuple(by_form.get("poll", ()))
         self._datagram = tuple(by_form.get("datagram", ()))
         self._lookup = tuple(by_form.get("lookup", ()))

@@ -40,6 +40,7 @@ from simnet.faults.hosts import (
     Pause,
     Reorder,
     Restart,
+    Strangers,
 )
 from simnet.faults.place import Anchor
 from simnet.faults.transparent import Coalesce, PartialSend, Preempt, ShortRecv, Split, Stall, Wake, WouldBlock
@@ -79,6 +80,7 @@ __all__ = [
     "ShortRecv",
     "Split",
     "Stall",
+    "Strangers",
     "Unreachable",
     "Urgent",
     "Wake",
@@ -96,7 +98,7 @@ __all__ = [
 ALL: Final[tuple[type[Fault], ...]] = (
     *(ShortRecv, PartialSend, WouldBlock, Split, Coalesce, Wake, Stall, Preempt),
     *(Urgent, Eof, Reset, Blackhole, Refuse, Unreachable, ConnectTimeout, ResetBeforeAccept, Error),
-    *(Drop, Duplicate, Reorder, Delay, Crash, Restart, Pause, ClockJump, Partition, NameError_),
+    *(Drop, Duplicate, Reorder, Delay, Crash, Restart, Pause, ClockJump, Partition, NameError_, Strangers),
 )
 
 KINDS: Final[Mapping[str, type[Fault]]] = {kind.kind: kind for kind in ALL}

@@ -13,7 +13,18 @@ import msgspec
 
 from simnet.faults.fault import Fault
 from simnet.faults.fields import FIELDS, LEAST, NS
-from simnet.faults.kinds import ALL, RESOLVER_ERRORS, Error, NameError_, PartialSend, Reset, Urgent, Wake, WouldBlock
+from simnet.faults.kinds import (
+    ALL,
+    RESOLVER_ERRORS,
+    Error,
+    NameError_,
+    PartialSend,
+    Reset,
+    Strangers,
+    Urgent,
+    Wake,
+    WouldBlock,
+)
 from simnet.faults.place import Place
 from simnet.faults.plan import FaultPlan
 from simnet.faults.rates import STALL_SECONDS
@@ -35,7 +46,7 @@ def size(fault: Fault) -> tuple[int, ...]:
         if name in ("at", "seconds") and value is not None:
             weights.append(2 * round(abs(value) * NS) + (value < 0))
         elif name == "data" and value is not None:
-            weights.append(0 if value == _PLAIN_DATA else 1 + value[0])
+            weights.append(0 if value in (b"", _PLAIN_DATA) else 1 + value[0])
         elif name == "errno" and value is not None:
             weights.append(1 + _errnos(fault).index(value))
         elif name == "when":
@@ -70,6 +81,8 @@ def simpler(fault: Fault) -> Iterator[Fault]:
         yield Wake(on=fault.on, call=fault.call, first=fault.first)
     if isinstance(fault, Urgent) and fault.data != _PLAIN_DATA:
         yield _with(fault, "data", _PLAIN_DATA)
+    if isinstance(fault, Strangers) and fault.data not in (b"", _PLAIN_DATA):
+        yield _with(fault, "data", b"")
     if isinstance(fault, Reset) and fault.when == "after":
         yield _with(fault, "when", "before")
     if isinstance(fault, Error | NameError_) and fault.errno is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -88,7 +89,18 @@ class Moment(NamedTuple):
 class Points:
     """All of a run, each list in the order in which the run came to them."""
 
-    __slots__ = ("calls", "connects", "datagrams", "moments", "pairs", "polls", "streams", "threaded")
+    __slots__ = (
+        "begins",
+        "calls",
+        "connects",
+        "datagrams",
+        "moments",
+        "pairs",
+        "polls",
+        "shared",
+        "streams",
+        "threaded",
+    )
 
     def __init__(self) -> None:
         self.calls: list[CallPoint] = []
@@ -97,6 +109,10 @@ class Points:
         self.polls: list[PollPoint] = []
         self.moments: list[Moment] = []
         self.datagrams: list[DatagramPoint] = []
+        self.begins: dict[str, bytes] = {}  # what each client says first
+        self.shared: set[str] = (
+            set()
+        )  # connections that brought their client something when another one had been accepted there
         self.pairs: frozenset[str] = frozenset()  # connections that a program has made with itself, and their listeners
         self.threaded: frozenset[str] = frozenset()  # hosts with a program of several threads
 
@@ -125,6 +141,7 @@ class _Reading:
         self.records: set[str] = set()
         self.moments: dict[str, dict[int, None]] = {}
         self.datagrams = DatagramCalls()
+        self.accepted: Counter[str] = Counter()  # by listener
         points.pairs = pairs_of_tcp(trace)
         points.threaded = frozenset(trace.threaded)
 
@@ -140,6 +157,7 @@ class _Reading:
         if event.op in ("connect", "connect_ex") and event.arguments[1:] == (RECORDS,):
             self.records.add(event.place)
         point = _call_point(event, event.host in self.targets, event.place in self.records)
+        self._count(point)
         if is_of_datagrams(event):
             point = point._replace(datagrams=self.datagrams.look(event))
         elif event.op == "setsockopt":
@@ -147,6 +165,13 @@ class _Reading:
         self.points.calls.append(point)
         if not point.datagrams and _is_unix(event.place) and (not point.whole or event.op != "send"):
             self._within_host(event)
+
+    def _count(self, point: CallPoint) -> None:
+        """Whether another client has come by the time at which one reads."""
+        if point.op == "accept" and point.result == "ok":
+            self.accepted[point.place] += 1
+        elif point.op == "recv" and point.end == "client" and point.size and self.accepted[_listener(point.place)] > 1:
+            self.points.shared.add(point.place)
 
     def _poll(self, event: Event) -> None:
         self.datagrams.note_poll(event.result)
@@ -173,6 +198,8 @@ class _Reading:
         elif event.op.partition(" ")[0] == "data":
             stream = self.streams.setdefault((event.place, event.end), _Stream())
             stream.come(event.n, len(event.arguments), event.result)
+            if event.end == "server":
+                self.points.begins.setdefault(event.place, event.arguments)
         elif event.op.startswith("datagram") and event.n:
             to = event.place.partition("->")[2].rpartition(":")[0]
             touched = event.host in self.targets or to in self.targets
@@ -231,6 +258,11 @@ def _receiver(place: str, end: str) -> str:
     """The host at the *end* of a connection."""
     client, _, rest = place.partition("->")
     return client if end == "client" else rest.rpartition(":")[0]
+
+
+def _listener(place: str) -> str:
+    """To where a connection leads."""
+    return place.partition("->")[2].rpartition("#")[0]
 
 
 def _is_unix(place: str) -> bool:

@@ -24,7 +24,7 @@ SIMULATOR_ONLY: Final = "simulator only"
 
 SECONDS = 20.0  # of real time that a run may take, unless it is allowed more
 
-BY_THE_KERNEL = ("reset", "eof", "split", "coalesce", "stall", "urgent", "refuse", "reset-before-accept")
+BY_THE_KERNEL = ("reset", "eof", "split", "coalesce", "stall", "urgent", "refuse", "reset-before-accept", "strangers")
 BY_THE_FACE = ("short-recv", "partial-send", "would-block", "wake", "error")
 
 WHY_NOT = {
@@ -94,6 +94,8 @@ def _why_not(fault: Fault, seconds: float) -> str:
     """The reason for which *fault* is the simulator's alone; empty if it is not."""
     if fault.place.unix and fault.kind in ("reset", "reset-before-accept"):
         return "a Unix socket is reset by nothing but a close of the program's own at its other end"
+    if fault.kind == "strangers" and getattr(fault, "when", "") == "after":
+        return "who comes behind a connection comes by its time, which a kernel does not tell"
     late: float | None = getattr(fault, "seconds", None)
     if fault.kind in ("stall", "error") and late is not None and late > seconds / 2:
         return (

@@ -28,7 +28,7 @@ from simnet.observe import Watcher
 from simnet.owned.eventloops import loop_given_back, loop_set_aside
 from simnet.owned.state import checked_names
 from simnet.process import refuse_arguments, refuse_coroutines
-from simnet.realnet import classes
+from simnet.realnet import classes, strangers
 from simnet.realnet.backend import provider
 from simnet.realnet.guard import Guard
 from simnet.realnet.host import RealHost
@@ -305,11 +305,13 @@ class RealNetwork(Holding):
         try:
             if settle:
                 body.close_descriptors()
+                strangers.go_home(self._stage)
                 self._settle()
                 self._look_at_what_must_hold()
                 self._look()
                 self.verdicts.extend(slips.no_hosts(self._target, self._hosts))
         finally:
+            strangers.go_home(self._stage)
             self._end()
             loop_given_back(self._loop_outside)
 

@@ -14,7 +14,7 @@ from simnet.faults.place import Place
 from simnet.files.dropped import dropped
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_WAITALL, SOCK_NONBLOCK
-from simnet.realnet import datagrams, tamper, unix
+from simnet.realnet import datagrams, strangers, tamper, unix
 from simnet.realnet.calls import WRITABLE, C, Calls
 from simnet.realnet.connection import Connection, RealFile
 from simnet.realnet.process import RealProcess, current_process
@@ -217,14 +217,13 @@ class RealSocket(Calls):
             stage.attempts[attempt] = number = stage.attempts.get(attempt, 0) + 1
             connection = Connection(Place.connection(*attempt, number))
             stage.connections[_key(C.getsockname(self))] = connection
-            tag = Tag(connection.place, connection.text, "client", file.machine.name)
-            tag.counts = file.tag.counts
+            file.tag = tag = Tag(connection.place, connection.text, "client", file.machine.name, file.tag.counts)
             stage.injector.arm(tag, file.machine.target)
-            file.tag = tag
             tamper.arm_streams(stage, connection, file, owner.target)
             tamper.join(stage, file, connection, "client")
         now = stage.clock.now_ns
         stage.trace.entries.append((now, SEGMENT, file.machine.name, connection.text, "server", "SYN", 0, (b"", now)))
+        strangers.come_before(stage, connection.place, file.family, target)
         refusal = stage.injector.for_connect(connection.place)
         if refusal is None:
             return target

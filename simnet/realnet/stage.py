@@ -78,6 +78,7 @@ class Stage:
         self.listeners: dict[Place, dict[str, int]] = {}  # the calls so far at each place that listens, or has listened
         # That sockets were bound to: path, device and inode.
         self.unix_files: list[tuple[str, tuple[int, int] | None]] = []
+        self.strangers: list[Any] = []  # sockets of those who stay until the test has ended
         self.tampered: list[RealFile] = []  # ends that hide or show what their kernel does not
         self._moved_ns = 0
         self._looks = 0  # of the body, since then

@@ -53,6 +53,8 @@ FIELDS = {
     "at": st.just(0.0) | seconds,
     "data": st.binary(min_size=1, max_size=1),
     "when": st.sampled_from(("before", "after")),
+    "count": st.integers(1, 4096),
+    "then": st.sampled_from(("vanish", "stay", "leave", "keep")),
 }
 
 
@@ -66,6 +68,8 @@ def any_faults(draw: st.DrawFn) -> Fault:
     if kind is faults.Drop:
         names = [draw(st.sampled_from(("datagram", "call")))]
     fields = {name: draw(FIELDS[name]) for name in names}
+    if kind is faults.Strangers:
+        fields["data"] = draw(st.binary(max_size=9))
     form = kind.form
     datagrams = False
     if kind.ops and names not in (["byte"], ["datagram"]):

@@ -101,7 +101,7 @@ def test_a_reset_that_kills_the_loop_is_found_though_its_errno_is_excused() -> N
     failure = only(sweep(echo(servers.ResetIsFatal)))
     assert (failure.reason, failure.at) == ("loop-survives", line_of(servers, "RESET-IS-FATAL"))
     assert isinstance(failure.error, OSError)
-    assert set(failure.kinds) <= {"reset", "error", "reset-before-accept"}
+    assert set(failure.kinds) <= {"reset", "error", "reset-before-accept", "strangers"}
 
 
 def test_a_descriptor_that_nobody_closes_is_found() -> None:

@@ -305,6 +305,7 @@ def test_every_kind_has_a_few_words_for_a_headline(kind: type[faults.Fault]) -> 
         "refuse": {},
         "unreachable": {},
         "connect-timeout": {},
+        "strangers": {"count": 64},
         "reset-before-accept": {"on": "server:7", "call": 1},
         "error": {"end": "server", "op": "send", "call": 1, "errno": "ENOBUFS"},
         "drop": {"on": "test->server:53", "datagram": 1},

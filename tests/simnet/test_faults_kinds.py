@@ -51,6 +51,8 @@ ONE_OF_EACH = [
     "refuse client->server:7#1",
     "unreachable client->server:7#1",
     "connect-timeout client->server:7#1",
+    "strangers client->server:7#1 data=hello\\x0a count=64",
+    "strangers client->server:7#1 count=4 then=stay",
     "reset-before-accept server:7 call=1",
     "error server:7 accept call=1 errno=EMFILE",
     "error client->server:7#1 end=server send call=1 errno=ENOBUFS",
@@ -422,7 +424,9 @@ def test_a_whole_class_of_kinds_means_those_that_are_drawn() -> None:
             id="byte",
         ),
         pytest.param(
-            Anchor("connect", Place.parse(ON), None, None, 1), "refuse unreachable connect-timeout", id="connect"
+            Anchor("connect", Place.parse(ON), None, None, 1),
+            "refuse unreachable connect-timeout strangers",
+            id="connect",
         ),
         pytest.param(Anchor("poll", Place.parse("server"), None, "poll", 1), "wake", id="poll"),
         pytest.param(Anchor("call", Place.parse("server"), None, "socket", 1), "error", id="socket"),

@@ -17,10 +17,11 @@ from simnet.explore.judging.findings import Case, Finding, waits
 from simnet.explore.judging.kept_waiting import kept_waiting
 from simnet.explore.judging.late_end import ends_the_new
 from simnet.explore.judging.otherwise import otherwise, taken_for_another
+from simnet.explore.judging.served_anyway import tells, unserved
 from simnet.explore.judging.table import EQUAL, FAILURE, INTERRUPTED, NOTED, OFF, TABLE, WARNING
-from simnet.faults.hosts import BODY
+from simnet.faults.hosts import BODY, Strangers
 from simnet.faults.transparent import Preempt, Stall
-from simnet.invariants import LATE_END
+from simnet.invariants import LATE_END, SERVED_ANYWAY
 from simnet.trace import CALL, PROCESS, SEGMENT, WAKE, Failed
 
 if TYPE_CHECKING:
@@ -91,13 +92,18 @@ def judge(
         host, message, entry = ended
         level = case.invariants.get(LATE_END, WARNING)
         findings.append(replace(case.found(LATE_END, message, host, None, level), entry=entry))
+    if not same_outcome and (missed := unserved(baseline, run)) is not None:
+        level = case.invariants.get(SERVED_ANYWAY, WARNING)
+        findings.append(replace(case.found(SERVED_ANYWAY, missed.message, missed.host, None, level), at=missed.at))
     if not same_outcome and (run.body_error is None or survived):
         findings.append(case.outcome(survived))
     if disruptive and not (same_outcome or survived):
         findings += otherwise(case)
     if not (same_outcome or survived) and _loses_nothing(disruptive):
         findings.append(taken_for_another(case))
-    if strict:
+    if any(isinstance(fault, Strangers) for fault in fired):
+        findings = [each for each in findings if tells(each)]
+    elif strict:  # a test may count its clients
         findings = [replace(each, level=FAILURE) if each.level == INTERRUPTED else each for each in findings]
     warnings = tuple(each for each in findings if each.level == WARNING)
     told = [each for each in findings if each.level not in (WARNING, OFF)]

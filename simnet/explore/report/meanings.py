@@ -17,6 +17,7 @@ from simnet.invariants import (
     OTHERS_SURVIVE,
     REFUSED_ALIKE,
     SAID_ONCE,
+    SERVED_ANYWAY,
     WAITS_FOR_EVER,
 )
 
@@ -169,6 +170,12 @@ INVARIANTS: Mapping[str, Invariant] = {
         "fault; it is looked for in what the test, or a process of the target, returns (a warning, unless it is set to `failure`)",
         "look whether all has come, by its length or by the mark at its end, and raise if not: `readline` gives half a line at the end, and once it "
         "is stripped nobody can tell; where half of it is as good, say `invariants={'cut-short': 'off: why'}`",
+    ),
+    SERVED_ANYWAY: Invariant(
+        "whoever came before, and vanished, or stays and says nothing, a client is served as it is without them; where the server sends away, or keeps "
+        "waiting, a client behind as many who did all that it does, nothing is said (a warning, unless it is set to `failure`)",
+        "give back in a `finally` what a connection holds, such as a place in a pool; read, or shake hands, where each connection has its own thread or "
+        "task, or with a time-out; where that is meant, say `invariants={'served-anyway': 'off: why'}`",
     ),
     REFUSED_ALIKE: Invariant(
         "a target that goes on, with the same outcome, when a connection is refused does not end with an error when its host is unreachable, nor, if it "

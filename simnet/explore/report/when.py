@@ -47,6 +47,9 @@ _WHEN: Mapping[str, Callable[[Any], str]] = {
     "unreachable": lambda fault: "the host is unreachable",
     "connect-timeout": lambda fault: "a connect is never answered",
     "reset-before-accept": lambda fault: "the peer resets before it is accepted",
+    "strangers": lambda fault: (
+        f"{fault.count:,} stranger{'s' if fault.count > 1 else ''} come{'' if fault.count > 1 else 's'} first"
+    ),
     "drop": lambda fault: "a datagram is lost",
     "duplicate": lambda fault: "a datagram comes more than once",
     "reorder": lambda fault: "a datagram is overtaken",

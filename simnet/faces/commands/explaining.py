@@ -26,6 +26,7 @@ LEVELS = {
 # Where a sweep that names no kinds tries those that dice do not draw.
 _BY_DEFAULT = {
     "preempt": "where a program has threads",
+    "strangers": "before the first client of each listener of a target, two listeners at most",
     "blackhole": "for each server, behind the first byte of its first answer and of up to five later pieces",
     "unreachable": "where the outcome is the same when the connection is refused",
     "connect-timeout": "where the outcome is the same when the connection is refused, and another server is tried",
