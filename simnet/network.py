@@ -66,7 +66,9 @@ class Fabric:
         """The host of this name, made when first named."""
         machine = self.machines.get(name)
         if machine is None:
-            number = 1 + sum(each.number != ASIDE for each in self.machines.values())
+            number = len(self.machines) + 1
+            if self.injector.strangers:
+                number -= any(each.number == ASIDE for each in self.machines.values())
             machine = Machine(self, name, number, f"{seed}/{name}")
             self.machines[name] = machine
             for address in machine.stack.addresses:

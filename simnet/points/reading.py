@@ -110,9 +110,8 @@ class Points:
         self.moments: list[Moment] = []
         self.datagrams: list[DatagramPoint] = []
         self.begins: dict[str, bytes] = {}  # what each client says first
-        self.shared: set[str] = (
-            set()
-        )  # connections that brought their client something when another one had been accepted there
+        # Connections that brought their client something when another one had been accepted there
+        self.shared: set[str] = set()
         self.pairs: frozenset[str] = frozenset()  # connections that a program has made with itself, and their listeners
         self.threaded: frozenset[str] = frozenset()  # hosts with a program of several threads
 
