@@ -96,8 +96,9 @@ def serve(port: int, mistake: int) -> None:
                 text = sock.recv(100)
                 if mistake and not text.endswith(b"\n"):
                     raise ValueError(text)
-                while text and not text.endswith(b"\n"):
-                    text += sock.recv(100)
+                more = text
+                while more and not text.endswith(b"\n"):
+                    text += (more := sock.recv(100))
                 sock.sendall(text.upper())
 
 
