@@ -326,13 +326,15 @@ class MapLoop(Loop):
             except AttributeError:  # in the words of select(2) and poll(2)
                 raise TypeError("argument must be an int, or have a fileno() method.") from None
             except (OSError, ValueError):
-                self.refused(guest)
-                return
+                fd = -1
             if not isinstance(fd, int):  # a mock can be made a number, 1, but that is somebody else's
                 raise TypeError("fileno() returned a non-integer")
         if not place:
             self._admitted = place = self._admitted + 1
         guest.number = place
+        if fd < 0:  # its socket was closed before it came
+            self.refused(guest)
+            return
         try:
             sock = obj.socket if fd is key else key
             number = sock.fileno()

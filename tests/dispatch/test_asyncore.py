@@ -1491,3 +1491,25 @@ def test_two_threads_may_serve_one_map_and_need_not_end_in_order(pair, map):
 
     assert kept is not None
     assert (maps.engine_of(map) is None) is (type(map) is dict)
+
+
+@pytest.mark.parametrize("keyed_by", ["number", "socket"])
+def test_a_socket_that_was_closed_before_it_was_put_in_ends_its_channel_and_nothing_else(turn, map, keyed_by):
+    channel = Recorder(map=map)
+    gone, other = socket.socketpair()
+    gone.close()
+    if keyed_by == "number":
+        channel.set_socket(gone)
+    else:
+        channel.socket = gone
+        map[gone] = channel
+    near, far = other, socket.socketpair()
+    other = Recorder(far[0], map)
+    far[1].send(b"x")
+    turn(map, 3)
+    assert "close" in channel.events
+    assert other.events == ["read"]
+    channel.close()
+    other.close()
+    near.close()
+    far[1].close()
