@@ -180,8 +180,8 @@ class MapLoop(Loop):
             self._ready = interrupted
             if self._left and interrupted is None:
                 self._left.clear()
-        if (not self.map or self._restless) and interrupted is None and isinstance(self.map, ChannelMap):
-            self.map._let_go(restless=self._restless and not self._soon and not self._timers.heap)
+            if (not self.map or self._restless) and interrupted is None and isinstance(self.map, ChannelMap):
+                self.map._let_go(restless=self._restless and not self._soon and not self._timers.heap)
 
     @property
     def turning(self) -> bool:

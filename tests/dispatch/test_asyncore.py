@@ -1513,3 +1513,25 @@ def test_a_socket_that_was_closed_before_it_was_put_in_ends_its_channel_and_noth
     other.close()
     near.close()
     far[1].close()
+
+
+@pytest.mark.parametrize("error", [asyncore.ExitNow, KeyboardInterrupt])
+def test_a_map_that_a_handler_empties_and_leaves_by_an_exception_holds_no_poller(error, monkeypatch):
+    monkeypatch.setattr(channelmap, "CALM", 0)
+    channels = channelmap.ChannelMap()
+
+    class Last(Recorder):
+        def handle_read(self):
+            asyncore.close_all(self._map)
+            raise error
+
+    near, far = socket.socketpair()
+    Last(near, channels)
+    asyncore.poll(0, channels)
+    assert channels.engine is not None
+    far.send(b"x")
+    with pytest.raises(error):
+        asyncore.loop(1, map=channels)
+    assert channels == {}
+    assert channels.engine is None
+    far.close()
