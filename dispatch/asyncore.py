@@ -215,7 +215,7 @@ class dispatcher:
             self.addr = address
         elif err in (0, EISCONN):
             self.addr = address
-            self.handle_connect_event()
+            _events.closed_by_connect(self)
         else:
             raise OSError(err, errorcode[err])
 

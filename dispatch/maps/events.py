@@ -238,7 +238,11 @@ def left_behind(map: Any, key: Any, obj: Any) -> bool:
 def closed_by_connect(obj: Any) -> bool:
     """Let *obj* hear of the result of its connect; whether it closed itself then."""
     was = generation(obj)
-    obj.handle_connect_event()
+    try:
+        obj.handle_connect_event()
+    except NotReady as error:
+        # Nobody had said that there is something to read, and taken back it would connect again in each turn.
+        raise BlockingIOError(*error.args).with_traceback(error.__traceback__) from None
     return generation(obj) != was
 
 

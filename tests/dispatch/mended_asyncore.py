@@ -61,7 +61,7 @@ def mend_dispatcher(core):
     """Closes are counted, and the end of a connect may be a close; nothing to read is no error, nor is an empty datagram an end."""
     core.closes = 0
     core.dispatcher.closed_as = 0
-    close_as_ever = core.dispatcher.close
+    close_as_ever, connect_as_ever = core.dispatcher.close, core.dispatcher.connect
 
     def close(self):
         core.closes += 1
@@ -97,10 +97,19 @@ def mend_dispatcher(core):
         if self.closed_as == number:
             self.connected, self.connecting = True, False
 
+    def unannounced(called, *args):
+        try:
+            called(*args)
+        except NotReady as why:  # nobody had said that there is something to read
+            raise BlockingIOError(*why.args).with_traceback(why.__traceback__) from None
+
+    def connect(self, address):
+        unannounced(connect_as_ever, self, address)
+
     def connected_first(self):
         was = generation(self)
         if not self.connected and self.connecting:
-            self.handle_connect_event()
+            unannounced(self.handle_connect_event)
         return generation(self) == was
 
     def handle_read_event(self):
@@ -113,9 +122,9 @@ def mend_dispatcher(core):
         if not self.accepting and connected_first(self):
             self.handle_write()
 
-    for each in (close, connected_first):
+    for each in (close, connect, connected_first, unannounced):
         each.__code__ = each.__code__.replace(co_name=HIDDEN)
-    for each in (close, recv, handle_connect_event, handle_read_event, handle_write_event):
+    for each in (close, connect, recv, handle_connect_event, handle_read_event, handle_write_event):
         setattr(core.dispatcher, each.__name__, each)
 
 

@@ -474,3 +474,75 @@ def test_who_is_closed_by_another_goes_at_once():
         return told
 
     assert alike(program) == ["gone", "closed", "gone"]
+
+
+def names_down_to(last, info):
+    """The functions in a line of the log; below *last* are those of the socket, which need not be of C."""
+    names = [each.split("|")[1] for each in info.split()]
+    return names[: names.index(last) + 1]
+
+
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_who_reads_in_handle_connect_what_has_not_come_yet_is_told_of_it_once(use_poll):
+    """It was not said to be ready: taken for nothing, it would call handle_connect again in each turn."""
+
+    def program(asyncore, asynchat):
+        told = []
+
+        class Eager(asyncore.dispatcher):
+            def handle_connect(self):
+                told.append("connect")
+                self.recv(100)
+
+            def handle_write(self):
+                told.append("write")
+
+            def handle_error(self):
+                _, kind, error, names = asyncore.compact_traceback()
+                told.append((kind.__name__, type(error) is BlockingIOError, error.errno))
+                told.append(names_down_to("recv", names))
+                self.close()
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            channel = Eager(map={})
+            channel.create_socket()
+            channel.connect(listener.getsockname())
+            asyncore.loop(1, use_poll, channel._map, 4)
+            channel.close()
+        return told
+
+    told = alike(program)
+    assert told[0] == "connect"
+    assert len(told) == 3
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="a connect that is over at once")
+def test_who_connects_at_once_hears_what_handle_connect_could_not_read(tmp_path):
+    def program(asyncore, asynchat):
+        told = []
+
+        class Eager(asyncore.dispatcher):
+            def handle_connect(self):
+                told.append("connect")
+                self.recv(100)
+
+        class Starting(asyncore.dispatcher):
+            def handle_read(self):
+                eager = Eager(map={})
+                eager.create_socket(socket.AF_UNIX)
+                with eager.socket:
+                    eager.connect(path)
+
+            def handle_error(self):
+                told.append(names_down_to("recv", asyncore.compact_traceback()[3]))
+
+        path = str(tmp_path / asyncore.__name__)
+        near, far = socket.socketpair()
+        with socket.socket(socket.AF_UNIX) as listener, near, far:
+            listener.bind(path)
+            listener.listen()
+            asyncore.read(Starting(near, {}))
+        return told
+
+    connected, names = alike(program)
+    assert (connected, names[-1]) == ("connect", "recv")
