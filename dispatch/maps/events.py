@@ -1,7 +1,8 @@
 """One event for one object of an asyncore map: which handlers are called, and where their exceptions go.
 
 A handler's exception goes to ``handle_error`` of its object, whatever it is; only ExitNow, KeyboardInterrupt and SystemExit
-leave the loop. After each handler the object is checked: once it is closed, its other events of this turn are dropped.
+leave the loop, and what a program adds to these. After each handler the object is checked: once it is closed, its other
+events of this turn are dropped.
 """
 
 from __future__ import annotations
@@ -33,6 +34,16 @@ ExitNow.__module__ = "dispatch.asyncore"  # where programs know it from
 RERAISED = (ExitNow, KeyboardInterrupt, SystemExit)
 
 
+def _as_it_stands(name: str, ours: Any) -> Any:
+    """What stands in asyncore under *name* now, in the place of *ours*: a program may have put more there."""
+    return getattr(sys.modules.get("dispatch.asyncore"), name, ours)
+
+
+def reraised() -> Any:
+    """The exceptions that leave the loop."""
+    return _as_it_stands("_reraised_exceptions", RERAISED)
+
+
 class NotReady(BlockingIOError):
     """recv() found nothing although the poller had announced it: not an error of the channel."""
 
@@ -60,7 +71,7 @@ def read(obj: Any) -> None:
     """A read event for *obj*."""
     try:
         obj.handle_read_event()
-    except RERAISED:
+    except reraised():
         raise
     except NotReady:
         pass
@@ -72,7 +83,7 @@ def write(obj: Any) -> None:
     """A write event for *obj*."""
     try:
         obj.handle_write_event()
-    except RERAISED:
+    except reraised():
         raise
     except NotReady:
         pass
@@ -84,7 +95,7 @@ def _exception(obj: Any) -> None:  # so named in log lines, as ever
     """An exceptional condition of *obj*, urgent data mostly."""
     try:
         obj.handle_expt_event()
-    except RERAISED:
+    except reraised():
         raise
     except NotReady:
         pass
@@ -108,7 +119,7 @@ def _close(obj: Any) -> None:
     """An end that an errno has told of."""
     try:
         obj.handle_close()
-    except RERAISED:
+    except reraised():
         raise
     except NotReady:
         pass
@@ -139,12 +150,11 @@ def readwrite(obj: Any, flags: int) -> None:
     except NotReady:
         pass
     except OSError as error:
-        # As it stands in asyncore now: a program may have put more errnos there.
-        if error.errno in getattr(sys.modules.get("dispatch.asyncore"), "_DISCONNECTED", DISCONNECTED):
+        if error.errno in _as_it_stands("_DISCONNECTED", DISCONNECTED):
             _close(obj)
         else:
             failed(obj, "handle_read_event", error)
-    except RERAISED:
+    except reraised():
         raise
     except BaseException as error:  # noqa: BLE001 - as above
         failed(obj, "handle_read_event", error)

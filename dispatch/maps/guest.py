@@ -13,7 +13,7 @@ import stat
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ASLEEP, NEVER, Channel
 from dispatch.interfaces import ERR, IN, NVAL, OUT, PRI, READ, TROUBLE
-from dispatch.maps.events import RERAISED, failed_to_say, left_behind
+from dispatch.maps.events import failed_to_say, left_behind, reraised
 from dispatch.maps.filewrapper import file_wrapper
 from dispatch.maps.predicates import still_has, uses_writable
 from dispatch.maps.resting import REST
@@ -79,7 +79,7 @@ class Guest(Channel):
                     grumbles = True
                     if not loop._serves_whole:
                         bits |= PRI  # for whoever wants anything, as above
-        except RERAISED:
+        except reraised():
             raise
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on
             failed_to_say(obj, error)

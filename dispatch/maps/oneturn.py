@@ -13,7 +13,7 @@ from dispatch.annotations import Any
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ
 from dispatch.maps import events
 from dispatch.maps.channelmap import items
-from dispatch.maps.events import RERAISED, closed_since, drop_urgent, failed_to_say, left_behind
+from dispatch.maps.events import closed_since, drop_urgent, failed_to_say, left_behind, reraised
 from dispatch.maps.guest import shown
 from dispatch.maps.predicates import uses_writable
 from dispatch.maps.resting import resting, tired
@@ -45,7 +45,7 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any, *, literal
                 elif not bits and kinds is None:
                     register(key, 0)  # it is not woken for room to write, but told if nobody is there
                     odd[key] = key, OUT
-        except RERAISED:
+        except reraised():
             raise
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the turn goes on
             failed_to_say(obj, error)

@@ -14,7 +14,7 @@ from dispatch.annotations import Any
 from dispatch.interfaces import Poller
 from dispatch.maps import oneturn, resting
 from dispatch.maps.channelmap import ChannelMap, plain
-from dispatch.maps.events import RERAISED, UNNAMED
+from dispatch.maps.events import UNNAMED, reraised
 from dispatch.maps.guest import Guest
 from dispatch.maps.maploop import Kinds, MapLoop, Serve
 from dispatch.maps.oneturn import one_turn
@@ -232,7 +232,7 @@ def close_all(map: dict[Any, Any], ignore_all: bool) -> None:
         except OSError as error:
             if error.errno != errno.EBADF and not ignore_all:
                 raise
-        except RERAISED:
+        except reraised():
             raise
         except BaseException:
             if not ignore_all:

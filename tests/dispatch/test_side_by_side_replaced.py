@@ -422,3 +422,56 @@ def test_a_mock_may_stand_in_the_map(turn, own_map):
         return [call for call in channel.mock_calls if call[0].startswith("handle_")]
 
     assert alike(program) == [mock.call.handle_read_event(), mock.call.handle_write_event()] * 9
+
+
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("own_map", [True, False])
+@pytest.mark.parametrize("name", ["handle_read", "handle_write", "handle_expt", "readable", "handle_close"])
+def test_an_exception_that_a_program_has_put_among_those_that_leave_the_loop_leaves_it(name, own_map, use_poll):
+    class Abort(Exception):
+        pass
+
+    def program(asyncore):
+        def leave(self):
+            raise Abort
+
+        channel, far = channel_in(asyncore, {} if own_map else None, **{name: leave})
+        leaving = (*asyncore._reraised_exceptions, Abort)
+        with far, channel.socket, mock.patch.object(asyncore, "_reraised_exceptions", leaving):
+            far.send(b"x")
+            left = []
+            for call in (
+                lambda: asyncore.loop(0.1, use_poll, channel._map, 1),
+                lambda: asyncore.read(channel),
+                lambda: asyncore.write(channel),
+                lambda: asyncore._exception(channel),
+                lambda: asyncore.readwrite(channel, select.POLLIN),
+                lambda: asyncore.readwrite(channel, select.POLLHUP),
+            ):
+                try:
+                    call()
+                except Abort:
+                    left.append(True)
+                else:
+                    left.append(False)
+        return left, channel.told
+
+    assert any(alike(program)[0])
+
+
+def test_close_all_lets_out_what_a_program_has_put_among_those_that_leave_the_loop():
+    class Abort(Exception):
+        pass
+
+    def program(asyncore):
+        def leave(self):
+            raise Abort
+
+        channel, far = channel_in(asyncore, {}, close=leave)
+        leaving = (*asyncore._reraised_exceptions, Abort)
+        with far, channel.socket, mock.patch.object(asyncore, "_reraised_exceptions", leaving):
+            with pytest.raises(Abort):
+                asyncore.close_all(channel._map, ignore_all=True)
+        return len(channel._map)
+
+    assert alike(program) == 1
