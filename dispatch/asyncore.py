@@ -283,12 +283,12 @@ class dispatcher:
 
     def log(self, message: _Any) -> None:
         """Hits, to stderr."""
-        sys.stderr.write(f"log: {message}\n")
+        sys.stderr.write(f"log: {message!s}\n")
 
     def log_info(self, message: _Any, type: str = "info") -> None:
         """Everything else, to stdout; what is in ``ignore_log_types`` is not printed."""
         if type not in self.ignore_log_types:
-            print(f"{type}: {message}")
+            print(f"{type!s}: {message!s}")
 
     # ---- events, and the handlers they go to
 
@@ -342,7 +342,7 @@ class dispatcher:
             self_repr = repr(self)
         except BaseException:  # noqa: BLE001 - a program's repr may fail, the log must not
             self_repr = f"<__repr__(self) failed for object at {id(self):0x}>"
-        self.log_info(f"uncaptured python exception, closing channel {self_repr} ({t}:{v} {tbinfo})", "error")
+        self.log_info(f"uncaptured python exception, closing channel {self_repr} ({t}:{v!s} {tbinfo})", "error")
         self.handle_close()
 
     def handle_expt(self) -> None:

@@ -546,3 +546,30 @@ def test_who_connects_at_once_hears_what_handle_connect_could_not_read(tmp_path)
 
     connected, names = alike(program)
     assert (connected, names[-1]) == ("connect", "recv")
+
+
+def test_what_is_logged_is_written_as_str_writes_it(capsys):
+    class Odd(Exception):
+        def __format__(self, spec):
+            return "formatted"
+
+    def program(asyncore, asynchat):
+        class Failing(asyncore.dispatcher):
+            def handle_read(self):
+                raise Odd("as str")
+
+            def __repr__(self):
+                return "the channel"
+
+        near, far = socket.socketpair()
+        channel = Failing(near, {})
+        channel.log_info(Odd("as str"), Odd("kind"))
+        channel.log(Odd("as str"))
+        with near, far:
+            asyncore.read(channel)
+        out, err = capsys.readouterr()
+        return out.partition(" [")[0], err
+
+    out, err = alike(program)
+    assert out.startswith("kind: as str\n")
+    assert err == "log: as str\n"
