@@ -299,6 +299,7 @@ def test_to_a_proxy_nobody_comes_to_stay() -> None:
 # ---- on real sockets --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_real_sockets_show_them_too() -> None:
     def serve() -> None:
         places = threading.Semaphore(2)
@@ -318,6 +319,7 @@ def test_real_sockets_show_them_too() -> None:
     assert right.outcome.returned == b"hello\n"
 
 
+@pytest.mark.slow
 def test_on_real_sockets_who_says_nothing_stays_until_the_test_has_ended() -> None:
     run = play_real(asked(one_after_the_other), f"{SAY_HELLO} count=1 then=stay", target="server")
     assert run.outcome.raised is not None
