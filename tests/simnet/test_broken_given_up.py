@@ -264,16 +264,11 @@ def meet(*, stays: bool) -> None:
         loop.run()
 
 
-@pytest.mark.parametrize(
-    ("stays", "words", "pause", "warned"), [(True, 4, 5, 1), (False, 4, 5, 0), (True, 4, 1, 0), (True, 2, 60, 0)]
-)
-def test_who_writes_to_a_closed_channel_long_after_its_end_is_warned_of(
-    stays: bool, words: int, pause: float, warned: int
-) -> None:
-    """Some words too late are lost, and nobody's fault; it is who has forgotten to let go of a channel that goes on so."""
+def goes_on_talking(words: int, pause: float, room: Callable[[], tuple[Any, ...]]) -> Callable[[Any], None]:
+    """A test in which one comes to a *room* and goes, and another says so many *words* then."""
 
     def test(net: Any) -> None:
-        net.host("server").spawn(partial(meet, stays=stays))
+        net.host("server").spawn(*room())
         with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as lines:
             with socket.create_connection(("server", 7)) as other:
                 other.sendall(b"hello\n")
@@ -283,6 +278,17 @@ def test_who_writes_to_a_closed_channel_long_after_its_end_is_warned_of(
                 assert lines.readline() == b"%d\n" % n
                 time.sleep(pause)
 
+    return test
+
+
+@pytest.mark.parametrize(
+    ("stays", "words", "pause", "warned"), [(True, 4, 5, 1), (False, 4, 5, 0), (True, 4, 1, 0), (True, 2, 60, 0)]
+)
+def test_who_writes_to_a_closed_channel_long_after_its_end_is_warned_of(
+    stays: bool, words: int, pause: float, warned: int
+) -> None:
+    """Some words too late are lost, and nobody's fault; it is who has forgotten to let go of a channel that goes on so."""
+    test = goes_on_talking(words, pause, lambda: (partial(meet, stays=stays),))
     result = run_sweep(test, SweepOptions.of(target="server", kinds=["would-block"]))
     assert [each.name for each in result.warnings] == ["broken-given-up"] * warned
     for each in result.warnings:
@@ -314,18 +320,7 @@ def test_who_writes_to_a_lost_transport_long_after_its_end_is_warned_of(
     stays: bool, words: int, pause: float, warned: int
 ) -> None:
     """The first five writes are taken in silence; it is the log that tells, and nothing is raised."""
-
-    def test(net: Any) -> None:
-        net.host("server").spawn(asyncio.run, meeting(stays=stays))
-        with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as lines:
-            with socket.create_connection(("server", 7)) as other:
-                other.sendall(b"hello\n")
-                assert lines.readline() == b"hello\n"
-            for n in range(words):
-                sock.sendall(b"%d\n" % n)
-                assert lines.readline() == b"%d\n" % n
-                time.sleep(pause)
-
+    test = goes_on_talking(words, pause, lambda: (asyncio.run, meeting(stays=stays)))
     # Under a would-block there, asyncio itself fails on Python 3.11.2: a lost transport has no loop to tell.
     result = run_sweep(test, SweepOptions.of(target="server", kinds=["short-recv"]))
     assert [each.name for each in result.warnings] == ["broken-given-up"] * warned

@@ -42,6 +42,20 @@ def one_after_the_other(serve_one: Callable[[socket.socket], object] = echo, mos
                 serve_one(listener.accept()[0])
 
 
+def keeps_the_places_of_the_vanished() -> None:
+    """Two are served at once, and who leaves other than properly leaves a place taken."""
+    places = threading.Semaphore(2)
+
+    def serve_one(sock: socket.socket) -> None:
+        with sock, suppress(OSError):
+            places.acquire()
+            while line := sock.recv(100):
+                sock.sendall(line)
+            places.release()
+
+    one_after_the_other(lambda sock: threading.Thread(target=serve_one, args=(sock,), daemon=True).start())
+
+
 def ask() -> bytes:
     with socket.create_connection(("server", 7)) as sock:
         sock.sendall(b"hello\n")
@@ -145,24 +159,12 @@ def test_the_two_that_a_sweep_tries() -> None:
 
 
 def test_it_can_be_made_a_failure_or_nothing() -> None:
-    def serve() -> None:
-        places = threading.Semaphore(2)
-
-        def serve_one(sock: socket.socket) -> None:
-            with sock, suppress(OSError):
-                places.acquire()
-                while line := sock.recv(100):
-                    sock.sendall(line)
-                places.release()
-
-        one_after_the_other(lambda sock: threading.Thread(target=serve_one, args=(sock,), daemon=True).start())
-
-    (warned,) = sweep(asked(serve)).warnings
+    (warned,) = sweep(asked(keeps_the_places_of_the_vanished)).warnings
     assert warned.name == "served-anyway"
-    (failure,) = sweep(asked(serve), invariants={"served-anyway": "failure"}).failures
+    (failure,) = sweep(asked(keeps_the_places_of_the_vanished), invariants={"served-anyway": "failure"}).failures
     assert failure.reason == "served-anyway"
     assert str(failure.plan) == f"strangers {ON} count=2"  # who have no word to say
-    again = sweep(asked(serve), invariants={"served-anyway": "off: a test's"})
+    again = sweep(asked(keeps_the_places_of_the_vanished), invariants={"served-anyway": "off: a test's"})
     assert again.ok
     assert not again.warnings
     assert "served-anyway" in NAMES
@@ -301,19 +303,7 @@ def test_to_a_proxy_nobody_comes_to_stay() -> None:
 
 @pytest.mark.slow
 def test_real_sockets_show_them_too() -> None:
-    def serve() -> None:
-        places = threading.Semaphore(2)
-
-        def serve_one(sock: socket.socket) -> None:
-            with sock, suppress(OSError):
-                places.acquire()
-                while line := sock.recv(100):
-                    sock.sendall(line)
-                places.release()
-
-        one_after_the_other(lambda sock: threading.Thread(target=serve_one, args=(sock,), daemon=True).start())
-
-    wrong = play_real(asked(serve), f"{SAY_HELLO} count=12", target="server")
+    wrong = play_real(asked(keeps_the_places_of_the_vanished), f"{SAY_HELLO} count=12", target="server")
     assert wrong.outcome.raised is not None
     right = play_real(asked(lambda: one_after_the_other(in_a_thread)), f"{SAY_HELLO} count=12", target="server")
     assert right.outcome.returned == b"hello\n"
