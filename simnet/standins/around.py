@@ -7,12 +7,8 @@ import sys
 __all__ = ["looks_around"]
 
 ASKS = ("ctypes.util", "platform")  # modules that do so, and touch nothing
-BETWEEN = (
-    "subprocess",
-    "selectors",
-    "simnet.standins.early_selectors",
-    "simnet.standins.registrations",
-)  # what they do it by
+# What they do it by, and ours that may stand between
+BETWEEN = ("subprocess", "selectors", "simnet.standins.early_selectors", "simnet.standins.registrations")
 
 
 def looks_around() -> bool:

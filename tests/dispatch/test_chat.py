@@ -31,6 +31,14 @@ class Talk(Chat):
         self.events.append(("close", type(reason) if reason else None))
 
 
+class Pausing(Talk):
+    """Wants no more than one at a time."""
+
+    def handle_message(self, data):
+        super().handle_message(data)
+        self.pause()
+
+
 def fed(kind=Talk, *pieces):
     """A chat without a connection that was given *pieces*."""
     with dispatch.Loop() as loop:
@@ -130,11 +138,6 @@ def test_nothing_is_handed_over_after_close(world):
 def test_a_pause_holds_back_messages_that_have_arrived_and_the_end(world):
     loop = world.loop()
 
-    class Pausing(Talk):
-        def handle_message(self, data):
-            super().handle_message(data)
-            self.pause()
-
     channel, client = world.connected(loop, Pausing)
     client.send(b"1\r\n2\r\n3\r\n")
     client.shutdown(socket.SHUT_WR)
@@ -159,11 +162,6 @@ class Lines(Talk):
 def test_who_has_ended_with_its_loop_may_be_resumed_and_cut_in_another_way(world):
     """Nothing comes of it, as with a stream: whoever holds it need not ask before."""
     loop = world.loop()
-
-    class Pausing(Talk):
-        def handle_message(self, data):
-            super().handle_message(data)
-            self.pause()
 
     channel, client = world.connected(loop, Pausing)
     client.send(b"one\r\ntwo\r\nthree\r\n")

@@ -24,10 +24,11 @@ __all__ = ["Unserved", "served", "serves_several", "tells", "unserved"]
 
 CLIENT, SERVER = "client", "server"
 AT = re.compile(r" at (\S+\.py:\d+) in ")  # a line of the user's code
+# What follows from more clients than the test has, where no exception ends anybody.
 _FOLLOWS = (
     *("listener-survives", "loop-survives"),
     *(NOTHING_LEFT, OTHERS_SURVIVE, OTHERS_ANSWERED, WAITS_FOR_EVER),
-)  # what follows from more clients than the test has, where no exception ends anybody
+)
 
 
 class Unserved(NamedTuple):
