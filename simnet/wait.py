@@ -44,8 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scheduler", "current_scheduler", "enter", "leave", "running"]
 
-PAUSES_MAX = 1_000  # polls without effect in one instant, or looks at a clock, before the clock moves on
-PAUSES_LET = 100  # the same polls of a busy loop that may go on
+PAUSES_MAX, PAUSES_LET = 1_000, 100  # polls in one instant without effect, or looks at a clock; where it may go on so
 SPIN_NS = 100_000_000  # that a busy loop goes on which may, where nothing is due before
 POLLS_NS = 1_000_000  # virtual time that these take: a poll that finds nothing takes Linux a microsecond
 LAGS_MAX = 32  # times in a row that polls take it: a loop that is at work may have as many turns before it waits
@@ -91,7 +90,7 @@ class Scheduler:
     __slots__ = (
         "clock", "trace", "recording", "current", "backend", "body", "processes", "verdicts", "closed_listeners",
         "entered", "ticks", "ticks_most", "patience", "calls", "calls_max", "hung_at", "effects", "seen", "activity", "looks_end", "forced", "entries_max", "look_at", "before", "rounds", "alike",
-        "entries_at_ns", "entries_then", "in_vain", "interrupted", "lets_spin", "pauses_max", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns", "arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_worked", "deadlocks", "_choose", "_back", "swap",
+        "entries_at_ns", "entries_then", "in_vain", "interrupted", "told", "lets_spin", "pauses_max", "switches", "longest_ns", "pipes", "runnable", "_sleepers", "_settling", "_settle_until_ns", "arrived_ns", "_arrived_effects", "_lags", "_lagged", "_looked", "_worked", "deadlocks", "_choose", "_back", "swap",
     )  # fmt: skip
 
     def __init__(
@@ -123,6 +122,7 @@ class Scheduler:
         self.calls, self.calls_max = 0, CALLS_MAX  # calls without effect since the last wait, or the last with one
         self.hung_at: set[str] | None = None  # at these lines, if it is fewer that may be: see `stuck`
         self.interrupted: BaseException | None = None  # Ctrl-C, or what the watchdog has to say
+        self.told: Any = None  # it, if a wait has raised it, and its traceback of before: see `stuck`
         self.lets_spin, self.pauses_max = False, PAUSES_MAX  # busy loops go on where no-spin is off, or a warning
         self.switches, self.longest_ns = 0, 2**63  # after that time a test that waits is said to wait for ever
         self.runnable: deque[Process] = deque()
@@ -191,7 +191,7 @@ class Scheduler:
             if me.pending is not None:
                 me.meet_pending()
             if self.interrupted is not None:
-                raise self.interrupted
+                raise stuck.told_again(self)
         if self.recording:
             self.trace.entries.append((clock.now_ns, WAKE, me.host_name, me.name, "", what[0], 0, not me.timed_out))
         return not me.timed_out
@@ -238,7 +238,7 @@ class Scheduler:
         if me.pending is not None:
             me.meet_pending()
         if self.interrupted is not None:
-            raise self.interrupted
+            raise stuck.told_again(self)
 
     def _lag(self, clock: Clock) -> bool:
         """Let so many polls take the time that they take a kernel, unless they have for long, or just did and what was due
@@ -342,7 +342,7 @@ class Scheduler:
         begin(self._switch, self.runnable, me, process)
         me.waiting = None
         if self.interrupted is not None:
-            raise self.interrupted
+            raise stuck.told_again(self)
 
     def wake(self, process: Process) -> None:
         """*process* may run again."""
@@ -362,7 +362,7 @@ class Scheduler:
         self._switch(self._next())
         self._settling, body.waiting, body.pending = False, None, None
         if self.interrupted is not None:
-            raise self.interrupted
+            raise stuck.told_again(self)
 
     def end(self, process: Process, why: str = "") -> None:
         """End a process where it waits: its descriptors are closed, then its wait raises. *why* if not with its network."""

@@ -240,6 +240,15 @@ def nobody_will_wake(scheduler: Scheduler) -> Deadlock:
     return error
 
 
+def told_again(scheduler: Scheduler) -> BaseException:
+    """What interrupts the run: who swallows it meets it again in each wait, and its traceback would grow by each, for ever."""
+    error = scheduler.interrupted
+    assert error is not None
+    if scheduler.told is None or scheduler.told[0] is not error:
+        scheduler.told = error, error.__traceback__
+    return error.with_traceback(scheduler.told[1])
+
+
 def only_look(processes: Iterable[Process], arrived_ns: int, heartbeats: int) -> bool:
     """Has each of *processes* that will wake by time just looked so many times, after something last arrived at *arrived_ns*?
 

@@ -19,6 +19,7 @@ import socketserver
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
@@ -1436,6 +1437,22 @@ def test_a_body_that_swallows_whatever_it_is_told_ends_soon_after_ctrl_c() -> No
     with pytest.raises(KeyboardInterrupt):
         simnet.play(test)
     assert real.monotonic() - began < 15  # it is met between two of its tries; some 3 s, and 74 when nobody looked
+
+
+def test_of_what_is_swallowed_again_and_again_only_the_last_is_kept() -> None:
+    heights: set[int] = set()
+
+    def test(net: simnet.Network) -> None:
+        for _ in range(100):
+            try:
+                net.sleep(1)
+                os.kill(os.getpid(), signal.SIGINT)
+            except BaseException as error:  # noqa: BLE001  # as the worst of programs do
+                heights.add(len(list(traceback.walk_tb(error.__traceback__))))
+
+    with pytest.raises(KeyboardInterrupt):
+        simnet.play(test)
+    assert max(heights) < 10
 
 
 @pytest.mark.slow
