@@ -45,6 +45,7 @@ PAGES = sorted(
 )
 
 COMMAND_SECONDS = 120.0  # a command that takes longer hangs; on an idle machine all take a few seconds
+CONSTANTS = ROOT / ".hypothesis" / "constants"  # what it reads out of sources that are not installed: ours
 WIDTH = "110"  # columns that a command finds: as many as it takes where nobody says
 
 NOT_AT_A_READERS_DESK = re.compile(r"PYTEST_.*|CI|BUILD_NUMBER")  # under the last two pytest abridges nothing
@@ -63,6 +64,11 @@ class Files:
 
     def __init__(self, folder: Path, *, pasted: bool = False) -> None:
         self.folder = folder
+        read = folder / ".hypothesis" / "constants"
+        if not read.is_symlink():
+            CONSTANTS.mkdir(parents=True, exist_ok=True)
+            read.parent.mkdir()
+            read.symlink_to(CONSTANTS)
         self.pasted = pasted
         self.current: Path | None = None
         self.typed: list[str] = []

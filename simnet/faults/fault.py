@@ -160,7 +160,7 @@ class Fault(msgspec.Struct, metaclass=_Kind, frozen=True, dict=True, tag_field="
                 form = counts
                 break
         else:
-            return Anchor("connect", self.place, None, None, 1)
+            return Anchor("connect", self.place, None, None, 1, _text(self._get("when")))
         if form == "call" and op in ("accept", "poll"):
             form = str(op)
         when = self._get("when") if form == "call" else None

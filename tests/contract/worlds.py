@@ -217,13 +217,13 @@ class World:
         assert answer == wanted, f"{getattr(call, '__qualname__', call)}{arguments} gave {answer!r}, not {wanted!r}"
 
     def counts(self, wanted: Any, fresh: Callable[[], Any]) -> None:
-        """*fresh*, on connections that it makes, counts *wanted*: on a kernel in one of five tries.
+        """*fresh*, on connections that it makes, counts *wanted*: on a kernel in one of eight tries.
 
         How much a kernel takes goes by how many segments it handles at once, which beside other work is another number now
         and then.
         """
         counted = []
-        for _ in range(1 if self.name == "simnet" else 5):
+        for _ in range(1 if self.name == "simnet" else 8):
             counted.append(fresh())
             if counted[-1] == wanted:
                 return
