@@ -6,7 +6,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 COMPILED := $(PY) -m compileall -q dispatch simnet  # once, for the hundreds of interpreters that tests start,
 export PYTHONDONTWRITEBYTECODE :=  # and what they import besides they may keep as well
-ABREAST := -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0  # a process for each core, a file's tests in one
+ABREAST := -n auto --dist loadfile --max-worker-restart 0 --no-loadscope-reorder  # a file's tests in one process
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

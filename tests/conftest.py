@@ -15,6 +15,7 @@ import struct
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -25,6 +26,9 @@ settings.register_profile("house", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=25)  # what `make quick` takes, see below
 settings.register_profile("thorough", deadline=None, max_examples=2_000)  # pytest --hypothesis-profile=thorough
 settings.load_profile("house")
+
+
+WORKERS_MAX = 4
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,13 +52,20 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     hurries = asked.markexpr == "not slow" and config.args_source is pytest.Config.ArgsSource.TESTPATHS
     watched = asked.collectonly or asked.usepdb or asked.trace or asked.capture == "no"
     if hurries and not watched and getattr(asked, "numprocesses", 0) is None and not hasattr(config, "workerinput"):
-        asked.numprocesses = min(os.cpu_count() or 1, 4)
+        asked.numprocesses = pytest_xdist_auto_num_workers()
         asked.dist, asked.maxworkerrestart, asked.loadscopereorder = "loadfile", "0", False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The house first: it reads every file, for which nobody should have to wait alone in the end."""
-    items.sort(key=lambda item: item.path.name != "test_house.py")
+    """What takes longest first, and the house, which reads every file: nobody should have to wait for one alone in the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path] if item.path.name != "test_house.py" else -len(items))
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, for tests of real sockets wait for a kernel now and then. Beyond four they only take memory."""
+    return min((os.cpu_count() or 1) + 1, WORKERS_MAX)
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist, see `make test`
