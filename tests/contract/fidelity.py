@@ -7,6 +7,7 @@ the sentence. `python -m tests.contract.fidelity` writes the page; a test checks
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +101,7 @@ class Fact(NamedTuple):
     only_kernel: str
 
 
+@functools.cache
 def facts() -> list[Fact]:
     """Every fact that a test holds, in order."""
     return sorted(_in_files(), key=lambda fact: fact.number)
