@@ -157,8 +157,9 @@ class Process(Misnamed):
                 raise pending
             finally:
                 del pending  # else frame and exception would hold each other
-        told = self.state.get("heard", 0)
+        told, timed_out = self.state.get("heard", 0), self.timed_out
         pending.hear()
+        self.timed_out = timed_out  # whatever ended the waits of the handler
         self.handlers += self.state.get("heard", 0) != told
 
     # --- for users -------------------------------------------------------------------------------------------------
