@@ -294,7 +294,7 @@ class SimulatedBackend:
     def broken_pipe(self, process: Process) -> None:
         """SIGPIPE comes to *process*, if it has a handler of it."""
         if not keep_back(process, SIGPIPE) and has_handler(process, SIGPIPE):
-            hear(process, SIGPIPE, caller(sys._getframe(1)))
+            hear(process, [SIGPIPE], caller(sys._getframe(1)))
 
     def mask_call(self, call: str, original: Any, *arguments: Any) -> Any:
         """``signal.pthread_sigmask``, ``sigpending``, ``sigwait`` and its kin, ``pause``: in the process that asks."""

@@ -110,7 +110,7 @@ class Process(Misnamed):
         self.held = False  # its host stands still
         self.timed_out = False
         self.has_deadline = False
-        self.pending: Any = None  # an exception to be raised where it waits, or an alarm that has rung
+        self.pending: Any = None  # an exception to be raised where it waits, or signals that have come
         self.handlers = 0  # of signals, that were called where it waited
         self.waiting: tuple[str, Any] | None = None
         self.since_ns = 0
@@ -150,7 +150,7 @@ class Process(Misnamed):
         return what not in NOT_BY_NUMBER and (on is file or (type(on) is list and file in on))
 
     def meet_pending(self) -> None:
-        """Its wait raises what was put there for it, or hears the alarm that has rung."""
+        """Its wait raises what was put there for it, or hears the signals that have come."""
         pending, self.pending = self.pending, None
         if isinstance(pending, BaseException):
             try:
@@ -166,11 +166,7 @@ class Process(Misnamed):
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; False if *timeout* seconds of virtual time passed first."""
-        if not self.done:
-            return self._join(timeout)
-        if (me := self.scheduler.current).pending is not None:
-            me.meet_pending()  # a signal that it has sent
-        return True
+        return self.done or self._join(timeout)
 
     def _join(self, timeout: float | None) -> bool:
         scheduler = self.scheduler
@@ -302,13 +298,17 @@ class Process(Misnamed):
         return tuple(each.fileno() for each in mine)
 
     def linger(self, file: Any, limit_ns: int) -> None:
-        """Wait until *file*, whose last number is gone, has delivered all and its FIN, for *limit_ns* at most."""
+        """Wait until *file*, whose last number is gone, has delivered all and its FIN, for *limit_ns* at most, or a signal comes."""
         scheduler = self.scheduler
         deadline = scheduler.clock.now_ns + limit_ns
-        file.watch(scheduler.current)
-        while file.closing and scheduler.wait(("linger", file), deadline):
-            pass
-        file.unwatch(scheduler.current)
+        me = scheduler.current
+        handlers = me.handlers
+        file.watch(me)
+        try:
+            while file.closing and me.handlers == handlers and scheduler.wait(("linger", file), deadline):
+                pass
+        finally:
+            file.unwatch(me)
 
     def holder_of(self, fd: int) -> Process:
         """Whose number *fd* is: who was handed a socket by another process of its host may use that one's, as it may call it."""

@@ -338,9 +338,7 @@ class Scheduler:
         me = self.current
         self.account()
         self.processes.append(process)
-        me.waiting = ITS_TURN
         begin(self._switch, self.runnable, me, process)
-        me.waiting = None
         if self.interrupted is not None:
             raise stuck.told_again(self)
 

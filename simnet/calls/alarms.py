@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.arguments.polls import c_int
 from simnet.arguments.sockets import UINT_MAX
-from simnet.calls.signals import KERNEL, SIGINT, blocked, ends_who_has_none, has_handler, hear, keep_back
+from simnet.calls.signals import KERNEL, SIGINT, USER, blocked, ends_who_has_none, has_handler, hear, keep_back
 from simnet.owned.eventloops import end_wherever_it_is
 from simnet.real import c_signal
 from simnet.trace import PROCESS
@@ -71,48 +71,51 @@ class Alarm:
         self.rings += 1
         if self.interval_ns:
             self._wind(self.due_ns + self.interval_ns)
-        if process.pending is None:
-            process.pending = self
-        process.wake()
+        _put(process, SIGALRM, KERNEL)
 
     def call_off(self) -> None:
         """Its process has ended."""
         if self.timer is not None:
             self.timer.cancel()
 
+
+class Coming:
+    """The signals that have come to a process, from its alarm, a thread, the kernel or another program, until it hears them."""
+
+    __slots__ = ("numbers", "process")
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.numbers: dict[int, int] = {}  # and who sent each
+
     def hear(self) -> None:
-        """In the process, which has waited: call the handler, unless the signal is blocked.
+        """In the process, which has waited: call the handlers of those that are not blocked by now.
 
         Raises:
-            Escape: it has none, and would end.
-            Exception: whatever the handler raises.
+            Escape: there is none of one, by which it would end.
+            Exception: whatever a handler raises.
         """
-        backend = self.process.scheduler.backend
-        if not keep_back(self.process, SIGALRM, KERNEL) and backend.hears(self.process, SIGALRM):
-            hear(self.process, SIGALRM, caller(sys._getframe(1)))
-
-
-class Sent:
-    """A signal that another thread of a program has sent, or the kernel, until the main one hears it."""
-
-    __slots__ = ("number", "process")
-
-    def __init__(self, process: Process, number: int) -> None:
-        self.process = process
-        self.number = number
-
-    def hear(self) -> None:
-        """In the process, which has waited: call the handler."""
-        hear(self.process, self.number, caller(sys._getframe(1)))
+        process = self.process
+        hears = process.scheduler.backend.hears
+        come = [number for number, code in self.numbers.items() if not keep_back(process, number, code)]
+        hear(process, [number for number in come if hears(process, number)], caller(sys._getframe(1)))
 
 
 def send(program: Process, number: int) -> None:
     """A thread of *program*, or the kernel, has sent it a signal: it is heard where the main one waits."""
-    if not keep_back(program, number):
-        if not program.scheduler.backend.hears(program, number):
-            return
-        program.pending = program.pending or Sent(program, number)
-    program.wake()  # it may wait for one that it keeps back
+    if keep_back(program, number):
+        program.wake()  # it may wait for that one
+    elif program.scheduler.backend.hears(program, number):
+        _put(program, number, USER)
+
+
+def _put(process: Process, number: int, code: int) -> None:
+    """It is heard where *process* waits, unless an exception is."""
+    if process.pending is None:
+        process.pending = Coming(process)
+    if isinstance(process.pending, Coming):
+        process.pending.numbers[number] = code
+    process.wake()
 
 
 def from_outside(program: Process, number: int) -> None:

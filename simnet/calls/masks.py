@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import math
 import sys
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
-from simnet.calls.signals import KERNEL, announce, arrived, blocked, handler_of
+from simnet.calls.signals import KERNEL, arrived, blocked, hear
 from simnet.clock import deadline_after
 from simnet.real import c_signal
 from simnet.whereabouts import caller
@@ -82,19 +81,11 @@ def _mask(process: Process, how: int, given: Any) -> set[int]:
 
 
 def _deliver(process: Process, coming: list[int]) -> None:
-    """They come all at once: the last of them is written to the wakeup descriptor first, and its handler is called last."""
     waiting = arrived(process)
     hears = process.scheduler.backend.hears
-    heard = []
     for number in coming:
         del waiting[number]
-        if hears(process, number) and callable(handler := handler_of(process, number)):
-            heard.append((number, handler))
-    frame = caller(sys._getframe(1))
-    with ExitStack() as handlers:  # one that raises keeps none of the others from being called
-        for number, handler in reversed(heard):
-            announce(process, number)
-            handlers.callback(handler, number, frame)
+    hear(process, [number for number in coming if hears(process, number)], caller(sys._getframe(1)))
 
 
 def _wait(process: Process, numbers: set[int], deadline_ns: int | None) -> tuple[int, int]:

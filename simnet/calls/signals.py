@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import sys
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from operator import index
 from typing import Any, Protocol
 
@@ -124,9 +125,21 @@ def _set_wakeup(process: Process, fd: Any) -> int:
     return before
 
 
-def hear(process: Process, number: int, frame: Any) -> None:
-    """Signal *number* comes to *process*, which is at *frame*."""
-    _deliver(process, number, handler_of(process, number), frame)
+def hear(process: Process, numbers: Iterable[int], frame: Any) -> None:
+    """Signals come to *process*, which is at *frame*, all at once: the last of them is written to the wakeup descriptor first,
+    and its handler is called last.
+    """
+    with ExitStack() as handlers:  # one that raises keeps none of the others from being called
+        for number in sorted(numbers, reverse=True):
+            if callable(handler_of(process, number)):
+                announce(process, number)
+                handlers.callback(_call, process, number, frame)
+
+
+def _call(process: Process, number: int, frame: Any) -> None:
+    handler = handler_of(process, number)
+    if callable(handler):  # the one before may have set another
+        handler(int(number), frame)
 
 
 def _deliver(process: Process, number: int, handler: Any, frame: Any) -> None:

@@ -16,12 +16,20 @@ LOOKS_MAX: Final = 200  # asyncio polls without leave to wait before it runs any
 
 
 def begin(switch: Callable[[Process], None], runnable: deque[Process], me: Process, process: Process) -> None:
-    """Let the new *process* run until it waits for more than its turn, or ends; then *me*, who is the first in line, goes on."""
+    """Let the new *process* run until it waits for more than its turn, or ends; then *me*, who is the first in line, goes on.
+
+    Raises:
+        Exception: what a handler of *me* raises, to which it has sent a signal.
+    """
+    me.waiting = ITS_TURN
     runnable.appendleft(me)
     switch(process)
     for _ in range(LOOKS_MAX):
         if process.waiting is not ITS_TURN or process not in runnable:
-            return
+            break
         runnable.remove(process)
         runnable.appendleft(me)
         switch(process)
+    me.waiting = None
+    if me.pending is not None:
+        me.meet_pending()
