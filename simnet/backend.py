@@ -254,6 +254,8 @@ class SimulatedBackend:
                 return send(process, number)
         if call == "set_wakeup_fd":
             ours = isinstance(number, int)
+        elif call == "siginterrupt" and len(arguments) != 1:
+            ours = False  # which says so
         elif call == "raise_signal" and keep_back(process, number):
             return None
         else:

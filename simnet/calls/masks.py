@@ -4,13 +4,13 @@ relatives, ``pause``. A blocked signal is delivered when it is unblocked, as on 
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
 from simnet.calls.signals import KERNEL, arrived, blocked, hear
 from simnet.clock import deadline_after
+from simnet.owned.mutex import checked_wait
 from simnet.real import c_signal
 from simnet.whereabouts import caller
 
@@ -45,8 +45,9 @@ def mask_call(process: Process, call: str, original: Any, *arguments: Any) -> An
     deadline_ns = None
     if call == "sigtimedwait":
         timeout = arguments[1]
-        if not isinstance(timeout, (int, float)) or math.isnan(timeout) or timeout < 0:
+        if isinstance(timeout, (int, float)) and timeout < 0:
             return original(*arguments)
+        timeout = checked_wait(True, timeout)  # it is read as a lock's
         deadline_ns = deadline_after(process.scheduler.clock.now_ns, timeout)
     number, code = _wait(process, numbers, deadline_ns)
     if call == "sigwait":

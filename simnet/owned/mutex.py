@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from _thread import LockType, RLock, allocate_lock, get_ident
 from contextlib import suppress
-from threading import TIMEOUT_MAX
+from operator import index
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from simnet.clock import deadline_after
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from simnet.process import Process
     from simnet.wait import Scheduler
 
-__all__ = ["Early", "EarlyQueue", "EarlyReentrant", "Lock", "Reentrant", "wait_on"]
+__all__ = ["Early", "EarlyQueue", "EarlyReentrant", "Lock", "Reentrant", "checked_wait", "wait_on"]
 
 
 OF_C = allocate_lock.__module__  # trio asks whether the classes of its locks are from there
@@ -59,8 +59,8 @@ class Lock(Exclusive):
         scheduler, true = running.scheduler, self._true
         if scheduler is None:
             return true.acquire(blocking, timeout)
-        if timeout != -1 and not (blocking and 0 <= timeout <= TIMEOUT_MAX):
-            return true.acquire(blocking, timeout)  # which says what is wrong
+        if blocking is not True or timeout != -1:
+            timeout = checked_wait(blocking, timeout)
         waits = blocking and timeout != 0
         if not (waits and self._line) and true.acquire(False):
             self.holder = scheduler.current
@@ -206,27 +206,40 @@ class Notice:
             waiter.wake()
 
 
+def checked_wait(blocking: Any, timeout: Any) -> float:
+    """For how long who waits for a lock is to wait: what CPython takes *timeout* for, which looks at both.
+
+    Raises:
+        TypeError, ValueError, OverflowError: as CPython's, text included.
+    """
+    allocate_lock().acquire(blocking, timeout)  # nobody has this one
+    return timeout if isinstance(timeout, float) else index(timeout)
+
+
 def wait_on(scheduler: Scheduler, condition: Any, timeout: float | None) -> bool:
-    """``condition.wait(timeout)``."""
+    """``condition.wait(timeout)``. As in CPython's, a notification to who has waited in vain, and has the lock not yet again, is lost."""
     if not condition._is_owned():
         raise RuntimeError("cannot wait on un-acquired lock")
     notice = Notice(scheduler.current)
     waiters = condition._waiters
     waiters.append(notice)
     saved = condition._release_save()
-    deadline = None if timeout is None else deadline_after(scheduler.clock.now_ns, max(timeout, 0))
+    told = False
     try:
-        if timeout is not None and timeout <= 0:
+        if timeout is not None and not timeout > 0:
             scheduler.pause()
         else:
+            now_ns = scheduler.clock.now_ns
+            deadline = None if timeout is None else deadline_after(now_ns, checked_wait(True, timeout))
             while not notice.given and scheduler.wait(("a notification", None), deadline):
                 pass
+        told = notice.given
     finally:
-        if not notice.given:
+        condition._acquire_restore(saved)
+        if not told:
             with suppress(ValueError):
                 waiters.remove(notice)
-        condition._acquire_restore(saved)
-    return notice.given
+    return told
 
 
 class Early(Exclusive):

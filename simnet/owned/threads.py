@@ -152,7 +152,14 @@ class Pool:
             self.line.popleft().future.cancel()
 
     def join(self) -> None:
-        """Wait until nothing is in line and nobody at work."""
+        """Wait until nothing is in line and nobody at work.
+
+        Raises:
+            RuntimeError: one of its own threads asks for that.
+        """
+        scheduler: Any = running.scheduler
+        if scheduler.current in self.at_work:
+            raise RuntimeError("cannot join current thread")
         while self.at_work:
             next(iter(self.at_work)).join()
 

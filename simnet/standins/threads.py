@@ -9,6 +9,8 @@ import threading
 import time
 from typing import Any
 
+from simnet.both.asked import SECONDS_MAX
+from simnet.owned.mutex import checked_wait
 from simnet.owned.threads import Known, called_by, live
 from simnet.standins import whose
 from simnet.standins.pairs import Origin, Pairs
@@ -66,13 +68,13 @@ def _join(self: threading.Thread, timeout: float | None = None) -> None:
     process = vars(self).get("_simulated")
     me = _current()
     if process is None and me is not None and me.owner is not None and self is threading.main_thread():
-        me.owner.join(timeout)
-    elif process is None:
+        process = me.owner
+    if process is None:
         _true_join(self, timeout)
     elif process is me:
         raise RuntimeError("cannot join current thread")
     else:
-        process.join(None if timeout is None else max(timeout, 0))
+        process.join(None if timeout is None else min(checked_wait(True, max(timeout, 0)), SECONDS_MAX))
 
 
 @functools.wraps(_true_is_alive)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from simnet.arguments.polls import OUT_OF_RANGE, TOO_LARGE
 from tests.contract.worlds import World
 
 HUP, USR1, USR2, CHLD, ALRM = signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD, signal.SIGALRM
@@ -167,12 +168,37 @@ def test_a_pause_ends_when_a_handler_was_called(world: World, heard: list[int]) 
     assert heard == [ALRM]
 
 
-@pytest.mark.parametrize("timeout", [-1, math.nan, "x"])
-def test_what_is_no_time_to_wait_for_a_signal(world: World, heard: list[int], timeout: Any) -> None:
-    with pytest.raises((TypeError, ValueError)) as raised:
+@pytest.mark.parametrize(
+    ("timeout", "error"),
+    [
+        (-1, "timeout must be non-negative"),
+        (math.nan, "Invalid value NaN (not a number)"),
+        ("x", "'str' object cannot be interpreted as an integer"),
+        (math.inf, OUT_OF_RANGE),
+        (1 << 63, TOO_LARGE),
+    ],
+)
+def test_what_is_no_time_to_wait_for_a_signal(world: World, heard: list[int], timeout: Any, error: str) -> None:
+    with pytest.raises((TypeError, ValueError, OverflowError)) as raised:
         signal.sigtimedwait([USR1], timeout)
-    said = {-1: "timeout must be non-negative", "x": "'str' object cannot be interpreted as an integer"}
-    assert str(raised.value) == said.get(timeout, "Invalid value NaN (not a number)")
+    assert str(raised.value) == error
+
+
+def test_a_whole_number_is_a_time_to_wait_for_a_signal(world: World, heard: list[int]) -> None:
+    class Two:
+        def __index__(self) -> int:
+            return 2
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, [USR1])
+    threading.Timer(0.01, os.kill, (os.getpid(), USR1)).start()
+    told = signal.sigtimedwait([USR1], Two())  # type: ignore[arg-type]
+    assert told is not None
+    assert told.si_signo == USR1
+
+
+def test_who_asks_for_too_little_is_told_so(world: World) -> None:
+    with pytest.raises(TypeError, match="siginterrupt expected 2 arguments, got 1"):
+        signal.siginterrupt(USR1)  # type: ignore[call-arg]
 
 
 def test_a_signal_wakes_who_waits_for_a_pipe(world: World, heard: list[int]) -> None:
