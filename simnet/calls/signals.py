@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from operator import index
 from typing import Any, Protocol
 
@@ -129,17 +129,23 @@ def hear(process: Process, numbers: Iterable[int], frame: Any) -> None:
     """Signals come to *process*, which is at *frame*, all at once: the last of them is written to the wakeup descriptor first,
     and its handler is called last.
     """
-    with ExitStack() as handlers:  # one that raises keeps none of the others from being called
-        for number in sorted(numbers, reverse=True):
-            if callable(handler_of(process, number)):
-                announce(process, number)
-                handlers.callback(_call, process, number, frame)
+    coming = sorted(int(number) for number in numbers if callable(handler_of(process, number)))
+    for number in reversed(coming):
+        announce(process, number)
+    _call(process, coming, frame)
 
 
-def _call(process: Process, number: int, frame: Any) -> None:
-    handler = handler_of(process, number)
-    if callable(handler):  # the one before may have set another
-        handler(int(number), frame)
+def _call(process: Process, coming: list[int], frame: Any) -> None:
+    """Call their handlers, of which one that raises keeps none of the others from being called."""
+    if not coming:
+        return
+    number = coming[0]
+    try:
+        handler = handler_of(process, number)
+        if callable(handler):  # the one before may have set another
+            handler(number, frame)
+    finally:
+        _call(process, coming[1:], frame)
 
 
 def _deliver(process: Process, number: int, handler: Any, frame: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -113,3 +114,16 @@ def test_a_signal_ends_the_wait_of_a_close_that_lingers(world: World, heard: lis
     client.close()
     assert time.monotonic() - began < 30
     assert ALRM in heard
+
+
+def test_nobody_keeps_what_a_handler_raises(world: World, heard: list[int]) -> None:
+    def handler(number: int, _: Any) -> None:
+        raise ZeroDivisionError(number)
+
+    signal.signal(ALRM, handler)
+    one, _other = (world.keep(each) for each in socket.socketpair())
+    buffer = bytearray(9)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 5)
+    with contextlib.suppress(ZeroDivisionError):
+        one.recv_into(buffer)
+    buffer.clear()  # which a frame of that call would hold
