@@ -240,11 +240,14 @@ class Epoll(Poller):
             deadline = now_ns + limit_ns
             if deadline / 1e9 - now_ns / 1e9 < limit_ns / 1e9:
                 deadline += 1  # as `deadline_after`
+        handlers = me.handlers
         try:
             while scheduler.wait(self._sleep, deadline):
                 found = look(asked)
                 if found:
                     return found
+                if self._rare and me.handlers != handlers:
+                    self._ask_anew()
             return look(asked) if epoll.ready else []
         finally:
             watchers = epoll.watchers
@@ -252,6 +255,13 @@ class Epoll(Poller):
                 epoll.watchers = None
             else:
                 epoll.unwatch(me)
+                if epoll.has_no_name():
+                    epoll.let_go()
+
+    def _ask_anew(self) -> None:
+        """A signal has ended the kernel's call, and Python makes another, of a number that its handler may have closed."""
+        if self._fd not in self._process.descriptors.open:
+            raise socket_error(errno.EBADF)
 
     def _report_keys(
         self, found: list[tuple[int, int]], timeout: Any, keys: Mapping[int, Any]

@@ -118,10 +118,6 @@ class Epoll(File):
         self.rare.append(None)
         super().release()
 
-    def in_a_call(self) -> bool:
-        """It goes with its last number: who waits in it hears no more, which is what K-116 says of an empty one."""
-        return False
-
     def register(self, fd: int, file: File, events: int) -> None:
         """EPOLL_CTL_ADD (K-110).
 

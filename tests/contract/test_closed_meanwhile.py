@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
+import signal
 import socket
 import struct
 import time
@@ -142,6 +144,36 @@ def test_k116_poll_says_nval_when_its_time_is_over_and_epoll_nothing(world: Worl
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("by", ["itself", "its number"])
+def test_k116_who_waits_in_a_closed_epoll_hears_of_its_sockets(world: World, by: str) -> None:
+    client, server = world.pair()
+    epoll = select.epoll()
+    epoll.register(client, select.EPOLLIN)
+    number = client.fileno()
+    answers, join = waiting(world, lambda: epoll.poll(5))
+    if by == "itself":
+        epoll.close()
+    else:
+        os.close(epoll.fileno())
+    server.send(b"x")
+    join()
+    assert answers[0] == [(number, select.EPOLLIN)]
+    with pytest.raises(ValueError if by == "itself" else OSError):
+        epoll.poll(0)
+
+
+def test_k116_who_closes_an_epoll_in_a_handler_of_a_signal_is_told_so(world: World) -> None:
+    client, _ = world.pair()
+    epoll = select.epoll()
+    epoll.register(client, select.EPOLLIN)
+    before = signal.signal(signal.SIGALRM, lambda *_: epoll.close())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+        assert outcome(lambda: epoll.poll(1)) == "EBADF"
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_k116_what_is_closed_while_select_waits_is_ready_in_every_set_when_its_time_is_over(world: World) -> None:
     sock, other = (world.socket(kind=socket.SOCK_DGRAM) for _ in range(2))
     sock.bind((world.ip, 0))
