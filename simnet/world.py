@@ -45,6 +45,7 @@ from simnet.network import Fabric
 from simnet.observe import Watcher
 from simnet.outages import strokes
 from simnet.outages.power import refuse_without_power
+from simnet.owned import collector
 from simnet.owned.eventloops import end_wherever_it_is, hush_verdicts, let_go
 from simnet.owned.state import ProcessState, checked_names
 from simnet.process import Process, refuse_arguments, refuse_coroutines
@@ -78,7 +79,7 @@ class Network(Holding):
     __slots__ = (  # what is set by a mistaken name is refused
         "__weakref__", "_plan", "_seed", "_target", "invariants", "may_raise", "trace", "observations",
         "_dozing", "_per_process", "_clock", "_injector", "_fabric", "_hosts", "_state", "_scheduler", "_watcher", "_held",
-        "_names", "_spawned", "_doubtful", "_collects", "_hears_of_interrupts", "_at_users_code", "_stopped", "_failed",
+        "_names", "_spawned", "_doubtful", "_hears_of_interrupts", "_at_users_code", "_stopped", "_failed",
         "_installed", "_struck", "handler_errors", "verdicts", "waiting", "listening", "alive",
     )  # fmt: skip
 
@@ -120,7 +121,6 @@ class Network(Holding):
         self._names: dict[str, int] = {}
         self._spawned = 0  # processes, beside the body and threads
         self._doubtful: dict[str, None] = {}  # hosts that links alone have named
-        self._collects = False
         self._hears_of_interrupts = False
         self._at_users_code = False  # processes run, and not this room
         self._stopped = False  # by Ctrl-C
@@ -270,8 +270,7 @@ class Network(Holding):
             self._enter(scheduler)
         except BaseException:
             self._leave()
-            if self._collects:
-                gc.enable()
+            collector.give_back(self)
             raise
 
     def _enter(self, scheduler: Scheduler) -> None:
@@ -290,8 +289,7 @@ class Network(Holding):
         self._watcher.attach()
         begin_alike(self._seed)
         modules.place_at_loops()
-        self._collects = gc.isenabled()
-        gc.disable()
+        collector.keep_off(self)
         if self._injector.timed:
             strokes.prepare(scheduler, self._fabric)
         watchdog.guard(scheduler, interrupts.rouse)
@@ -408,8 +406,7 @@ class Network(Holding):
             if self.verdicts:
                 hush_verdicts(self.verdicts)
                 self.verdicts[:] = checks.with_levels(self.verdicts, self.invariants)
-            if self._collects:
-                gc.enable()  # at last, when little is left to look through
+            collector.give_back(self)  # at last, when little is left to look through
 
     def _leave(self) -> None:
         """Give the interpreter back what is its own."""

@@ -34,6 +34,7 @@ from simnet.explore.strangers import unless_it_means_to
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
 from simnet.files.dropped import each_told_once
+from simnet.owned import collector
 from simnet.run import LONGER_NS, TIMES_AS_LONG
 from simnet.scheduling.alike import IN_FULL, Alike
 from simnet.standins import interrupts
@@ -446,12 +447,11 @@ def frozen_heap() -> Iterator[None]:
     if gc.get_freeze_count() > FROZEN_BY_PYTHON:  # somebody else froze it, and will unfreeze it
         yield
         return
-    collects = gc.isenabled()
+    sweep = object()
     gc.freeze()
-    gc.disable()
+    collector.keep_off(sweep)
     try:
         yield
     finally:
         gc.unfreeze()
-        if collects:
-            gc.enable()
+        collector.give_back(sweep)
