@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 from typing import Any
 
+from simnet.calls.signals import SIGINT
 from simnet.real import c_signal
 from simnet.standins import whose
 from simnet.standins.pairs import Maker, Origin, Pairs
@@ -63,5 +65,17 @@ def _(original: Any) -> Any:
             original(*args, **kwargs)
         else:
             own(original, *args, **kwargs)
+
+    return standin
+
+
+@PAIRS.standin(_thread, "interrupt_main")
+def _(original: Any) -> Any:
+    def standin(_: Origin, *args: Any, **kwargs: Any) -> None:
+        own = getattr(whose.world(), "mask_call", None)  # only a world with processes in one thread has one
+        if own is None or kwargs or len(args) != 1 or args[0] == SIGINT or not callable(c_signal.getsignal(*args)):
+            original(*args, **kwargs)  # which does nothing where there is no handler
+        else:
+            os.kill(os.getpid(), *args)  # by the stand-in
 
     return standin

@@ -169,11 +169,17 @@ PAIRS.standin(_thread, "get_ident")(_ident)
 PAIRS.standin(_thread, "get_native_id")(_native_id)
 
 
+def _begins(function: Any = None, arguments: Any = None, *options: Any) -> bool:
+    """Is that what a thread can begin with?"""
+    named = not options or (len(options) == 1 and isinstance(options[0], dict))
+    return callable(function) and isinstance(arguments, tuple) and named
+
+
 def _start_new(original: Any) -> Any:
     def standin(_: Origin, *given: Any) -> Any:
         world = whose.world()
         begin = getattr(world, "thread", None)
-        if begin is None or not (2 <= len(given) <= 3 and callable(given[0]) and isinstance(given[1], tuple)):
+        if begin is None or not _begins(*given):
             if world is not None and begin is None:
                 world.escape("a thread")
             return original(*given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import math
 import threading
 import time
@@ -114,3 +115,9 @@ def test_a_thread_of_a_pool_cannot_wait_for_the_end_of_that(world: World) -> Non
     with ThreadPoolExecutor(1) as pool:
         error = pool.submit(pool.shutdown).exception(9)
     assert str(error) == "cannot join current thread"
+
+
+@pytest.mark.parametrize("options", [None, [], ()])
+def test_what_is_no_dictionary_begins_no_thread(world: World, options: Any) -> None:
+    with pytest.raises(TypeError, match="optional 3rd arg must be a dictionary"):
+        _thread.start_new_thread(int, (), options)

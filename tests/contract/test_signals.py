@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import fcntl
 import math
 import os
@@ -322,3 +323,16 @@ def test_a_signal_of_a_thread_is_had_by_who_waits_for_it(world: World, heard: li
     assert signal.sigwait([USR1]) == USR1
     thread.join()
     assert heard == []
+
+
+def test_a_thread_may_have_the_main_one_handle_a_signal(world: World, heard: list[int]) -> None:
+    thread = threading.Thread(target=_thread.interrupt_main, args=(USR1,))
+    thread.start()
+    thread.join()
+    _thread.interrupt_main(USR2)
+    time.sleep(0.001)
+    signal.signal(USR1, signal.SIG_DFL)
+    _thread.interrupt_main(USR1)  # which does nothing then, where a signal would end the program
+    assert heard == [USR1, USR2]
+    with pytest.raises(ValueError, match="signal number out of range"):
+        _thread.interrupt_main(99)
