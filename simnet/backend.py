@@ -18,14 +18,14 @@ from weakref import WeakValueDictionary
 from simnet import real
 from simnet.arguments.polls import descriptor_of
 from simnet.arguments.sockets import UINT_MAX, checked_timeout, descriptor_number, whole
-from simnet.calls import descriptor_flags, descriptors, socket_files
-from simnet.calls.alarms import alarm_call, from_outside, send
+from simnet.calls import coming, descriptor_flags, descriptors, socket_files
+from simnet.calls.alarms import alarm_call, from_outside
 from simnet.calls.by_number import BY_NUMBER, by_number
 from simnet.calls.ioctl import ioctl
 from simnet.calls.masks import mask_call
 from simnet.calls.number_files import fdopen
 from simnet.calls.sendfile import sendfile
-from simnet.calls.signals import SIGINT, SIGPIPE, ends_who_has_none, has_handler, hear, keep_back, signal_call
+from simnet.calls.signals import SIGINT, ends_who_has_none, has_handler, is_signal, keep_back, signal_call
 from simnet.calls.socketpair import socketpair
 from simnet.calls.splice import copy_file_range, file_into_pipe, socket_into_pipe, splice
 from simnet.calls.unopened import unopened
@@ -48,7 +48,6 @@ from simnet.socket import Socket
 from simnet.tls import sockets as tls
 from simnet.verdicts import Verdict
 from simnet.wait import Scheduler, running
-from simnet.whereabouts import caller
 
 __all__ = ["SimulatedBackend", "provider"]
 
@@ -249,9 +248,9 @@ class SimulatedBackend:
         if process.owner is not None:
             if call in OF_THE_MAIN_THREAD:
                 raise ValueError(f"{OF_THE_MAIN_THREAD[call]} only works in main thread of the main interpreter")
+            if call == "raise_signal" and is_signal(number) and number != SIGINT:
+                return coming.send_to_thread(process, number)
             process = process.owner
-            if call == "raise_signal" and number != SIGINT:
-                return send(process, number)
         if call == "set_wakeup_fd":
             ours = isinstance(number, int)
         elif call == "siginterrupt" and len(arguments) != 1:
@@ -264,16 +263,7 @@ class SimulatedBackend:
 
     def kill(self, original: Any, whom: Any, number: Any) -> Any:
         """``os.kill``, ``signal.pthread_kill``: what a process sends itself, and has a handler for, comes to it alone."""
-        process = self._program
-        whom = whom if original.__name__ == "kill" else self.true_thread(whom)
-        myself = whom in (real.getpid(), real.get_ident()) and number != SIGINT
-        if myself and process is not self._scheduler.current:
-            return send(process, number)
-        if myself and keep_back(process, number):
-            return None
-        if myself and self.hears(process, number):
-            return signal_call(process, "raise_signal", number)
-        return original(whom, number)
+        return coming.kill(self._scheduler.current, original, whom, number)
 
     def send_signal(self, process: Process, number: int) -> None:
         """Another program sends *process* a signal."""
@@ -281,11 +271,7 @@ class SimulatedBackend:
 
     def true_thread(self, ident: Any) -> Any:
         """By which number C, which another would end, knows the thread of that *ident*; ESRCH if there is none, or it has ended."""
-        if ident in [each.ident for each in self._program.crew]:
-            return real.get_ident()
-        if isinstance(ident, int) and ident not in sys._current_frames():
-            raise socket_error(errno.ESRCH)
-        return ident
+        return coming.true_thread(self._program, ident)
 
     def hears(self, process: Process, number: Any) -> bool:
         """Has *process* something to do with that signal? If it were to end, so would the interpreter: that is refused."""
@@ -293,10 +279,9 @@ class SimulatedBackend:
             self.escape(f"an end by signal {int(number)}, of which it has no handler,")
         return has_handler(process, number)
 
-    def broken_pipe(self, process: Process) -> None:
-        """SIGPIPE comes to *process*, if it has a handler of it."""
-        if not keep_back(process, SIGPIPE) and has_handler(process, SIGPIPE):
-            hear(process, [SIGPIPE], caller(sys._getframe(1)))
+    def broken_pipe(self) -> None:
+        """SIGPIPE comes to who runs."""
+        coming.broken_pipe(self._scheduler.current)
 
     def mask_call(self, call: str, original: Any, *arguments: Any) -> Any:
         """``signal.pthread_sigmask``, ``sigpending``, ``sigwait`` and its kin, ``pause``: in the process that asks."""

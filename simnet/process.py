@@ -127,6 +127,8 @@ class Process(Misnamed):
         self.activity = 0  # the scheduler's count when it woke last
         self.joiners: list[Process] = []
         self.state: dict[Any, Any] = {}  # what is this one's alone; see `state.py`
+        if owner is not None and (kept_back := scheduler.current.state.get("blocked")):
+            self.state["blocked"] = set(kept_back)  # of who has begun it
         self.pollers = 0
         self.pairs = 0
         self._random: random.Random | None = None

@@ -7,22 +7,21 @@ from __future__ import annotations
 import errno
 import math
 import os
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from simnet.arguments.polls import c_int
 from simnet.arguments.sockets import UINT_MAX
-from simnet.calls.signals import KERNEL, SIGINT, USER, blocked, ends_who_has_none, has_handler, hear, keep_back
+from simnet.calls.coming import come, lets_in, send
+from simnet.calls.signals import KERNEL, SIGINT, ends_who_has_none, has_handler
 from simnet.owned.eventloops import end_wherever_it_is
 from simnet.real import c_signal
 from simnet.trace import PROCESS
-from simnet.whereabouts import caller
 
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["Alarm", "alarm_call", "from_outside", "send"]
+__all__ = ["Alarm", "alarm_call", "from_outside"]
 
 SIGALRM = 14
 NAMES = {each: name for name, each in vars(c_signal).items() if name.startswith("SIG") and not name.startswith("SIG_")}
@@ -71,51 +70,12 @@ class Alarm:
         self.rings += 1
         if self.interval_ns:
             self._wind(self.due_ns + self.interval_ns)
-        _put(process, SIGALRM, KERNEL)
+        come(process, SIGALRM, KERNEL)
 
     def call_off(self) -> None:
         """Its process has ended."""
         if self.timer is not None:
             self.timer.cancel()
-
-
-class Coming:
-    """The signals that have come to a process, from its alarm, a thread, the kernel or another program, until it hears them."""
-
-    __slots__ = ("numbers", "process")
-
-    def __init__(self, process: Process) -> None:
-        self.process = process
-        self.numbers: dict[int, int] = {}  # and who sent each
-
-    def hear(self) -> None:
-        """In the process, which has waited: call the handlers of those that are not blocked by now.
-
-        Raises:
-            Escape: there is none of one, by which it would end.
-            Exception: whatever a handler raises.
-        """
-        process = self.process
-        hears = process.scheduler.backend.hears
-        come = [number for number, code in self.numbers.items() if not keep_back(process, number, code)]
-        hear(process, [number for number in come if hears(process, number)], caller(sys._getframe(1)))
-
-
-def send(program: Process, number: int) -> None:
-    """A thread of *program*, or the kernel, has sent it a signal: it is heard where the main one waits."""
-    if keep_back(program, number):
-        program.wake()  # it may wait for that one
-    elif program.scheduler.backend.hears(program, number):
-        _put(program, number, USER)
-
-
-def _put(process: Process, number: int, code: int) -> None:
-    """It is heard where *process* waits, unless an exception is."""
-    if process.pending is None:
-        process.pending = Coming(process)
-    if isinstance(process.pending, Coming):
-        process.pending.numbers[number] = code
-    process.wake()
 
 
 def from_outside(program: Process, number: int) -> None:
@@ -135,7 +95,7 @@ def from_outside(program: Process, number: int) -> None:
         raise ValueError(f"send_signal({number}): {why}")
     if program in (scheduler.current, scheduler.current.owner):
         raise RuntimeError(f"{program.name} sends itself a signal by os.kill(os.getpid(), {number})")
-    kept = has_handler(program, number) or number in blocked(program)
+    kept = has_handler(program, number) or not lets_in(program, number)
     ends = not kept and ends_who_has_none(number)  # SIGKILL can be neither heard nor blocked
     if ends and program is scheduler.body:
         raise RuntimeError(f"send_signal({number}) would end the test, which has no handler of it")

@@ -11,7 +11,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet import real
-from simnet.calls.alarms import send
+from simnet.calls.coming import send
 from simnet.calls.signals import SIGURG
 from simnet.kernel.descriptors import STANDARD
 from simnet.kernel.errors import socket_error

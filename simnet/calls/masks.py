@@ -8,7 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
-from simnet.calls.signals import KERNEL, arrived, blocked, hear
+from simnet.calls.coming import put
+from simnet.calls.signals import KERNEL, arrived, awaited, blocked, hear, shared
 from simnet.clock import deadline_after
 from simnet.owned.mutex import checked_wait
 from simnet.real import c_signal
@@ -34,7 +35,7 @@ def mask_call(process: Process, call: str, original: Any, *arguments: Any) -> An
     if call in ("sigpending", "pause"):
         if arguments:
             return original(*arguments)
-        return set(arrived(process)) if call == "sigpending" else _pause(process)
+        return _pause(process) if call == "pause" else {*arrived(process), *shared(process.owner or process)}
     if call == "pthread_sigmask":
         if len(arguments) != 2 or arguments[0] not in (BLOCK, UNBLOCK, SETMASK):
             return original(*arguments)
@@ -77,36 +78,47 @@ def _mask(process: Process, how: int, given: Any) -> set[int]:
         now -= numbers
     else:
         now |= numbers
-    _deliver(process, sorted(set(arrived(process)) - now))
+    _deliver(process, now)
     return before
 
 
-def _deliver(process: Process, coming: list[int]) -> None:
-    waiting = arrived(process)
+def _deliver(process: Process, now: set[int]) -> None:
+    """What has waited, and is not blocked *now*, is heard; what another thread than the main one has let in, where that one waits."""
+    program = process.owner or process
     hears = process.scheduler.backend.hears
-    for number in coming:
-        del waiting[number]
-    hear(process, [number for number in coming if hears(process, number)], caller(sys._getframe(1)))
+    heard = []
+    for waiting in (arrived(process), shared(program)):
+        for number in sorted(waiting.keys() - now):
+            del waiting[number]
+            if hears(program, number):
+                heard.append(number)
+    if process is program:
+        hear(process, dict.fromkeys(heard), caller(sys._getframe(1)))
+        return
+    for number in heard:
+        put(program, number)
 
 
 def _wait(process: Process, numbers: set[int], deadline_ns: int | None) -> tuple[int, int]:
     """The lowest of *numbers* that has come, taken, and by whom it was sent; (0, 0) if none has by *deadline_ns*."""
-    waiting = arrived(process)
-    now = blocked(process)
+    state, now = process.state, blocked(process)
     only_now = numbers - now
     now |= only_now  # nobody but this call hears of them
+    before, state["awaited"] = awaited(process), numbers
     try:
         more = True
         while True:
-            found = numbers & waiting.keys()
-            if found:
-                number = min(found)
-                return number, waiting.pop(number)
+            for waiting in (arrived(process), shared(process.owner or process)):  # as dequeue_signal looks
+                found = numbers & waiting.keys()
+                if found:
+                    number = min(found)
+                    return number, waiting.pop(number)
             if not more:
                 return 0, 0
             more = process.scheduler.wait(("a signal", None), deadline_ns)
     finally:
         now -= only_now
+        state["awaited"] = before
 
 
 def _pause(process: Process) -> None:

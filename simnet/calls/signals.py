@@ -19,7 +19,8 @@ from simnet.real import c_signal
 
 __all__ = [
     "KERNEL", "SIGINT", "SIGPIPE", "SIGURG",
-    "announce", "arrived", "blocked", "ends_who_has_none", "handler_of", "has_handler", "hear", "keep_back", "signal_call",
+    "announce", "arrived", "awaited", "blocked", "ends_who_has_none", "handler_of", "has_handler", "hear", "is_signal", "keep_back",
+    "shared", "signal_call",
 ]  # fmt: skip
 
 _getsignal = c_signal.getsignal
@@ -27,6 +28,7 @@ SIGINT, SIGPIPE, SIGURG, KILL, STOP = 2, 13, 23, 9, 19
 DEFAULT, IGNORE = 0, 1  # SIG_DFL, SIG_IGN
 HARMLESS = frozenset({0, 17, 18, 23, 28})  # nothing at all, SIGCHLD, SIGCONT, SIGURG, SIGWINCH
 USER, KERNEL = 0, 0x80  # si_code: who sent it
+NOTHING: set[int] = set()
 NOT_A_HANDLER = "signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable object"
 
 
@@ -70,7 +72,8 @@ def signal_call(process: Process, call: str, *arguments: Any, **_: Any) -> Any:
             raise socket_error(errno.EINVAL)
         handlers[number] = arguments[1]
         if arguments[1] == IGNORE or (arguments[1] == DEFAULT and number in HARMLESS):
-            arrived(process).pop(number, None)
+            for waiting in (shared(process), *map(arrived, (process, *getattr(process, "crew", ())))):
+                waiting.pop(number, None)
     return handler
 
 
@@ -81,8 +84,7 @@ def has_handler(process: Process, number: Any) -> bool:
 
 def ends_who_has_none(number: Any) -> bool:
     """Would that signal end a process, and the interpreter has no handler of it either?"""
-    known = isinstance(number, int) and 0 < number < c_signal.NSIG
-    return known and number not in HARMLESS and _getsignal(number) == DEFAULT
+    return is_signal(number) and number not in HARMLESS and _getsignal(number) == DEFAULT
 
 
 def handler_of(process: Process, number: int) -> Any:
@@ -96,18 +98,34 @@ def blocked(process: Process) -> set[int]:
     return numbers
 
 
+def awaited(process: Process) -> set[int]:
+    """Those that it waits for by ``sigwait`` or the like."""
+    numbers: set[int] = process.state.get("awaited", NOTHING)
+    return numbers
+
+
 def arrived(process: Process) -> dict[int, int]:
-    """Those of them that have come, and who sent each first: USER or KERNEL."""
+    """Those that have come to *process*, one thread of its program, and wait; and who sent each first: USER or KERNEL."""
     numbers: dict[int, int] = process.state.setdefault("arrived", {})
     return numbers
 
 
-def keep_back(process: Process, number: Any, code: int = USER) -> bool:
-    """Does *process* block the signal? Then it has come, and waits."""
+def shared(program: Process) -> dict[int, int]:
+    """Those that have come to *program*, for whichever of its threads takes them first."""
+    numbers: dict[int, int] = program.state.setdefault("arrived for any", {})
+    return numbers
+
+
+def keep_back(process: Process, number: Any) -> bool:
+    """Does *process* block the signal, which is for it alone? Then it has come, and waits."""
     if not isinstance(number, int) or number not in blocked(process):
         return False
-    arrived(process).setdefault(int(number), code)
+    arrived(process).setdefault(int(number), USER)
     return True
+
+
+def is_signal(number: Any) -> bool:
+    return isinstance(number, int) and 0 < number < c_signal.NSIG
 
 
 def _handlers(process: Process) -> dict[int, Any]:

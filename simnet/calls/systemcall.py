@@ -329,7 +329,7 @@ class SystemCalls(_stdlib.socket):
     def _broken_pipe(self, flags: int) -> None:
         """A send has said EPIPE: on a stream comes SIGPIPE besides, unless the flags say no."""
         if self._kind == SOCK_STREAM and not flags & MSG_NOSIGNAL:
-            self._process.scheduler.backend.broken_pipe(self._process)
+            self._process.scheduler.backend.broken_pipe()
 
     def _refused(self, refusal: NotModelled) -> None:
         """A call that the kernel model does not know: the run remembers, whatever the program does with the exception."""

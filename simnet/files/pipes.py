@@ -269,7 +269,7 @@ class Pipes:
                 sent = write(pipe.fd, data)
                 edge = sent
             except BrokenPipeError:
-                scheduler.backend.broken_pipe(scheduler.current)
+                scheduler.backend.broken_pipe()
                 raise
             finally:
                 if edge:
@@ -297,7 +297,7 @@ class Pipes:
         except BlockingIOError:
             return 0
         except BrokenPipeError:
-            scheduler.backend.broken_pipe(scheduler.current)
+            scheduler.backend.broken_pipe()
             raise
         finally:
             os.set_blocking(pipe.fd, True)  # for others may call, while we wait
