@@ -374,7 +374,7 @@ class Socket(UnixCalls):
         payload = data if type(data) is bytes else checked_bytes("send", data)
         if type(flags) is not int or (flags and abs(flags) > INT_MAX):
             _, flags = taken("send", payload, flags)
-        return self._send_once(payload, flags)
+        return self._send_once(payload, flags) if payload is data else self._send_held(payload, flags, data)
 
     def sendall(self, data: Any = MISSING, flags: Any = 0, /, *more: Any, **named: Any) -> None:
         if more or named:
@@ -382,7 +382,7 @@ class Socket(UnixCalls):
         payload = data if type(data) is bytes else checked_bytes("sendall", data)
         if type(flags) is not int or (flags and abs(flags) > INT_MAX):
             _, flags = taken("sendall", payload, flags)
-        self._send_all(payload, flags, -1 if self._timeout == 0.0 else self._deadline())
+        self._send_all(payload, flags, -1 if self._timeout == 0.0 else self._deadline(), data)
 
     def sendto(self, data: Any = MISSING, /, *rest: Any, **named: Any) -> int:
         if named or not 1 <= len(rest) <= 2:

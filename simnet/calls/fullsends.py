@@ -105,10 +105,25 @@ class FullSends(FullReads):
                 self._machine.flush()
         return sent
 
-    def _send_all(self, payload: bytes, flags: int, deadline: int | None) -> None:
+    def _send_held(self, payload: bytes, flags: int, given: Any) -> int:
+        """``send`` of *payload*, the bytes of *given*."""
+        if self._timeout == 0.0:
+            return self._send_once(payload, flags)
+        with memoryview(given):  # as CPython holds it: nobody can resize it while it waits
+            return self._send_once(payload, flags)
+
+    def _send_all(self, payload: bytes, flags: int, deadline: int | None, given: Any) -> None:
+        """``sendall`` of *payload*, the bytes of *given*."""
         sent = self._send_straight(payload) if not flags else 0
         if sent and sent == len(payload):
             return
+        if payload is given:
+            self._send_rest(payload, sent, flags, deadline)
+            return
+        with memoryview(given):  # as above
+            self._send_rest(payload, sent, flags, deadline)
+
+    def _send_rest(self, payload: bytes, sent: int, flags: int, deadline: int | None) -> None:
         if deadline is None:
             # As CPython calls send again after one that SO_SNDTIMEO cut short.
             sent = self._send_once(payload, flags, sent)

@@ -250,3 +250,16 @@ def test_k116_who_has_a_timeout_by_now_does_not_give_up_with_so_rcvtimeo(world: 
     act()
     join()
     assert isinstance(answers[0], answer)
+
+
+@pytest.mark.parametrize(("call", "timeout"), [("send", None), ("sendall", None), ("sendall", 5)])
+def test_nobody_resizes_what_a_send_that_waits_is_to_send(world: World, call: str, timeout: float | None) -> None:
+    client, server = world.tight_pair()
+    client.settimeout(timeout)
+    payload = bytearray(300_000)
+    _, join = waiting(world, lambda: getattr(client, call)(payload))
+    with pytest.raises(BufferError, match="object cannot be re-sized"):
+        payload.clear()
+    drain(server, len(payload))
+    join()
+    payload.clear()
