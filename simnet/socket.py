@@ -271,11 +271,12 @@ class Socket(UnixCalls):
 
     def accept(self) -> tuple[Socket, Any]:
         process = self._process.scheduler.current  # who was handed the listener has what it accepts
-        process.descriptors.reserve()
+        if not self._timeout:  # else Python waits before it calls
+            process.descriptors.reserve()
         host, listener = self._machine, self._file().tag
         if self._net_family == AF_UNIX and type(listener) is Tag and listener.host_name != process.host_name:
             self._served_by(process.machine)
-        file, address, fault = self._call("accept", (), lambda file, _: file.accept(), READABLE)
+        file, address, fault = self._call("accept", (), lambda file, _: _next_of(file, process), READABLE)
         if file.family == AF_UNIX:  # not by its own family: another's number may be in its place, by dup2
             self._accepted_unix(file, fault)
         else:
@@ -339,13 +340,7 @@ class Socket(UnixCalls):
         if self._may_go_on(flags):
             return self._read_on(bufsize, 0, flags, _FROM)  # type: ignore[no-any-return]
         return self._call(  # type: ignore[no-any-return]
-            "recv",
-            (bufsize,),
-            lambda file, n: file.recvfrom(n, flags),
-            READABLE,
-            bufsize,
-            flags,
-            nothing=(b"", None),
+            "recv", (bufsize,), lambda file, n: file.recvfrom(n, flags), READABLE, bufsize, flags, nothing=(b"", None)
         )
 
     def recvfrom_into(
@@ -473,11 +468,16 @@ def socket_of(process: Process, machine: Machine, file: Any, kind: tuple[int, in
     return made
 
 
+def _next_of(file: Any, process: Process) -> Any:
+    """The next connection of *file*, which stays in its queue if *process* has no number for it."""
+    process.descriptors.reserve()
+    return file.accept()
+
+
 def _given(nbytes: Any, flags: Any, more: Any) -> tuple[Any, ...]:
     """Those of the two that a call was given, as far as that shows."""
-    if more or flags:
-        return nbytes, flags
-    return (nbytes,) if nbytes else ()
+    given = (nbytes,) if nbytes else ()
+    return (nbytes, flags) if more or flags else given
 
 
 def _made(scheduler: Scheduler, machine: Machine, arguments: tuple[int, int, int]) -> None:

@@ -14,6 +14,7 @@ import struct
 import sys
 import tempfile
 import termios
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -762,6 +763,21 @@ def test_k132_without_descriptors_accept_fails_and_the_connection_stays(world: W
     world.accept(listener)
     with no_more_descriptors(world):
         world.gives("EMFILE", listener.accept)  # found before the queue is looked at
+
+
+def test_k132_an_accept_with_a_timeout_waits_before_it_finds_no_descriptor(world: World) -> None:
+    listener = world.listener()
+    listener.settimeout(0.02)
+    with no_more_descriptors(world):
+        world.gives("TimeoutError: timed out", listener.accept)
+    client = world.socket()
+    listener.settimeout(5)
+    with no_more_descriptors(world):
+        opener = threading.Timer(0.01, client.connect_ex, [listener.getsockname()])
+        opener.start()
+        world.gives("EMFILE", listener.accept)
+        opener.join()
+    world.keep(listener.accept()[0])  # it is there yet
 
 
 def _told_by_poll(sock: Any) -> str:
