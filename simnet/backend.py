@@ -419,6 +419,8 @@ class SimulatedBackend:
 
     def urandom(self, n: int) -> bytes:
         self._scheduler.activity += 1
+        if index(n) < 0:
+            raise ValueError("negative argument not allowed")
         return self._scheduler.current.random.randbytes(n)
 
     def generate_time_safe(self) -> tuple[bytes, int]:

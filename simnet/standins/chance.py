@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import tempfile
+from operator import index
 from random import Random
 from typing import Any
 
@@ -33,9 +34,12 @@ PAIRS.standin(os, "urandom")(forward("urandom", 1))
 
 @PAIRS.standin(os, "getrandom")
 def _(original: Any) -> Any:
-    def standin(_: Origin, size: int, flags: int = 0) -> bytes:
+    def standin(_: Origin, size: int, flags: int = 0) -> Any:
         backend = whose.world()
-        return original(size, flags) if backend is None else backend.urandom(size)
+        if backend is None:
+            return original(size, flags)
+        original(min(index(size), 0), flags)  # which says what is wrong with them
+        return backend.urandom(size)
 
     return standin
 

@@ -78,14 +78,14 @@ def test_a_notification_to_who_has_waited_in_vain_is_lost(world: World) -> None:
         with condition:
             told[name] = condition.wait(timeout)
 
-    first = threading.Thread(target=wait, args=("first", 0.02))
+    first = threading.Thread(target=wait, args=("first", 0.15))
     first.start()
     time.sleep(0.005)
-    second = threading.Thread(target=wait, args=("second", 0.2))
+    second = threading.Thread(target=wait, args=("second", 0.5))
     second.start()
     time.sleep(0.005)
     with condition:
-        time.sleep(0.05)  # the first one waits for the lock by now
+        time.sleep(0.25)  # the first one waits for the lock by now
         condition.notify()
     first.join()
     second.join()

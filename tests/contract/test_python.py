@@ -1219,3 +1219,13 @@ def test_k124_the_methods_of_the_class_take_any_socket(world: World) -> None:
     number = client.fileno()
     assert socket.socket.detach(client) == number
     world.keep(socket.socket(fileno=number))
+
+
+def test_what_is_no_number_of_random_bytes(world: World) -> None:
+    with pytest.raises(ValueError, match="negative argument not allowed"):
+        os.urandom(-1)
+    with pytest.raises(OSError, match="Invalid argument"):
+        os.getrandom(-1)
+    with pytest.raises(OSError, match="Invalid argument"):
+        os.getrandom(4, 99)
+    assert len(os.getrandom(4, os.GRND_NONBLOCK)) == len(os.urandom(4)) == 4
