@@ -31,7 +31,9 @@ from simnet.whereabouts import caller
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["broken_pipe", "come", "kill", "lets_in", "put", "send", "send_to_thread", "true_thread"]
+__all__ = ["LATER", "Coming", "broken_pipe", "come", "kill", "lets_in", "put", "send", "send_to_thread", "true_thread"]
+
+LATER = "heard later"  # in the state of a process that waits in a call behind which handlers are called
 
 
 class Coming:
@@ -56,7 +58,11 @@ class Coming:
 
 
 def put(program: Process, number: int) -> None:
-    """The main thread hears it where it waits, unless an exception is there for it."""
+    """The main thread hears it where it waits, unless an exception is there for it, or behind its ``sigwait``."""
+    later: Coming | None = program.state.get(LATER)
+    if later is not None:
+        later.numbers[number] = None
+        return
     if program.pending is None:
         program.pending = Coming(program)
     if isinstance(program.pending, Coming):

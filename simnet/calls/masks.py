@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
-from simnet.calls.coming import put
+from simnet.calls.coming import LATER, Coming, put
 from simnet.calls.signals import KERNEL, arrived, awaited, blocked, hear, shared
 from simnet.clock import deadline_after
 from simnet.owned.mutex import checked_wait
@@ -50,9 +50,9 @@ def mask_call(process: Process, call: str, original: Any, *arguments: Any) -> An
             return original(*arguments)
         timeout = checked_wait(True, timeout)  # it is read as a lock's
         deadline_ns = deadline_after(process.scheduler.clock.now_ns, timeout)
-    number, code = _wait(process, numbers, deadline_ns)
     if call == "sigwait":
-        return number
+        return _sigwait(process, numbers)
+    number, code = _wait(process, numbers, deadline_ns)
     return None if number == 0 else _told(process, number, code)
 
 
@@ -119,6 +119,17 @@ def _wait(process: Process, numbers: set[int], deadline_ns: int | None) -> tuple
     finally:
         now -= only_now
         state["awaited"] = before
+
+
+def _sigwait(process: Process, numbers: set[int]) -> int:
+    """As `_wait`, but glibc begins anew after any other signal, and CPython calls its handler when that has ended."""
+    coming = process.state[LATER] = Coming(process)
+    try:
+        number, _ = _wait(process, numbers, None)
+    finally:
+        del process.state[LATER]
+    coming.hear()
+    return number
 
 
 def _pause(process: Process) -> None:

@@ -336,3 +336,20 @@ def test_a_thread_may_have_the_main_one_handle_a_signal(world: World, heard: lis
     assert heard == [USR1, USR2]
     with pytest.raises(ValueError, match="signal number out of range"):
         _thread.interrupt_main(99)
+
+
+def test_no_handler_is_called_before_sigwait_has_what_it_waits_for(world: World, heard: list[int]) -> None:
+    before: list[int] = []
+    ident = threading.get_ident()
+
+    def send() -> None:
+        before.extend(heard)
+        signal.pthread_kill(ident, USR1)
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, [USR1])
+    sender = threading.Timer(0.03, send)
+    sender.start()
+    signal.setitimer(signal.ITIMER_REAL, 0.005)
+    assert signal.sigwait([USR1]) == USR1
+    sender.join()
+    assert (before, heard) == ([], [ALRM])
