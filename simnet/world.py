@@ -121,11 +121,9 @@ class Network(Holding):
         self._names: dict[str, int] = {}
         self._spawned = 0  # processes, beside the body and threads
         self._doubtful: dict[str, None] = {}  # hosts that links alone have named
-        self._hears_of_interrupts = False
-        self._at_users_code = False  # processes run, and not this room
-        self._stopped = False  # by Ctrl-C
+        self._hears_of_interrupts = self._stopped = False  # of Ctrl-C, by Ctrl-C
+        self._at_users_code = self._installed = False  # it is not this room that runs; who asks is answered here
         self._failed = False  # the body has ended by an exception
-        self._installed = False  # the stand-ins ask this network's backend
         self._struck = False  # the test has crashed a host, or parted two
         self.verdicts: list[Verdict] = []
         self.waiting: list[tuple[Process, str, str, tuple[str, ...], bool]] = []
@@ -270,7 +268,7 @@ class Network(Holding):
             self._enter(scheduler)
         except BaseException:
             self._leave()
-            collector.give_back(self)
+            self._is_over()
             raise
 
     def _enter(self, scheduler: Scheduler) -> None:
@@ -295,8 +293,7 @@ class Network(Holding):
         watchdog.guard(scheduler, interrupts.rouse)
         modules.install(provider)
         called_by_class(Socket)
-        self._installed = True
-        self._at_users_code = True
+        self._installed = self._at_users_code = True
         if self._stopped:
             scheduler.interrupted = KeyboardInterrupt()
 
@@ -401,12 +398,14 @@ class Network(Holding):
             scheduler.body.done = True
             scheduler.interrupted = interrupted
         finally:
-            self._leave()
-            self._dissolve(scheduler)
-            if self.verdicts:
-                hush_verdicts(self.verdicts)
-                self.verdicts[:] = checks.with_levels(self.verdicts, self.invariants)
-            collector.give_back(self)  # at last, when little is left to look through
+            try:
+                self._leave()
+                self._dissolve(scheduler)
+                if self.verdicts:
+                    hush_verdicts(self.verdicts)
+                    self.verdicts[:] = checks.with_levels(self.verdicts, self.invariants)
+            finally:
+                self._is_over()
 
     def _leave(self) -> None:
         """Give the interpreter back what is its own."""
@@ -418,6 +417,10 @@ class Network(Holding):
             self._watcher.detach()
         if self._state is not None:
             self._state.restore()
+
+    def _is_over(self) -> None:
+        """The collector comes back, now that little is left to look through; and then Ctrl-C, which might keep it away."""
+        collector.give_back(self)
         if self._hears_of_interrupts:
             self._hears_of_interrupts = False
             interrupts.tell_no_more()

@@ -10,9 +10,7 @@ import simnet
 
 
 def test_the_end_of_a_run_in_one_thread_lets_no_collector_into_that_of_another() -> None:
-    ends = [
-        os.pipe() for _ in range(3)
-    ]  # real ones, which no run knows: these threads wait for each other in real time
+    ends = [os.pipe() for _ in range(3)]  # real ones, which no run knows: the threads wait for each other in real time
     (first_in, first_goes), (second_in, second_goes), (over, first_is_over) = ends
     seen: list[bool] = []
 
