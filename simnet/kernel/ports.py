@@ -10,7 +10,7 @@ from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_INET
 from simnet.kernel.options.values import PORT_RANGE
 from simnet.kernel.segment import Endpoint
-from simnet.kernel.states import CLOSED, LISTEN, TIME_WAIT
+from simnet.kernel.states import LISTEN, TIME_WAIT
 
 # net.ipv4.ip_local_port_range of Linux. connect() starts with even ports, bind(0) with odd ones (K-031).
 FIRST_EPHEMERAL: Final = 32768
@@ -89,7 +89,7 @@ def addresses_clash(mine: Binder, other: PortUser) -> bool:
     if y == "::":
         return not other.sharing & V6_ONLY or ":" in x
     if x == "0.0.0.0":
-        return ":" not in y or (mine.family == AF_INET and not other.sharing & V6_ONLY and other.state != CLOSED)
+        return ":" not in y or (mine.family == AF_INET and not other.sharing & V6_ONLY)
     return y == "0.0.0.0" and ":" not in x
 
 

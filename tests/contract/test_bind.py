@@ -448,6 +448,35 @@ def test_k034_who_has_an_ipv6_address_from_a_connection_has_not_left_ipv4_to_oth
             world.gives(answer, world.socket(kind=holder.type).bind, (ip, port))
 
 
+@pytest.mark.parametrize("ends", ["refused", "reset", "both-ways"])
+def test_k034_who_had_an_ipv6_address_from_a_connection_that_is_over_has_not_left_ipv4_to_others(
+    world: World, ends: str
+) -> None:
+    client = world.socket(socket.AF_INET6)
+    client.bind(("::", world.dead_port()))
+    listener = world.listener(ip="::1")
+    peer = listener.getsockname()
+    if ends == "refused":
+        listener.close()
+    client.connect_ex(peer)
+    if ends == "refused":
+        world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+    else:
+        world.ready(client, "OUT")
+        server = world.accept(listener)
+        if ends == "reset":
+            world.reset(server)
+            world.ready(client, "IN|OUT|RDHUP|ERR|HUP")
+        else:
+            server.shutdown(socket.SHUT_WR)
+            client.shutdown(socket.SHUT_WR)
+            world.ready(client, "IN|OUT|RDHUP|HUP")
+    host, port, *_ = client.getsockname()
+    assert host == "::1"
+    for ip, answer in (("0.0.0.0", "EADDRINUSE"), (world.ip, None)):
+        world.gives(answer, world.socket().bind, (ip, port))
+
+
 def test_k034_names_of_ipv6_have_four_parts(world: World) -> None:
     client, server = world.pair(ip="::1")
     assert client.getpeername() == server.getsockname() == ("::1", server.getsockname()[1], 0, 0)
