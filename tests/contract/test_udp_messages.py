@@ -587,6 +587,27 @@ def test_k131_where_a_datagram_was_going_is_told_over_ipv6_too(world: World) -> 
     assert stream.getsockopt(*option) == 1
 
 
+def test_k131_a_message_that_names_no_link_leaves_the_one_that_another_has_named(world: World) -> None:
+    here, there, four = (
+        world.socket(family, socket.SOCK_DGRAM) for family in (socket.AF_INET6,) * 2 + (socket.AF_INET,)
+    )
+    there.bind(("::1", 0))
+    four.bind(("127.0.0.1", 0))
+    nowhere = (IP, IP_PKTINFO, number(999) + bytes(8))
+    mapped = (IPV6, socket.IPV6_PKTINFO, socket.inet_pton(socket.AF_INET6, "::ffff:127.0.0.1") + number(0))
+    for messages in ([nowhere, mapped], [mapped, nowhere]):
+        target = ("::ffff:127.0.0.1", four.getsockname()[1])
+        world.gives("ENODEV", here.sendmsg, [b"x"], messages, 0, target)
+    loopback = (IPV6, socket.IPV6_PKTINFO, bytes(16) + number(1))
+    of_a_link = (IPV6, socket.IPV6_PKTINFO, socket.inet_pton(socket.AF_INET6, "fe80::1") + number(0))
+    world.gives("EINVAL", here.sendmsg, [b"x"], [of_a_link], 0, there.getsockname())
+    nowhere_bound = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    nowhere_bound.setsockopt(socket.SOL_SOCKET, 62, 999)  # SO_BINDTOIFINDEX
+    one = (IPV6, socket.IPV6_PKTINFO, socket.inet_pton(socket.AF_INET6, "::1") + number(0))
+    world.gives("ENODEV", nowhere_bound.sendmsg, [b"x"], [one], 0, there.getsockname())
+    world.gives(1, here.sendmsg, [b"x"], [loopback, one], 0, there.getsockname())
+
+
 def test_k131_a_link_that_is_not_there_is_found_before_what_comes_behind_it(world: World) -> None:
     here, there = (world.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(2))
     there.bind(("::1", 0))

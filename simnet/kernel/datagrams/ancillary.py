@@ -355,17 +355,18 @@ class _Way:
         self.source = str(ip_address(packed))  # the wildcard: chosen by the way, wherever the socket is
 
     def choose_v6(self, socket: DatagramSender, value: bytes, six: bool) -> None:
-        before = self.link or link_of(socket)
-        self.link, self.source = link, source = _source_v6(value, six)
+        before = self.link or (link_of(socket) if six else 0)
+        link, source = _source_v6(value, six)
+        self.link, self.source = link or before, source  # who names no link leaves the one that there is
         if not six:
             return
         if link and before not in (0, link):
             raise socket_error(EINVAL)
-        if not 0 <= link <= len(LINKS):
+        if not 0 <= self.link <= len(LINKS):
             raise socket_error(ENODEV)
         if source is None:
             return
-        if not link and of_a_link(source):
+        if not self.link and of_a_link(source):
             raise socket_error(EINVAL)
         if not (socket.stack.is_local(source) or binds_anywhere(socket.options)):
             raise socket_error(EINVAL)
