@@ -373,3 +373,34 @@ def test_k131_a_clock_of_milliseconds_stamps_segments(world: World) -> None:
     time.sleep(0.003)
     assert 2 <= (sock.getsockopt(TCP, 24) - before) % 2**32 < 60_000
     world.gives("EPERM", sock.setsockopt, TCP, 24, 1)
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
+def test_k131_who_asks_for_packets_of_ipsec_gets_all_else(world: World, ip: str) -> None:
+    wraps = (socket.IPPROTO_UDP, 100)  # UDP_ENCAP
+    here, there = (world.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    here.bind((ip, 0))
+    here.setsockopt(*wraps, 2)
+    for taken_out in (b"\xff", b"123456789"):
+        there.sendto(taken_out, here.getsockname())
+        world.gives("EAGAIN", here.recv, 99)
+    for read in (b"", b"x", b"\xff\xff", b"12345678", bytes(4) + b"56789"):
+        there.sendto(read, here.getsockname())
+        world.gives(read, here.recv, 99)
+    here.setsockopt(*wraps, 0)
+    there.sendto(b"123456789", here.getsockname())
+    world.gives(b"123456789", here.recv, 99)
+
+
+@pytest.mark.parametrize("kind", [2, 3])
+def test_k087_who_asks_for_wrapped_packets_hears_of_no_dead_port(world: World, kind: int) -> None:
+    here = world.socket(kind=socket.SOCK_DGRAM)
+    here.connect((world.ip, world.dead_port()))
+    here.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
+    here.setsockopt(socket.IPPROTO_UDP, 100, kind)  # UDP_ENCAP
+    here.send(b"x")
+    world.pause()
+    world.ready(here, "OUT")
+    here.setsockopt(socket.IPPROTO_UDP, 100, 0)
+    here.send(b"x")
+    world.ready(here, "OUT|ERR")

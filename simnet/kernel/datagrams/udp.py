@@ -16,6 +16,7 @@ from simnet.kernel.datagrams.groups import leave_all
 from simnet.kernel.datagrams.length import SEND_BUFFER, is_lost, tells_mtu, told_mtu
 from simnet.kernel.datagrams.memory import condensed, memory_taken
 from simnet.kernel.datagrams.sending import CORK, DatagramSender
+from simnet.kernel.datagrams.wrapped import hears_no_errors, is_taken_out
 from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.messages import (
     MSG_ERRQUEUE,
@@ -248,6 +249,8 @@ class UdpSocket(DatagramSender):
             datagram = condensed(datagram)
             memory = memory_taken(datagram)
         if self.options is not None:
+            if is_taken_out(self.options, datagram.payload):
+                return
             datagram = note(self.options, datagram, self)
         self.held += memory
         inbox.append(datagram)
@@ -258,6 +261,8 @@ class UdpSocket(DatagramSender):
 
         Unless it has asked for an error queue.
         """
+        if hears_no_errors(self.options):
+            return
         peer, target = self.peer, icmp.about.target
         if keeps_errors(self, target):
             self.error = icmp.error

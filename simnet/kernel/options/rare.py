@@ -231,7 +231,7 @@ RARE_TCP: Final[dict[Key, Option]] = {
 RARE_UDP: Final[dict[Key, Option]] = {
     **RARE_INTERNET,
     (IPPROTO_IP, IP_RECVFRAGSIZE): SWITCH,  # nothing is fragmented where IPv4 would tell
-    (IPPROTO_UDP, UDP_ENCAP): Option(0, 0, 3, ENOPROTOOPT, hole=1),  # 2 and 3: for what is wrapped in its datagrams
+    (IPPROTO_UDP, UDP_ENCAP): Option(0, 0, 3, ENOPROTOOPT, hole=1),  # 2 and 3: see `datagrams.wrapped`
     (IPPROTO_UDP, UDP_NO_CHECK6_TX): SWITCH,
     (IPPROTO_UDP, UDP_NO_CHECK6_RX): SWITCH,
     (IPPROTO_UDP, UDP_SEGMENT): Option(0, 0, 65535),
