@@ -237,14 +237,14 @@ class Socket(UnixCalls):
         self._wait_connected(file, resolved, n, in_kernel)
 
     def _wait_connected(self, file: Any, resolved: Any, n: int, in_kernel: bool, late: int = errno.EINPROGRESS) -> None:
-        timeout = None if in_kernel else self._timeout
-        deadline = None if in_kernel else self._deadline()
+        timeout, deadline = (None, None) if in_kernel else (self._timeout, self._deadline())
         if in_kernel and file.options:
             deadline = self._kernel_deadline(file, "send")
+        ended = in_kernel and deadline == self._process.scheduler.clock.now_ns  # SO_SNDTIMEO is negative
         error: OSError | None = None
         # The kernel's own waits for the state to change; Python's poll hears of a hang-up that shutdown() made before.
         end = OUT if in_kernel else WRITABLE
-        if not (file.mask() & end or self._wait(file, end, deadline, "connect", not in_kernel)):
+        if ended or not (file.mask() & end or self._wait(file, end, deadline, "connect", not in_kernel)):
             if timeout is None and self._timeout and late == errno.EINPROGRESS:
                 self._wait_connected(file, resolved, n, False)  # SO_SNDTIMEO is over, but by now Python has a time-out
                 return

@@ -984,3 +984,17 @@ def test_one_that_does_not_block_sends_a_part_though_its_object_would_wait(world
     os.set_blocking(sender.fileno(), False)
     assert 0 < sender.send(bytes(300_000)) < 300_000
     world.gives("EAGAIN", sender.sendall, bytes(300_000))
+
+
+def test_k014_a_connect_with_no_time_to_wait_does_not_look_whether_it_was_answered(world: World) -> None:
+    listener = world.listener()
+    client, lost = world.socket(), world.socket()
+    for sock in (client, lost):
+        sock.setblocking(True)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("=qq", -1, 0))
+    assert outcome(lambda: client.connect(listener.getsockname())) == "EINPROGRESS"
+    world.ready(client, "OUT")
+    assert [outcome(lambda: client.connect(listener.getsockname())) for _ in range(2)] == [None, "EISCONN"]
+    assert outcome(lambda: lost.connect((world.ip, world.dead_port()))) == "EINPROGRESS"
+    world.ready(lost, "IN|OUT|RDHUP|ERR|HUP")
+    assert world.error(lost) == "ECONNREFUSED"
