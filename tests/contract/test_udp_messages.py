@@ -243,6 +243,19 @@ def test_k089_who_collects_for_another_sends_there_until_connected_anew(world: W
     assert outcome(lambda: other.recv(9)) == "EAGAIN"
 
 
+def test_k089_who_uses_no_route_names_its_peer_each_time(world: World) -> None:
+    peer, other, sock = bound(world), bound(world), bound(world)
+    sock.connect(peer.getsockname())
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
+    sock.send(b"first")
+    sock.sendto(b"for ", MORE, other.getsockname())
+    sock.send(b"the other")
+    sock.send(b"home")
+    for reader, data in ((peer, b"first"), (other, b"for the other"), (peer, b"home")):
+        world.readable(reader)
+        world.gives(data, reader.recv, 99)
+
+
 def test_k131_who_has_an_ipv4_address_may_say_an_ipv6_one_to_come_from(world: World) -> None:
     here, there = bound(world, 6), world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     there.bind((f"::ffff:{world.ip}", 0))

@@ -413,9 +413,9 @@ class DatagramSender(File):
         It knows the way since its connect, and is not asked again whether it may go there (SO_BROADCAST). An IPv6 socket
         names its peer whenever it sends over IPv4.
         """
-        flow, options = self.flow, self.options
-        looks_up = flow is None or flags & MSG_DONTROUTE or self.family == AF_INET6
-        if looks_up or self.rerouted or (options and (options.get(OFF_ROUTE) or is_nowhere(self))):
+        flow, options = self.flow, self.options or {}
+        looks_up = flow is None or self.family == AF_INET6 or flags & MSG_DONTROUTE or options.get(OFF_ROUTE)
+        if looks_up or self.rerouted or is_nowhere(self):
             self._may_send_to(target, flags)
         if options:
             find_route(self)
