@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import socket as _stdlib
+import stat
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,8 @@ def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any)
             raise socket_error(errno.EINVAL)
         at = _position(in_fd) if offset is None else index(offset)
         sent = _in_pieces(sock, in_fd, at, min(length, SENDFILE_MAX))
+        if length and not sent and stat.S_ISCHR(os.fstat(in_fd).st_mode):
+            raise socket_error(errno.EINVAL)  # /dev/null is read from, and not spliced
     except OSError as error:
         if error.errno != errno.EISDIR and (error.errno != errno.ESPIPE or offset is not None):
             raise

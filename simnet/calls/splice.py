@@ -18,6 +18,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
+from simnet.calls.descriptor_flags import status
 from simnet.calls.descriptors import socket_of
 from simnet.kernel.datagrams.memory import PAGE
 from simnet.kernel.epoll import Epoll
@@ -92,6 +93,8 @@ def splice(scheduler: Scheduler, original: Callable[..., int], arguments: Any, o
         raise socket_error(errno.EBADF)
     if other is not None or isinstance(target if pipe is source else source, Epoll):
         raise socket_error(errno.EINVAL)
+    if pipe is source and status(target) & os.O_APPEND:
+        raise socket_error(errno.EINVAL)  # which sendfile says, too
     nonblocking = bool(flags & SPLICE_F_NONBLOCK) or not os.get_blocking(pipe.fd)
     if pipe is source:
         return _out_of(scheduler, pipe, dst, count, nonblocking, MSG_MORE if flags & SPLICE_F_MORE else 0)
@@ -127,7 +130,7 @@ def socket_into_pipe(scheduler: Scheduler, out_fd: Any, in_fd: Any, offset: Any,
     epoll = isinstance(scheduler.current.holder_of(in_fd).descriptors.get(in_fd), Epoll)
     if pipe is None or pipe.alone or (epoll and count):
         raise socket_error(errno.EINVAL)
-    return _into(scheduler, pipe, in_fd, index(count), not os.get_blocking(pipe.fd)) if count else 0
+    return _into(scheduler, pipe, in_fd, index(count), not os.get_blocking(pipe.fd))
 
 
 def _asked(
@@ -161,6 +164,8 @@ def _real(scheduler: Scheduler, ends: Any, go: Callable[[], int], flags: int) ->
     """Between real files: a pipe of the run's is waited for here, and who waits for it is told."""
     (_, source), (_, target) = ends
     pipes: Any = scheduler.pipes
+    if pipes is None:
+        return go()
     waits = not (source is not None and target is not None and source.inode == target.inode)  # nothing goes round
     waits = waits and (source is None or source.reads) and (target is None or target.writes)
     if waits and not flags & SPLICE_F_NONBLOCK:
@@ -237,6 +242,8 @@ def _into(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bo
         pipes.wait_for(scheduler, pipe, reading=False)
     if not pipe.mask() & OUT:
         raise socket_error(errno.EAGAIN)
+    if not count:
+        return 0
     held = _held(pipe.fd)
     pages = fcntl.fcntl(pipe.fd, F_GETPIPE_SZ) // PAGE - -(-held // PAGE)
     before = _before_mark(scheduler.current.holder_of(fd).descriptors.get(fd))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
@@ -173,6 +174,20 @@ def test_k133_what_splice_refuses(world: World, pipe: Pipe) -> None:
             world.gives(code, os.splice, *arguments)
 
 
+def test_k133_files_of_which_none_is_a_pipe_are_refused_though_no_pipe_was_made(world: World) -> None:
+    with tempfile.TemporaryFile() as file, open(os.devnull, "wb") as null:
+        world.gives("EINVAL", os.splice, file.fileno(), null.fileno(), 1)
+        world.gives(0, os.splice, file.fileno(), null.fileno(), 0)
+
+
+def test_k133_nothing_is_spliced_behind_an_end_not_even_out_of_an_empty_pipe(world: World, pipe: Pipe) -> None:
+    here, _ = pair(world)
+    os.set_blocking(pipe[0], False)
+    world.gives("EAGAIN", os.splice, pipe[0], here.fileno(), 1)
+    fcntl.fcntl(here, fcntl.F_SETFL, os.O_APPEND | os.O_NONBLOCK)
+    world.gives("EINVAL", os.splice, pipe[0], here.fileno(), 1)
+
+
 def test_k133_splice_looks_first_how_a_file_was_opened(world: World) -> None:
     number = pair(world)[0].fileno()
     with open(os.devnull, "rb") as read, open(os.devnull, "wb") as written:
@@ -337,3 +352,25 @@ def test_k133_sendfile_takes_a_sockets_bytes_into_a_pipe(world: World, pipe: Pip
     assert os.sendfile(writer, here.fileno(), None, 5) == 5
     assert os.read(reader, 100) == b"hello"
     world.gives(b" world" if kind == socket.SOCK_STREAM else "EAGAIN", here.recv, 100)
+
+
+def test_k133_sendfile_looks_for_room_in_a_pipe_though_nothing_is_asked_for(world: World, pipe: Pipe) -> None:
+    reader, writer = pipe
+    os.set_blocking(writer, False)
+    here, _ = pair(world)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(65536))
+    world.gives("EAGAIN", os.sendfile, writer, here.fileno(), None, 0)
+    os.close(reader)
+    world.gives("EPIPE", os.sendfile, writer, here.fileno(), None, 0)
+
+
+def test_k133_a_device_that_gives_nothing_is_sent_by_nobody(world: World) -> None:
+    here, there = pair(world)
+    with open(os.devnull, "rb") as null, open("/dev/zero", "rb") as zero:
+        for offset in (None, 0, 5):
+            world.gives("EINVAL", os.sendfile, here.fileno(), null.fileno(), offset, 5)
+            world.gives(0, os.sendfile, here.fileno(), null.fileno(), offset, 0)
+        world.gives(5, os.sendfile, here.fileno(), zero.fileno(), 0, 5)
+    world.gives(bytes(5), there.recv, 9)
