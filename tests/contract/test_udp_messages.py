@@ -256,6 +256,28 @@ def test_k089_who_uses_no_route_names_its_peer_each_time(world: World) -> None:
         world.gives(data, reader.recv, 99)
 
 
+def test_k089_who_is_bound_to_another_link_looks_its_way_up_anew(world: World) -> None:
+    peer, other, sock = bound(world), bound(world), bound(world)
+    sock.connect(peer.getsockname())
+    sock.sendto(b"for ", MORE, other.getsockname())
+    sock.send(b"the other")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"")
+    sock.send(b"home")
+    for reader, data in ((other, b"for the other"), (peer, b"home")):
+        world.readable(reader)
+        world.gives(data, reader.recv, 99)
+
+
+def test_k131_what_is_sent_by_no_route_tells_none(world: World) -> None:
+    peer, sock = bound(world), bound(world)
+    sock.connect(peer.getsockname())
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 0)  # which forgets it
+    sock.send(b"x", socket.MSG_DONTROUTE)
+    world.gives("ENOTCONN", sock.getsockopt, IP, 14)  # IP_MTU
+    sock.send(b"x")
+    world.gives(65535, sock.getsockopt, IP, 14)
+
+
 def test_k131_who_has_an_ipv4_address_may_say_an_ipv6_one_to_come_from(world: World) -> None:
     here, there = bound(world, 6), world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     there.bind((f"::ffff:{world.ip}", 0))

@@ -417,7 +417,7 @@ class DatagramSender(File):
         looks_up = flow is None or self.family == AF_INET6 or flags & MSG_DONTROUTE or options.get(OFF_ROUTE)
         if looks_up or self.rerouted or is_nowhere(self):
             self._may_send_to(target, flags)
-        if options:
+        if options and not (flags & MSG_DONTROUTE and "." in target[0]):
             find_route(self)
         if looks_up or flow is None:
             return target

@@ -40,6 +40,8 @@ def forget_route(socket: Any) -> None:
         if socket.options is None:
             socket.options = {}
         socket.options[FORGOTTEN] = gone_over(socket)
+        if socket.type != SOCK_STREAM:
+            socket.rerouted = True
 
 
 def find_route(socket: Any, sends: bool = True) -> None:
