@@ -84,13 +84,16 @@ def _names(points: Points) -> Iterator[str]:
 def save(result: SweepResult, root: Path, test_id: str) -> None:
     """Write every failure of *result* that has a plan, and remember where, or why it could not be written.
 
-    A folder that cannot be written to is no reason to hide what was found.
+    A folder that cannot be written to is no reason to hide what was found, nor is a name that no file can hold.
     """
     for failure in result.failures:
         if failure.plan:
-            scenario = _scenario_of(failure, result, test_id)
-            path = scenario.failure_path(root)
+            path = root
             try:
+                scenario = _scenario_of(failure, result, test_id)
+                path = scenario.failure_path(root)
                 failure.file = scenario.write(path)
             except OSError as error:
                 failure.file, failure.unwritten = None, f"{error.filename or path}: {error.strerror or error}"
+            except ValueError as error:  # a ScenarioError, or of letters that are none in UTF-8
+                failure.file, failure.unwritten = None, str(error)

@@ -62,12 +62,12 @@ class NodeId(NamedTuple):
         if not isinstance(text, str):
             # No TypeError: readers of files catch one error.
             raise ValueError(f"{text!r} is {type(text).__name__}; a test is a text, {_FORM}")
-        file, *names = text.split("[", 1)[0].split("::")
-        bracket = re.search(r"\[(.*)\]$", text, re.DOTALL)
-        if "[" in text and bracket is None:
-            raise ValueError(f"{text!r}: the bracket of its parameters is not closed at the end")
-        if not names:
+        file, separator, rest = text.partition("::")  # a folder's name may have a bracket, too
+        if not separator:
             raise ValueError(f"{text!r} names no function; a test is {_FORM}")
+        within, bracket, parameters = rest.partition("[")
+        if bracket and not parameters.endswith("]"):
+            raise ValueError(f"{text!r}: the bracket of its parameters is not closed at the end")
         path = PurePosixPath(file)
         if "\\" in file:
             raise ValueError(f"{text!r} has backslashes; paths are written with '/' on every machine")
@@ -79,10 +79,11 @@ class NodeId(NamedTuple):
             )
         if path.suffix != ".py":
             raise ValueError(f"{text!r}: {file!r} is no Python file; a test is {_FORM}")
+        names = tuple(within.split("::"))
         for name in names:
             if not name.isidentifier():
                 raise ValueError(f"{text!r}: {name!r} is no name of a function or class; a test is {_FORM}")
-        return cls(str(path), tuple(names), bracket[1] if bracket else "")
+        return cls(str(path), names, parameters[:-1])
 
     @property
     def folder(self) -> str:

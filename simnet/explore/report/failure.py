@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FailureReport", "report", "report_run", "what_broke"]
 
-# What pytest finds; others are handed to check(), in a notebook.
-_PYTESTS = re.compile(r"::test[^:\[]*(?:\[.*)?$", re.DOTALL)
+# What pytest finds; others are handed to check(), in a notebook. The first bracket is to pytest that of parameters.
+_PYTESTS = re.compile(r"^[^\[]*::test[^:\[]*(?:\[.*)?$", re.DOTALL)
 _WHERE = re.compile(r" \+ +(?:where|and) ")  # of pytest's explanation: what the parts of an assertion came from
 
 A_LITTLE_NS = 100_000_000  # for the way, and for an answer

@@ -102,8 +102,15 @@ def _refuse_within(item: pytest.Item, by: Any) -> NoReturn:
 
 
 def _identity(item: pytest.Item, wrapper: Any, arguments: Sequence[Any]) -> str:
-    """The test's node id from the root of its project, with its parameters as pytest shows them."""
-    name = check.test_id(check.as_called(wrapper.simnet_test, arguments)) or item.nodeid
+    """The test's node id from the root of its project, with its parameters as pytest shows them.
+
+    By the names of the function itself, since a test may call another one that is swept; unless pytest calls this very one otherwise.
+    """
+    name = check.test_id(check.as_called(wrapper.simnet_test, arguments))
+    own = getattr(getattr(item, "obj", None), "simnet_test", None) is wrapper.simnet_test
+    if not name or (own and name.rpartition("::")[2] != getattr(item, "originalname", item.name)):
+        file = item.path.resolve().relative_to(project_root(item.path))
+        name = f"{file.as_posix()}::{item.nodeid.partition('::')[2]}"
     call = getattr(item, "callspec", None)
     return f"{name}[{call.id}]" if call is not None and not name.endswith("]") else name
 
