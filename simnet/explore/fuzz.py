@@ -15,7 +15,6 @@ from simnet.explore.baseline import begun
 from simnet.explore.options import SweepOptions
 from simnet.explore.points import families
 from simnet.explore.progress import Progress, Stopwatch
-from simnet.explore.report.parting import find_lines
 from simnet.explore.result import FIRST_FAILURE, KindRow, SweepResult
 from simnet.explore.shrink import judged
 from simnet.explore.sweep import (
@@ -27,6 +26,7 @@ from simnet.explore.sweep import (
     look_for_targets,
     make_small,
     nothing,
+    take_warnings,
 )
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.rates import FaultRates
@@ -96,8 +96,7 @@ def _run_all(
             gc.collect(1)
         plan = run.happened
         count(result, KindRow(""), run, judgement)
-        if judgement.warnings:
-            find_lines(test, run, result.warn(judgement.warnings, plan), result.baseline, options)
+        take_warnings(test, run, judgement, plan, result)
         failure, _ = result.failure_of(run, judgement, plan)
         if failure is not None:
             failure.count += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ __all__ = ["Failure", "KindRow", "SweepResult", "Warned"]
 
 CTRL_C = "Ctrl-C"
 FIRST_FAILURE = "first failure"
+
+_ITS_OWN = re.compile(r"\S+->\S+#\d+|\b\d[\d.]* s\b")  # of a warning: its connections, and its seconds
 
 
 @dataclass(slots=True)
@@ -144,6 +147,8 @@ class SweepResult:
     # By connection, that a target has given up and left open: how it ends while the one in its place is asked
     left_open: dict[str, FaultPlan] = field(default_factory=dict)
     _failure_by_key: dict[tuple[str, str, str], Failure] = field(default_factory=dict, repr=False)
+    # By name and text: what was told in other words, of other connections
+    _told_before: dict[tuple[str, str], Warned] = field(default_factory=dict, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -209,21 +214,37 @@ class SweepResult:
         self.failures.append(failure)
         return failure, True
 
-    def warn(self, warnings: Iterable[Finding], plan: FaultPlan) -> list[tuple[Warned, int]]:
-        """Count *warnings*; the same one, at the same place, once. Those that are new and have no line, and the entry of the trace that has one."""
-        lineless = []
+    def warn(self, warnings: Iterable[Finding], plan: FaultPlan) -> list[tuple[Warned, int | None]]:
+        """Count *warnings*; the same one, at the same place, once. Those that are new, and the entry of the trace that has their line, if one has."""
+        new: list[tuple[Warned, int | None]] = []
         for finding in warnings:
-            for known in self.warnings:
-                if known.name == finding.reason and (
-                    known.at == finding.at if finding.at else known.text == finding.message
-                ):
-                    known.count += 1
-                    break
-            else:
-                self.warnings.append(Warned(finding.reason, finding.message, 1, plan, finding.at))
-                if finding.entry is not None:
-                    lineless.append((self.warnings[-1], finding.entry))
-        return lineless
+            known = self._warned(finding)
+            if known is not None:
+                known.count += 1
+                continue
+            self.warnings.append(Warned(finding.reason, finding.message, 1, plan, finding.at))
+            new.append((self.warnings[-1], finding.entry))
+        return new
+
+    def _warned(self, finding: Finding) -> Warned | None:
+        """The warning that has told of *finding* already."""
+        for known in self.warnings:
+            if known.name == finding.reason and (
+                known.at == finding.at if finding.at else known.text == finding.message
+            ):
+                return known
+        return None if finding.at else self._told_before.get((finding.reason, finding.message))
+
+    def fold(self, new: Warned) -> None:
+        """Count *new*, whose line has been looked for, as the earlier warning of the same at that line; where none has one, of another connection."""
+        for known in self.warnings:
+            if known is new:
+                return
+            if known.name == new.name and known.at == new.at and (new.at or _alike(known.text) == _alike(new.text)):
+                known.count += new.count
+                self._told_before[new.name, new.text] = known
+                self.warnings = [each for each in self.warnings if each is not new]
+                return
 
     # --- in words ------------------------------------------------------------------------------------------------
 
@@ -245,6 +266,11 @@ class SweepResult:
             ExceptionGroup: there are several distinct failures.
         """
         raising.raise_failures(self, test_id)
+
+
+def _alike(text: str) -> str:
+    """What a warning says, whatever connection it is about, and however long it took."""
+    return _ITS_OWN.sub("", text)
 
 
 def seconds_text(seconds: float) -> str:

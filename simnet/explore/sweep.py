@@ -60,6 +60,7 @@ __all__ = [
     "make_small",
     "nothing",
     "run_sweep",
+    "take_warnings",
 ]
 
 # A run's garbage is that of the program under test: some hundred objects. What was held when the run was looked at is of the second generation.
@@ -291,8 +292,7 @@ def _run_all(
         if result.planned == 1:
             result.never = unreached_texts(run.unreached, run.points, run.targets)
         count(result, row, run, judgement)
-        if judgement.warnings:
-            find_lines(test, run, result.warn(judgement.warnings, plan), result.baseline, options)
+        take_warnings(test, run, judgement, plan, result)
         failure, new = result.failure_of(run, judgement, plan)
         if failure is not None:
             if new:
@@ -414,6 +414,17 @@ def _run_pairs(
     result.budget_line += (
         f"; {row.runs:,} of {row.variants:,} pairs after {row.points:,} of {len(firsts):,} first faults"
     )
+
+
+def take_warnings(
+    test: Callable[[Any], object], run: Run, judgement: Judgement, plan: FaultPlan, result: SweepResult
+) -> None:
+    """What *run* warns of, once for each line of the user's: a new one may turn out to be of one that is known."""
+    if judgement.warnings:
+        new = result.warn(judgement.warnings, plan)
+        find_lines(test, run, new, result.baseline, result.options)
+        for warned, _ in new:
+            result.fold(warned)
 
 
 def count(result: SweepResult, row: KindRow, run: Run, judgement: Judgement) -> None:

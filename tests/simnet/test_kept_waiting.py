@@ -185,3 +185,43 @@ def test_who_waits_in_line_to_be_greeted_is_kept_waiting_too() -> None:
 )
 def test_who_is_accepted_at_once_and_greeted_by_and_by_is_not(made: Callable[[], Any]) -> None:
     assert not sweep_of_the_asked(made).warnings
+
+
+def in_one_loop() -> None:
+    """Reads when a poll says so, but the whole name before it looks at anybody else."""
+    with socket.create_server(("", 7)) as listener:
+        listener.setblocking(False)
+        while True:
+            select.select([listener], [], [])
+            with suppress(OSError):
+                sock, _ = listener.accept()
+                while select.select([sock], [], [])[0]:
+                    if (name := sock.recv(100)).endswith(b"\n") or not name:
+                        break
+                greet(sock, name)
+
+
+def by_accept() -> None:
+    serve(before_the_next)
+
+
+@pytest.mark.parametrize(("server", "line"), [(by_accept, "recv"), (in_one_loop, "")])
+def test_of_many_clients_that_are_kept_waiting_at_one_line_is_warned_once(
+    server: Callable[[], None], line: str
+) -> None:
+    def visitor(name: bytes, got: dict[bytes, bytes]) -> None:
+        with suppress(OSError):
+            got[name] = visit(name)
+
+    def test(net: Any) -> list[tuple[bytes, bytes]]:
+        net.host("server").spawn(server)
+        got: dict[bytes, bytes] = {}
+        for number in range(4):
+            net.host(f"client{number}").spawn(visitor, b"%d\n" % number, got)
+        net.sleep(400)
+        return sorted(got.items())
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["stall"]))
+    (warned,) = [each for each in result.warnings if each.name == "others-answered"]
+    assert warned.count > 2
+    assert bool(warned.at) == bool(line)

@@ -64,11 +64,12 @@ def look_where_it_parts(
 
 
 def find_lines(
-    test: Callable[[Any], object], run: Run, lineless: list[tuple[Warned, int]], baseline: Run, options: SweepOptions
+    test: Callable[[Any], object], run: Run, new: list[tuple[Warned, int | None]], baseline: Run, options: SweepOptions
 ) -> None:
     """Find the lines of what *run* warns of for the first time: of the user's code, if it made those calls of the trace."""
-    for warned, entry in lineless:
-        warned.at = _maker(test, run, (entry,), baseline, options).short
+    for warned, entry in new:
+        if entry is not None:
+            warned.at = _maker(test, run, (entry,), baseline, options).short
 
 
 def _maker(
