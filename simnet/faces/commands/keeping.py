@@ -13,7 +13,7 @@ from simnet.faces.refusals import Refused
 from simnet.project.nodeid import project_root
 from simnet.project.settings import told_pytest
 from simnet.project.typed import from_here, quoted_from_here
-from simnet.project.wholefile import write_whole
+from simnet.project.wholefile import line_ends, write_whole
 from simnet.scenario import SCENARIOS, Expect, Scenario
 
 __all__ = ["keep_file"]
@@ -40,7 +40,7 @@ def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, r
             raise Refused(f"{path} is kept already; to change its title or reason give --title or --reason")
     elif target.exists():
         raise Refused(f"{target} is there already; name another place with --to, or another --title")
-    write_whole(target, text)
+    write_whole(target, text, newline=line_ends(path))
     if target.resolve() != path.resolve():
         path.unlink()
         _remove_if_empty(path.parent)

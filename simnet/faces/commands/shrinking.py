@@ -20,7 +20,7 @@ from simnet.faults.forms import fault_to_table
 from simnet.faults.plan import FaultPlan
 from simnet.project.faulttables import with_faults
 from simnet.project.typed import from_here
-from simnet.project.wholefile import write_whole
+from simnet.project.wholefile import line_ends, write_whole
 from simnet.run import play
 from simnet.scenario import Found, Scenario, in_words
 
@@ -60,7 +60,7 @@ def shrink_file(path: Path) -> int:
     )
     text = _edited(path, scenario, smaller)
     Scenario.loads(text, path)  # what we are about to write can be read
-    write_whole(path, text)
+    write_whole(path, text, newline=line_ends(path))
     for label, plan in (("before", scenario.plan), ("now", small.plan)):
         for index, fault in enumerate(plan):
             screen.say(f"{label if index == 0 else '':<8}{fault}")

@@ -1,0 +1,74 @@
+"""Scenario files as people have them: with the line ends of another system, behind a link. What a command writes into them leaves that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from simnet.cli import main
+from simnet.scenario import Scenario
+from tests.simnet.faces_samples import forget_modules, lay_out
+
+SMALL = """\
+format = 1
+title = "cut"
+test = "test_servers.py::test_hasty"
+seed = 3
+
+[[fault]]
+# mine: \u00fc
+kind = "short-recv"
+on = "test->server:7#1"
+end = "server"
+call = 1
+bytes = {bytes}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    lay_out(tmp_path)
+    (tmp_path / "kept").mkdir()
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    forget_modules()
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "with-a-mark"])
+def test_line_ends_stay_as_they_are(project: Path, mark: str) -> None:
+    file = project / "kept" / "it.toml"
+    file.write_bytes((mark + SMALL.format(bytes=2).replace("\n", "\r\n")).encode())
+
+    assert main(["shrink", str(file)]) == 0
+
+    assert Scenario.read(file).plan[0].bytes == 1  # type: ignore[attr-defined]
+    raw = file.read_bytes()
+    assert raw.count(b"\n") == raw.count(b"\r\n")
+    assert "# mine: \u00fc\r\n" in raw.decode("utf-8-sig")
+
+
+def test_a_kept_file_has_the_line_ends_that_it_had(project: Path) -> None:
+    file = project / "it.toml"
+    file.write_bytes(SMALL.format(bytes=2).replace("\n", "\r\n").encode())
+
+    assert main(["keep", str(file), "--title", "another", "--to", "scenarios/it.toml"]) == 0
+
+    raw = (project / "scenarios" / "it.toml").read_bytes()
+    assert raw.count(b"\n") == raw.count(b"\r\n")
+    assert b'title = "another"\r\n' in raw
+
+
+def test_what_a_link_leads_to_is_written_and_the_link_stays(project: Path) -> None:
+    file, link = project / "kept" / "it.toml", project / "link.toml"
+    file.write_text(SMALL.format(bytes=2), encoding="utf-8")
+    file.chmod(0o640)
+    link.symlink_to(Path("kept") / "it.toml")
+
+    assert main(["shrink", str(link)]) == 0
+
+    assert link.is_symlink()
+    assert Scenario.read(file).plan[0].bytes == 1  # type: ignore[attr-defined]
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert [each.name for each in file.parent.iterdir()] == ["it.toml"]
