@@ -75,10 +75,11 @@ def shrink(
     *,
     plays: int = PLAYS_MAX,
 ) -> Shrunk:
-    """The smallest plan within *plays* runs that fails as *start* does; *start* itself if there is none."""
+    """The smallest plan within *plays* runs that fails as *start* does, of whose schedule and seed the *baseline* is; *start* itself if there is none."""
     key = start.judgement.key
     assert key is not None, "only a failure can be shrunk"
     best, tried = start, {start.plan}
+    without = {_order(start.plan): baseline}
     spent = 0
     smaller = True
     while smaller:
@@ -90,7 +91,9 @@ def shrink(
                 break
             tried.add(plan)
             spent += 1
-            run, judgement = judged(test, plan, baseline, options)
+            if _order(plan) not in without:  # beside a run of another seed any plan may have another outcome
+                without[_order(plan)] = play(test, _order(plan), **options.playing)
+            run, judgement = judged(test, plan, without[_order(plan)], options)
             # A plan of which a part was never reached says something that is not so.
             if judgement.key == key and not run.unreached:
                 best = Shrunk(plan, run, judgement, 0)
@@ -98,3 +101,8 @@ def shrink(
                 break
     best.plays = start.plays + spent
     return best
+
+
+def _order(plan: FaultPlan) -> FaultPlan:
+    """The schedule and the seed of *plan*, without its faults."""
+    return FaultPlan((), plan.schedule, plan.seed)

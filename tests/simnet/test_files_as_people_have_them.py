@@ -1,4 +1,4 @@
-"""Scenario files as people have them: with the line ends of another system, behind a link. What a command writes into them leaves that."""
+"""Scenario files as people have them: with the line ends of another system, behind a link, with a seed. What a command writes into them leaves that."""
 
 from __future__ import annotations
 
@@ -26,14 +26,32 @@ call = 1
 bytes = {bytes}
 """
 
+DICE = """
+import random
+import simnet
+from test_servers import test_hasty, test_echo
+
+@simnet.sweep(target="server", kinds=("short-recv",))
+def test_dice(net):
+    test_echo.simnet_test(net)
+    return random.random()
+
+@simnet.sweep(target="server", kinds=("short-recv",))
+def test_hasty_dice(net):
+    dice = random.random()
+    test_hasty.simnet_test(net)
+    return dice
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     lay_out(tmp_path)
+    (tmp_path / "test_dice.py").write_text(DICE)
     (tmp_path / "kept").mkdir()
     monkeypatch.chdir(tmp_path)
     yield tmp_path
-    forget_modules()
+    forget_modules("servers", "test_servers", "test_dice")
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "with-a-mark"])
@@ -72,3 +90,27 @@ def test_what_a_link_leads_to_is_written_and_the_link_stays(project: Path) -> No
     assert Scenario.read(file).plan[0].bytes == 1  # type: ignore[attr-defined]
     assert file.stat().st_mode & 0o777 == 0o640
     assert [each.name for each in file.parent.iterdir()] == ["it.toml"]
+
+
+def test_a_plan_with_a_seed_is_compared_with_the_run_of_that_seed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The test sees its dice: beside the run of another seed each plan would have another outcome."""
+    file = project / "it.toml"
+    file.write_text(SMALL.format(bytes=2).replace("test_servers.py::test_hasty", "test_dice.py::test_dice"))
+
+    assert main(["replay", str(file)]) == 0
+    capsys.readouterr()
+    assert main(["shrink", str(file)]) == 2
+
+    assert "it does not fail (equal), so there is nothing to make small" in capsys.readouterr().err
+
+
+def test_a_seed_that_makes_no_difference_to_the_failure_is_dropped(project: Path) -> None:
+    file = project / "it.toml"
+    file.write_text(SMALL.format(bytes=2).replace("test_servers.py::test_hasty", "test_dice.py::test_hasty_dice"))
+
+    assert main(["shrink", str(file)]) == 0
+
+    scenario = Scenario.read(file)
+    assert (scenario.seed, scenario.plan[0].bytes) == (0, 1)  # type: ignore[attr-defined]

@@ -39,7 +39,7 @@ def shrink_file(path: Path) -> int:
     named = test_of(scenario, path, "pytest plays it, and makes no plan smaller: {command}")
     options = named.options
     with named.at_home(), quiet():
-        baseline = play(named.test, FaultPlan(), **options.playing)
+        baseline = play(named.test, FaultPlan((), scenario.schedule, scenario.seed), **options.playing)
         run, judgement = judged(named.test, scenario.plan, baseline, options)
         if judgement.failure is None:
             raise Refused(f"{path}: it does not fail ({judgement.status}), so there is nothing to make small")
