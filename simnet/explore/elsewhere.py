@@ -8,42 +8,91 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, product
+from typing import NamedTuple
 
 import msgspec
 
 from simnet.explore.points import BYTES, families
 from simnet.explore.series import spread
 from simnet.faults.fault import Fault
+from simnet.faults.fields import LEAST
 from simnet.faults.place import Place
 from simnet.faults.plan import FaultPlan
 from simnet.points.reading import Points
 
-__all__ = ["elsewhere"]
+__all__ = ["Elsewhere", "elsewhere"]
 
 CONNECTIONS = 4  # the nearest numbers first: each takes a run
 TRIES = 60  # runs, of all that is tried at other calls and bytes
+NEAREST = 6  # of each of two faults, when both are tried at others
 
 _COUNTS = ("call", "byte", "datagram", "lookup", "at")
 _FREE = ("on", *_COUNTS, "bytes", "seconds", "first", "keep")  # what may differ of a fault that does the same elsewhere
 
 
+class Elsewhere(NamedTuple):
+    """The plan under which the failure on record is there, and in a sentence by which change of the old one."""
+
+    plan: FaultPlan
+    told: str
+
+
 def elsewhere(
     plan: FaultPlan, points: Points, targets: tuple[str, ...], fails: Callable[[FaultPlan], str], *, widely: bool
-) -> str:
-    """In a sentence, by which change of one fault of *plan* the run fails as on record, at the *points* of the run without faults.
+) -> Elsewhere | None:
+    """By which change of *plan* the run fails as on record, at the *points* of the run without faults; None if there is none.
 
-    *fails* plays a plan, and tells its failure if that is the one on record. Other connections of the same flow are tried; if *widely*, other calls,
-    bytes and places, too. Empty if there is none.
+    *fails* plays a plan, and tells its failure if that is the one on record. Other connections of the same flow are tried, for all faults
+    together; if *widely*, other calls, bytes and places, too, for one fault after the other, and for two at once.
     """
-    for index, fault in enumerate(plan):
-        tries = [fault.placed(each) for each in islice(_kin(fault, points), CONNECTIONS)] if len(plan) == 1 else []
-        if widely:
-            tries += islice(dict.fromkeys(_like(fault, points, targets)), TRIES // len(plan))
-        for other in dict.fromkeys(tries):
-            if other != fault and (failure := fails(plan.replace(index, other))):
-                return f"with {_change(fault, other)} the failure on record is there, {failure}{_why(fault, other)}"
-    return ""
+    tried = {plan}
+    for other in _others(plan, points, targets, widely):
+        if other not in tried:
+            tried.add(other)
+            if failure := fails(other):
+                told = f"with {_changes(plan, other)} the failure on record is there, {failure}{_why(plan, other)}"
+                return Elsewhere(other, told)
+    return None
+
+
+def _others(plan: FaultPlan, points: Points, targets: tuple[str, ...], widely: bool) -> Iterator[FaultPlan]:
+    yield from islice(_on_other_connections(plan, points), CONNECTIONS)
+    if not widely:
+        return
+    near = [list(islice(dict.fromkeys(_like(fault, points, targets)), TRIES // len(plan))) for fault in plan]
+    for index, faults in enumerate(near):
+        yield from (plan.replace(index, each) for each in faults)
+    for index, faults in enumerate(near):
+        yield from (_all_as_far(plan, index, each) for each in faults[:NEAREST])
+    if len(plan) == 2:
+        both = product(*(enumerate(faults[:NEAREST]) for faults in near))
+        for (_, one), (_, other) in sorted(both, key=lambda pair: pair[0][0] + pair[1][0]):
+            yield plan.replace(0, one).replace(1, other)
+
+
+def _on_other_connections(plan: FaultPlan, points: Points) -> Iterator[FaultPlan]:
+    """*plan* with all its faults of one flow on connections that come so many later there, or sooner, the nearest first."""
+    for flow in dict.fromkeys(_flow(fault.place) for fault in plan if fault.place.form == "connection"):
+        its = [index for index, fault in enumerate(plan) if _flow(fault.place) == flow]
+        for place in _kin(plan[its[0]], points):
+            by, moved = _number(place) - _number(plan[its[0]].place), plan
+            for index in its:
+                number = _number(plan[index].place) + by
+                moved = moved.replace(index, plan[index].placed(_numbered(plan[index].place, max(number, 1))))
+            yield moved
+
+
+def _all_as_far(plan: FaultPlan, index: int, moved: Fault) -> FaultPlan:
+    """*plan* with the fault at *index* *moved*, and as far those that are counted with it: what the one makes, the next may hit."""
+    fault = plan[index]
+    by = moved.anchor.number - fault.anchor.number
+    counted = [name for name in _COUNTS if name in LEAST and getattr(fault, name, None) is not None]
+    for number, each in enumerate(plan):
+        if number != index and each.anchor[:4] == fault.anchor[:4]:  # of the same calls, or towards the same end
+            counts = {name: max(getattr(each, name) + by, LEAST[name][0]) for name in counted}
+            plan = plan.replace(number, msgspec.structs.replace(each, on=moved.on, **counts))
+    return plan.replace(index, moved)
 
 
 def _kin(fault: Fault, points: Points) -> Iterator[Place]:
@@ -66,7 +115,15 @@ def _places(points: Points) -> list[Place]:
 
 
 def _same_flow(one: Place, other: Place) -> bool:
-    return msgspec.structs.replace(one, number=None) == msgspec.structs.replace(other, number=None)
+    return _flow(one) == _flow(other)
+
+
+def _flow(place: Place) -> Place:
+    return _numbered(place, None)
+
+
+def _numbered(place: Place, number: int | None) -> Place:
+    return msgspec.structs.replace(place, number=number)
 
 
 def _number(place: Place) -> int:
@@ -114,6 +171,19 @@ def _counts(fault: Fault) -> dict[str, object]:
     return {name: getattr(fault, name) for name in _COUNTS if name in fault.__struct_fields__}
 
 
+def _changes(plan: FaultPlan, other: FaultPlan) -> str:
+    """What to write, and where more than one fault is in the file, at which of them."""
+    at: dict[str, list[str]] = {}
+    for number, (fault, now) in enumerate(zip(plan, other, strict=True), 1):
+        if fault != now:
+            at.setdefault(_change(fault, now), []).append(str(number))
+    if len(plan) == 1:
+        return next(iter(at))
+    return ", ".join(
+        f"{change} in fault{'s' if len(several) > 1 else ''} {' and '.join(several)}" for change, several in at.items()
+    )
+
+
 def _change(fault: Fault, other: Fault) -> str:
     """What to write into the file: ``on = "test->server:7#2", call = 2``."""
     names = [name for name in fault.__struct_fields__ if getattr(fault, name) != getattr(other, name)]
@@ -122,6 +192,7 @@ def _change(fault: Fault, other: Fault) -> str:
     return ", ".join([*written, *(f"no {name}" for name in without)])
 
 
-def _why(fault: Fault, other: Fault) -> str:
-    alone = msgspec.structs.replace(fault, on=other.on) == other
-    return ": that connection has another number now" if alone and _same_flow(fault.place, other.place) else ""
+def _why(plan: FaultPlan, other: FaultPlan) -> str:
+    changed = [(fault, now) for fault, now in zip(plan, other, strict=True) if fault != now]
+    renumbered = all(fault.placed(now.on) == now and _same_flow(fault.place, now.place) for fault, now in changed)
+    return ": that connection has another number now" if renumbered else ""

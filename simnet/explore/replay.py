@@ -91,6 +91,7 @@ class Replayed:
     kernel: str = ""  # on real sockets: what the kernel had to do with it
     aside: str = ""  # of what is fixed: that the faults hit something else now
     says_nothing: bool = False  # its faults were never reached, or nothing was under test: neither good nor bad
+    moved_to: FaultPlan | None = None  # under which the failure on record is there, if it is at another place
 
     @property
     def digest(self) -> str:
@@ -184,16 +185,17 @@ def _look_elsewhere(played: Replayed, test: Callable[[Any], object], options: Sw
     widely = played.word == NOT_REACHED or not now or before != now
     # Of the run without faults: others are there because of the fault, as of a client that comes again.
     there = elsewhere(played.plan, played.baseline.points, played.baseline.targets, fails, widely=widely and known)
-    if not there:
+    if there is None:
         if played.word == FIXED and before is not None and before != now:
             played.aside = f"It hits something else than when it was found: then {before}; now {now or 'nothing'}.{(others or [''])[0]}"
         return
+    played.moved_to = there.plan
     if played.word == NOT_REACHED:
-        played.why += f"\n{there[0].upper()}{there[1:]}."
+        played.why += f"\n{there.told[0].upper()}{there.told[1:]}."
         return
     edit = f"Edit {record.file.name}" if record.file is not None else "Change the fault"
     played.word, played.expected, played.says_nothing = MOVED, False, True
-    played.why = f"{edit}, for it is not fixed: {there}.{OR_ANOTHER if widely else ''}"
+    played.why = f"{edit}, for it is not fixed: {there.told}.{OR_ANOTHER if widely else ''}"
 
 
 def weigh(baseline: Run, run: Run, judgement: Judgement, record: OnRecord, *, real: bool = False) -> Replayed:
@@ -207,7 +209,7 @@ def weigh(baseline: Run, run: Run, judgement: Judgement, record: OnRecord, *, re
     slips = [each.message for each in run.verdicts if each.name == NO_SUCH_HOST and each.host in usual]
     absent = [each for each in slips if each.startswith("target=")]
     if word == NOT_REACHED:
-        expected, why = False, _not_reached([*unreached, *slips], file)
+        expected, why = False, _not_reached([*unreached, *slips], file, whole=len(unreached) == len(run.plan))
     elif absent:
         expected, why = False, f"{absent[0]}. So nothing was under test, and this run says nothing."
     elif not expected and expect.known and real and word == FIXED:
@@ -327,10 +329,10 @@ def _mistyped(error: str | None) -> str:
     return f", unless error={error!r} is mistyped{slip}"
 
 
-def _not_reached(unreached: list[str], file: Path | None) -> str:
+def _not_reached(unreached: list[str], file: Path | None, *, whole: bool) -> str:
     edit = f"Edit {file.name}" if file is not None else "Change the fault"
     return (
-        "the plan never acted, so this run says nothing.\n"
+        f"{'the plan never acted' if whole else 'a part of the plan never acted'}, so this run says nothing.\n"
         + "\n".join(f"  {each}" for each in unreached)
         + f"\n{edit} so that it acts again (`simnet show` lists where faults can), or drop it."
     )

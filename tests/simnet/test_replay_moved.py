@@ -77,7 +77,10 @@ def recorded(test: Callable[[Any], None], plan: str) -> str:
         pytest.param(SPLIT, OF_BYTE, "byte = 4", id="byte"),
         pytest.param(SHORT, None, "call = 4", id="nothing-on-record-of-what-it-hit"),
         pytest.param(
-            f"{SPLIT}; stall test->server:7#1 end=client byte=0 seconds=0.01", None, "byte = 4", id="two-faults"
+            f"{SPLIT}; stall test->server:7#1 end=client byte=0 seconds=0.01",
+            None,
+            "byte = 4 in fault 1",
+            id="two-faults",
         ),
     ],
 )
@@ -222,3 +225,65 @@ def test_a_function_below_a_librarys_handler_is_told_by_its_name() -> None:
     record = OnRecord(Expect(error="IndexError", at="finish"))
     again = replay(test, FaultPlan.parse("eof test->server:7#1 end=server byte=3"), options=SERVER, record=record)
     assert again.why.endswith('say so in expect, where `at` is now "handle".')
+
+
+def serve_the_patient(port: int, logins: int = 0) -> None:
+    """Reads once more where a word is short, and no third time."""
+    with socket.create_server(("", port)) as listener:
+        while True:
+            conn, _ = listener.accept()
+            with conn:
+                for _ in range(logins):
+                    conn.recv(1)
+                word = conn.recv(100)
+                if 0 < len(word) < 5:
+                    word += conn.recv(100)
+                conn.sendall(word.upper())
+
+
+def patient(logins: int = 0, visits: int = 1) -> Callable[[Any], None]:
+    def test(net: Any) -> None:
+        net.host("server").spawn(serve_the_patient, 7, logins)
+        for _ in range(visits - 1):
+            socket.create_connection(("server", 7)).close()
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"j" * logins + b"hello")
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.makefile("rb").read() == b"HELLO"
+
+    return test
+
+
+TWICE = "short-recv test->server:7#1 end=server call=1 bytes=1; short-recv test->server:7#1 end=server call=2 bytes=1"
+
+
+@pytest.mark.parametrize(
+    ("now", "word", "change"),
+    [
+        pytest.param(
+            patient(visits=2),
+            "not reached",
+            'With on = "test->server:7#2" in faults 1 and 2 the failure on record is there, ConnectionResetError',
+            id="another-connection-before",
+        ),
+        pytest.param(
+            patient(logins=1),
+            "moved",
+            "with call = 2 in fault 1, call = 3 in fault 2 the failure on record is there, ConnectionResetError",
+            id="another-call-before",
+        ),
+    ],
+)
+def test_two_faults_that_have_moved_together_are_found_together(
+    now: Callable[[Any], None], word: str, change: str
+) -> None:
+    record = OnRecord(Expect(), Found(by="fuzz", failure=recorded(patient(), TWICE)))
+    plan = FaultPlan.parse(TWICE)
+    assert replay(patient(), plan, options=SERVER, record=record).word == "same failure on another path"
+
+    moved = replay(now, plan, options=SERVER, record=record)
+
+    assert (moved.word, moved.says_nothing) == (word, True)
+    assert change in moved.why
+    assert moved.moved_to is not None
+    assert replay(now, moved.moved_to, options=SERVER, record=record).word == "same failure on another path"
