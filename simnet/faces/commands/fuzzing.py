@@ -19,6 +19,7 @@ from simnet.explore.sweep import NothingToTest
 from simnet.faces.codes import STOPPED
 from simnet.faces.commands.sweeping import (
     as_object,
+    as_untried,
     changed,
     ended,
     for_whoever_runs_it_again,
@@ -55,6 +56,7 @@ def fuzz_tests(test: str, *, seeds: int, start: int | None, as_json: bool = Fals
                 warn_of_conftest(screen, named, result)
         except (NotRepeatable, NothingToTest) as error:
             left = with_untried(left, error, named, tests)
+            told.append({**as_untried(named, error), "first_seed": first, "next_seed": first})
             continue
         told.append({**as_object(named, result), "first_seed": first, "next_seed": first + result.runs})
         failed = failed or bool(result.failures)

@@ -94,7 +94,9 @@ def as_object(scenario: Scenario, path: Path, played: Replayed) -> dict[str, Any
         "type": type(failure.error).__name__ if failure is not None and failure.error is not None else None,
         "at": failure.at if failure is not None else None,
         "outcome": str(played.run.outcome),
+        "why": played.why or None,
         "unreached": played.unreached,
+        "moved_to": str(played.moved_to) if played.moved_to is not None else None,
         "digest": None if played.kernel else played.digest,
         "kernel": played.kernel or None,
     }

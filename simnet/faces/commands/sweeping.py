@@ -25,6 +25,7 @@ from simnet.project.typed import pytest_command
 
 __all__ = [
     "as_object",
+    "as_untried",
     "changed",
     "ended",
     "for_whoever_runs_it_again",
@@ -43,7 +44,8 @@ def sweep_tests(test: str, *, as_json: bool = False, **options: Any) -> int:
     """Sweep all that *test* names; the exit code."""
     tests, left = named_tests(test)
     screen = Screen()
-    results = []
+    told: list[dict[str, Any]] = []
+    failed = stopped = False
     for named in tests:
         chosen = changed(named, **options)
         try:
@@ -56,26 +58,27 @@ def sweep_tests(test: str, *, as_json: bool = False, **options: Any) -> int:
                 warn_of_conftest(screen, named, result)
         except (NotRepeatable, NothingToTest) as error:
             left = with_untried(left, error, named, tests)
+            told.append(as_untried(named, error))
             continue
-        results.append((named, result))
+        if as_json:
+            told.append(as_object(named, result))
+        failed = failed or bool(result.failures)
         if result.stopped == CTRL_C:
+            stopped = True
             break
     if as_json:
-        click.echo(json.dumps([as_object(named, result) for named, result in results], indent=2))
-    if results and results[-1][1].stopped == CTRL_C:
-        return STOPPED
-    return ended(any(result.failures for _, result in results), left)
+        click.echo(json.dumps(told, indent=2))
+    return STOPPED if stopped else ended(failed, left)
 
 
 def with_untried(left: str, error: NotRepeatable | NothingToTest, named: Named, tests: Sequence[Named]) -> str:
-    """What is *left* to be told of at the end, *named* among it, which could not be tried by reason of *error*.
+    """What is *left* to be told of at the end, *named* among it, which could not be tried by reason of *error*; of several *tests* by its name."""
+    told = _why_untried(error)
+    return "\n".join(filter(None, (left, told if len(tests) == 1 else f"{named.id}: {told}")))
 
-    Raises:
-        NotRepeatable, NothingToTest: it was the only one of *tests*.
-    """
-    if len(tests) == 1:
-        raise error
-    return "\n".join(filter(None, (left, f"{named.id}: {type(error).__name__}: {error}")))
+
+def _why_untried(error: NotRepeatable | NothingToTest) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def ended(failed: bool, left: str) -> int:
@@ -213,6 +216,7 @@ def as_object(named: Named, result: SweepResult) -> dict[str, Any]:
     return {
         "test": named.id,
         "ok": result.ok,
+        "untried": None,
         "stopped": result.stopped,
         "summary": result.summary(),
         "baseline": {
@@ -241,6 +245,7 @@ def as_object(named: Named, result: SweepResult) -> dict[str, Any]:
                 "interrupted": row.interrupted,
                 "noted": row.noted,
                 "equal": row.equal,
+                "unreached": row.unreached,
                 "first_noted": row.first_noted and {"plan": str(row.first_noted[0]), "difference": row.first_noted[1]},
             }
             for row in result.kinds
@@ -259,11 +264,32 @@ def as_object(named: Named, result: SweepResult) -> dict[str, Any]:
                 "plan": str(failure.plan),
                 "digest": failure.run.digest,
                 "file": str(failure.file) if failure.file is not None else None,
+                "unwritten": failure.unwritten or None,
             }
             for failure, report in zip(result.failures, reports, strict=True)
         ],
         "warnings": [
-            {"name": each.name, "text": each.text, "count": each.count, "plan": str(each.plan)}
+            {"name": each.name, "text": each.text, "at": each.at, "count": each.count, "plan": str(each.plan)}
             for each in result.warnings
         ],
+    }
+
+
+def as_untried(named: Named, error: NotRepeatable | NothingToTest) -> dict[str, Any]:
+    """The same of a test that could not be tried."""
+    told = _why_untried(error)
+    return {
+        "test": named.id,
+        "ok": False,
+        "untried": told,
+        "stopped": "",
+        "summary": told.partition("\n")[0],
+        "baseline": None,
+        **dict.fromkeys(("planned", "runs", "equal", "noted", "interrupted", "failed", "unreached"), 0),
+        "budget": "",
+        "seconds": 0.0,
+        "simulations_per_second": 0,
+        "kinds": [],
+        "failures": [],
+        "warnings": [],
     }
