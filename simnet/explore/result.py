@@ -169,7 +169,8 @@ class SweepResult:
 
     @property
     def fails_without_faults(self) -> bool:
-        return bool(self.failures) and not self.failures[0].plan
+        """Did the very first runs fail, so that no other was made?"""
+        return bool(self.failures) and not self.failures[0].plan and not self.runs
 
     def summary(self) -> str:
         """``sweep: server; 214 runs in 0.06 s; 176 equal, 38 interrupted by a disruptive fault``."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
+from typing import Any
 
 import pytest
 
 from simnet import Network, check, fuzz, sweep
+from simnet.explore.fuzz import run_fuzz
+from simnet.explore.options import SweepOptions
 from tests.simnet.faces_samples import PATIENT
 
 SOURCE = f"""{PATIENT}
@@ -162,3 +166,17 @@ def test_what_belongs_to_a_sweep_is_refused() -> None:
         fuzz(fuzz(body))
     with pytest.raises(TypeError, match=r"as in @simnet\.fuzz"):
         fuzz("server")  # type: ignore[call-overload]
+
+
+def test_what_fails_after_many_runs_without_a_fault_is_no_test_that_fails_by_itself() -> None:
+    """A counter that stays from run to run: the run that fails may have had no fault at all."""
+    runs = itertools.count()
+
+    def test(net: Any) -> None:
+        assert next(runs) < 10
+        ask(net)
+
+    result = run_fuzz(test, SweepOptions.of(target="server", kinds=["short-recv"]), seeds=range(20))
+    assert not result.failures[0].plan
+    assert result.summary().startswith("fuzz: server; 20 runs in ")
+    assert "12 failed (1 failure)" in result.summary()
