@@ -121,3 +121,30 @@ def test_a_test_that_has_been_given_another_name_is_called_by_that(pytester: pyt
         "-p", "no:cacheprovider", "test_renamed.py::test_short", "--simnet-replay", os.fspath(file)
     )
     again.stdout.fnmatch_lines(["*replay: exact*"])
+
+
+def test_two_failures_of_one_title_are_both_kept_as_the_reports_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """As in two files that have a test of one name, and one server."""
+    lay_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "test_too.py").write_text((tmp_path / "test_servers.py").read_text())
+    for name in ("test_servers.py", "test_too.py"):
+        assert main(["sweep", f"{name}::test_hasty"]) == 1
+    told = capsys.readouterr().out
+    commands = [line.partition("simnet ")[2] for line in told.splitlines() if line.startswith("keep it")]
+    assert len(commands) == 2
+
+    for command in commands:
+        assert main(command.split()) == 0
+
+    kept = sorted((tmp_path / "scenarios" / "test_hasty").iterdir())
+    assert {Scenario.read(each).test for each in kept} == {
+        f"{name}::test_hasty" for name in ("test_servers.py", "test_too.py")
+    }
+    assert main(["sweep", "test_too.py::test_hasty"]) == 1
+    capsys.readouterr()
+    assert main(commands[1].split()) == 2, "the very same is there"
+    assert "is there already" in capsys.readouterr().err
+    forget_modules("test_too")

@@ -14,7 +14,7 @@ from simnet.project.nodeid import project_root
 from simnet.project.settings import told_pytest
 from simnet.project.typed import from_here, quoted_from_here
 from simnet.project.wholefile import line_ends, write_whole
-from simnet.scenario import SCENARIOS, Expect, Scenario
+from simnet.scenario import SCENARIOS, Expect, Scenario, ScenarioError
 
 __all__ = ["keep_file"]
 
@@ -33,6 +33,8 @@ def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, r
     expect = _known(scenario, path, reason) if reason is not None else None
     kept = to is None and SCENARIOS in path.resolve().relative_to(root.resolve()).parts[:-1]
     target = path if kept else _target(scenario, title, root, to)
+    if to is None and not kept:
+        target = _unless_another_is_there(target, scenario)
     text = _edited(path, title if title != scenario.title else None, expect)
     Scenario.loads(text, path)  # what we are about to write can be read
     if target.resolve() == path.resolve():
@@ -126,6 +128,17 @@ def _target(scenario: Scenario, title: str, root: Path, to: Path | None) -> Path
     if there != root:
         raise Refused(f"--to {to} lies in another project ({there}); its test is in {root}")
     return target
+
+
+def _unless_another_is_there(target: Path, scenario: Scenario) -> Path:
+    """*target*, or a name beside it where another scenario has the same title: one of a test that has this one's name in another file."""
+    if not target.exists():
+        return target
+    try:
+        same = Scenario.read(target, check=False).digest() == scenario.digest()
+    except ScenarioError:
+        same = False
+    return target if same else target.with_stem(f"{target.stem}-{scenario.digest()}")
 
 
 def _edited(path: Path, title: str | None, expect: Expect | None) -> str:
