@@ -20,6 +20,7 @@ __all__ = [
     "installed",
     "is_defect",
     "led_to",
+    "said_by",
     "says_no",
     "stands_nowhere",
     "stopping_place",
@@ -195,8 +196,16 @@ def without_simnet(traceback: TracebackType | None) -> TracebackType | None:
 
 def exception_text(error: BaseException) -> str:
     """*error* as a traceback ends with it, without the module."""
-    text = str(error).strip()
+    text = said_by(error).strip()
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def said_by(error: BaseException) -> str:
+    """The text of *error*, in Python's own words where that fails."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # a `__str__` of the user's
+        return "<exception str() failed>"
 
 
 def exception_line(error: BaseException) -> str:

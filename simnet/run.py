@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from simnet.blame import NOWHERE, UserPlace, carries, led_to
+from simnet.blame import NOWHERE, UserPlace, carries, led_to, said_by
+from simnet.both.seen import as_it_is, shown
 from simnet.faults.fault import Fault
 from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
@@ -38,7 +39,7 @@ class Outcome(NamedTuple):
 
     def __str__(self) -> str:
         parts = [f"raised {self.raised}" if self.raised is not None else f"returned {reprlib.repr(self.returned)}"]
-        parts += [f"{name}={value!r}" for name, value in self.observed]
+        parts += [f"{name}={shown(value)}" for name, value in self.observed]
         return ", ".join(parts)
 
 
@@ -253,7 +254,7 @@ def _is_left(process: Process) -> bool:
 
 def known_of(network: Any, returned: Any, error: BaseException | None) -> dict[str, Any]:
     """What a network says of its run in the same words whether it is simulated or real: arguments of `Run`."""
-    raised_text = None if error is None else f"{type(error).__name__}: {error}"
+    raised_text = None if error is None else f"{type(error).__name__}: {said_by(error)}"
     failures = [
         ProcessFailure.of(process, process.error, error)
         for process in network.processes
@@ -266,7 +267,9 @@ def known_of(network: Any, returned: Any, error: BaseException | None) -> dict[s
         "plan": network.plan,
         "happened": network.happened,
         "unreached": network.unreached,
-        "outcome": Outcome(returned, tuple(network.observations), raised_text),
+        "outcome": Outcome(
+            as_it_is(returned), tuple((name, as_it_is(value)) for name, value in network.observations), raised_text
+        ),
         "body_error": error,
         "failures": failures,
         "handler_errors": network.handler_errors,

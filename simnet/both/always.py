@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from simnet.blame import says_no
+from simnet.blame import exception_text, says_no
 from simnet.both.asked import function_of
 from simnet.faults.hosts import BODY
 from simnet.link import NotALink
@@ -52,7 +52,7 @@ class Holding(NotALink):
                 self._record_always(error)
 
     def _record_always(self, error: BaseException) -> None:
-        message = f"what must always hold does not: {type(error).__name__}: {error}".rstrip(": ")
+        message = f"what must always hold does not: {exception_text(error)}"
         self._record(Verdict("always", message, BODY, error))
 
     def _record(self, verdict: Verdict) -> None:

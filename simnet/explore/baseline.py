@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simnet.blame import exception_line
-from simnet.explore.judging.outcomes import difference_of_outcomes
+from simnet.explore.judging.outcomes import difference_of_outcomes, same
 from simnet.explore.judging.stays import what_stays
 from simnet.explore.judging.verdict import judge
 from simnet.explore.options import SweepOptions
@@ -69,14 +69,14 @@ def begun(test: Callable[[Any], object], options: SweepOptions, name: str, watch
         return result
     again = play(test, **options.playing)
     result.simulations = 2
-    if again.outcome != baseline.outcome:
+    if not same(baseline.outcome, again.outcome):
         difference = difference_of_outcomes(baseline.outcome, again.outcome)
         difference = difference.replace("without the fault", "the other time")
         raise _not_repeatable(difference, baseline, again, slip, what_stays(lambda: play(test, **options.playing)))
     if again.digest != baseline.digest:
         third = play(test, **options.playing)
         result.simulations = 3
-        if third.outcome != again.outcome or third.digest != again.digest:
+        if not same(again.outcome, third.outcome) or third.digest != again.digest:
             difference = f"the outcome is the same, what happened on the way is not{_tls(baseline, again)}"
             raise _not_repeatable(difference, baseline, again, slip, what_stays(lambda: play(test, **options.playing)))
         result.baseline = again

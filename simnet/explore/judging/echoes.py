@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from simnet.explore.judging.outcomes import difference_of_outcomes
+from simnet.explore.judging.outcomes import difference_of_outcomes, same
 from simnet.explore.judging.stays import STATE_STAYS, what_stays
 from simnet.explore.options import SweepOptions
 from simnet.explore.quiet import quiet
@@ -35,7 +35,7 @@ def look_for_what_stays(
     with quiet():
         now = play(test, **options.playing)
     before = result.baseline.outcome
-    if now.outcome != before:
+    if not same(before, now.outcome):
         with quiet():
             judged(test, plan, result.baseline, options)  # which leaves it behind once more
         stays = _what_stays(lambda: play(test, **options.playing))

@@ -4,24 +4,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from simnet.blame import exception_line
+from simnet.both.seen import shown
+
 if TYPE_CHECKING:
     from simnet.run import Outcome
 
-__all__ = ["difference_of_outcomes", "short_repr"]
+__all__ = ["difference_of_outcomes", "same", "short_repr"]
 
 SHOWN = 60  # characters of a value
 NEW_LINE = "\n"
+
+
+def same(was: Any, now: Any) -> bool:
+    """Whether two values, or outcomes, are equal. Those that cannot be compared, as arrays of numpy's, are not."""
+    return _compared(was, now) is True
+
+
+def _compared(was: Any, now: Any) -> bool | Exception:
+    try:
+        return bool(was == now)
+    except Exception as error:  # noqa: BLE001  # an `__eq__` of the user's, or what it gives is neither true nor false
+        return error
 
 
 def difference_of_outcomes(before: Outcome, after: Outcome) -> str:
     """In one sentence, in what the application saw something else than the baseline's did."""
     if before.raised != after.raised:
         return f"the test {_ended(after.raised)}; without the fault it {_ended(before.raised)}"
-    if before.returned != after.returned:
+    if (found := _compared(before.returned, after.returned)) is not True:
+        if isinstance(found, Exception):
+            return f"the test returned {short_repr(after.returned)}, and == cannot compare it: {exception_line(found)}"
         was_text, now_text = _told_apart(before.returned, after.returned)
         return f"the test returned {now_text}; without the fault {was_text}"
     for index, (was, now) in enumerate(zip(before.observed, after.observed, strict=False), 1):
-        if was != now:
+        if (found := _compared(was, now)) is not True:
+            if isinstance(found, Exception):
+                return f"observation {index} is {now[0]}={short_repr(now[1])}, and == cannot compare it: {exception_line(found)}"
             was_text, now_text = _told_apart(was[1], now[1])
             return f"observation {index} is {now[0]}={now_text}; without the fault {was[0]}={was_text}"
     return f"the test observed {len(after.observed)} things; without the fault {len(before.observed)}"
@@ -34,7 +53,7 @@ def _ended(raised: str | None) -> str:
 
 def _told_apart(was: Any, now: Any) -> tuple[str, str]:
     """Both values, cut around the place where they begin to differ if that would be left out of one that is too long."""
-    texts = repr(was), repr(now)
+    texts = shown(was), shown(now)
     same = next((at for at, (one, other) in enumerate(zip(*texts, strict=False)) if one != other), min(map(len, texts)))
     if texts[0] == texts[1]:
         return "one that looks alike and is not equal to it", short_repr(now)
@@ -52,7 +71,7 @@ def _told_apart(was: Any, now: Any) -> tuple[str, str]:
 
 def short_repr(value: Any, width: int = SHOWN) -> str:
     """``repr`` with its middle left out where it is longer than *width*."""
-    text = repr(value)
+    text = shown(value)
     if len(text) <= width:
         return text
     keep = (width - 5) // 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from simnet.explore.judging.outcomes import same
 from simnet.faults.hosts import Strangers
 from simnet.invariants import NOTHING_LEFT, OTHERS_ANSWERED, OTHERS_SURVIVE, WAITS_FOR_EVER
 from simnet.trace import CALL
@@ -93,7 +94,7 @@ def serves_several(run: Run, listener: str) -> bool:
 
 def _left_out(baseline: Run, run: Run, fault: Fault) -> bool:
     """Was nothing said to the client, or less than without strangers, and does the test show that?"""
-    if run.outcome == baseline.outcome:
+    if same(baseline.outcome, run.outcome):
         return False
     flow = fault.on.rpartition("#")[0]
     whole = _said_to(baseline, fault.on)

@@ -17,6 +17,7 @@ from simnet.explore.judging.findings import Case, Finding, waits
 from simnet.explore.judging.kept_waiting import kept_waiting
 from simnet.explore.judging.late_end import ends_the_new
 from simnet.explore.judging.otherwise import otherwise, taken_for_another
+from simnet.explore.judging.outcomes import same
 from simnet.explore.judging.served_anyway import tells, unserved
 from simnet.explore.judging.table import EQUAL, FAILURE, INTERRUPTED, NOTED, OFF, TABLE, WARNING
 from simnet.faults.hosts import BODY, Strangers
@@ -74,7 +75,7 @@ def judge(
     then; for the kinds in *survives* the outcome must be the baseline's nevertheless; *invariants* sets levels by name. What the test itself
     has *done* to a target excuses handlers that raise the errnos that it makes, and nothing else.
     """
-    same_outcome = run.outcome == baseline.outcome
+    same_outcome = same(baseline.outcome, run.outcome)
     quiet = not (run.verdicts or run.failures or run.handler_errors or run.body_error)
     left = run.listening == baseline.listening and run.alive == baseline.alive
     kept = kept_waiting(baseline, run)

@@ -1,0 +1,161 @@
+"""What a test may return, observe or raise: an object that each run changes, one that cannot be compared, or told of. No sweep ends by it."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from simnet.both.seen import as_it_is
+from simnet.explore.baseline import NotRepeatable
+from simnet.explore.options import SweepOptions
+from simnet.explore.sweep import run_sweep
+
+SHORT = SweepOptions.of(target="server", kinds=["short-recv"])
+
+
+def answer_once(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        conn, _ = listener.accept()
+        with conn:
+            conn.sendall(conn.recv(100))
+
+
+def talk(net: Any) -> bytes:
+    net.host("server").spawn(answer_once, 7)
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"hello")
+        return sock.recv(100)
+
+
+HEARD: list[bytes] = []
+DEEP: dict[str, Any] = {"of": ({"server": deque[bytes]()},)}
+RAW = bytearray()
+
+
+def returned(net: Any) -> list[bytes]:
+    HEARD.clear()
+    HEARD.append(talk(net))
+    return HEARD
+
+
+def observed(net: Any) -> None:
+    HEARD.clear()
+    net.observe("heard", HEARD)
+    HEARD.append(talk(net))
+
+
+def deep(net: Any) -> dict[str, Any]:
+    DEEP["of"][0]["server"].clear()
+    DEEP["of"][0]["server"].append(talk(net))
+    return DEEP
+
+
+def raw(net: Any) -> tuple[bytearray]:
+    RAW[:] = talk(net)
+    return (RAW,)
+
+
+@pytest.mark.parametrize("test", [returned, observed, deep, raw])
+def test_what_is_the_same_object_in_each_run_is_compared_as_it_was(test: Callable[[Any], object]) -> None:
+    (failure,) = run_sweep(test, SHORT).failures
+    assert failure.reason == "outcome"
+    assert "'hello'" in failure.finding.message
+
+
+def test_containers_that_hold_each_other_are_kept_as_they_hang_together() -> None:
+    family: dict[str, Any] = {"children": []}
+    family["children"] += [{"parent": family, "siblings": family["children"]} for _ in range(9)]
+
+    kept = as_it_is((family, family["children"]))
+
+    assert kept[0] is not family
+    assert kept[0]["children"] is kept[1]
+    assert all(each["parent"] is kept[0] and each["siblings"] is kept[1] for each in kept[1])
+
+
+class Ambiguous:
+    """As an array of numpy's compares: with what cannot be taken for true or false."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __eq__(self, other: object) -> Any:
+        return Ambiguous(self.data)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value of an array is ambiguous")
+
+    def __repr__(self) -> str:
+        return f"array({self.data!r})"
+
+
+class Nameless:
+    """Its repr fails."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Nameless) and self.data == other.data
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        raise AttributeError("it has no name yet")
+
+
+class Speechless(Exception):
+    """Its text is that of an argument that it was not given."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def test_values_that_cannot_be_compared_are_told_as_that() -> None:
+    with pytest.raises(NotRepeatable) as caught:
+        run_sweep(lambda net: Ambiguous(talk(net)), SHORT)
+    assert str(caught.value).startswith(
+        "two runs without faults differ: the test returned array(b'hello'), and == cannot compare it: "
+        "ValueError: the truth value of an array is ambiguous."
+    )
+
+
+def test_a_value_whose_repr_fails_is_told_by_its_type() -> None:
+    result = run_sweep(lambda net: Nameless(talk(net)), SHORT)
+    (failure,) = result.failures
+    assert failure.finding.message == (
+        "the test returned a Nameless; without the fault one that looks alike and is not equal to it"
+    )
+    assert "Nameless" in str(result.baseline.outcome)
+
+
+@pytest.mark.parametrize("whose", ["test", "server"])
+def test_an_exception_that_has_no_text_is_told_by_its_name(whose: str) -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            conn, _ = listener.accept()
+            with conn:
+                if conn.recv(100) != b"hello" and whose == "server":
+                    raise Speechless
+                conn.sendall(b"hello")
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            if sock.recv(100, socket.MSG_WAITALL) != b"hello" or (net.happened and whose == "test"):
+                raise Speechless
+
+    result = run_sweep(test, SHORT)
+    (failure,) = result.failures
+    (report,) = result.reports()
+    assert failure.type_name == "Speechless"
+    assert report.title == "Speechless: <exception str() failed>"
+    with pytest.raises(Speechless):
+        result.raise_failures()
