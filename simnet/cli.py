@@ -141,7 +141,7 @@ def replay(file: Path, real: bool, seconds: float | None, trace: bool, as_json: 
 
     The word is "exact" (the very same run), "same failure on another path", "fixed", or "moved" (it is there, at another number
     than the file says). The exit code is 0 if it went as the file expects, 1 if not, and 2 if the run says nothing, since the fault has
-    moved or was never reached.
+    moved or was never reached, or the test fails without it.
     """
     from simnet.faces.commands.replaying import replay_file
 

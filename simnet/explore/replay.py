@@ -3,7 +3,7 @@
 The result is ``exact`` (the very same run, event for event), ``same failure on another path`` (the program changed,
 the bug did not), ``fixed``, or ``moved``: only on another connection than the one named, or at another call or byte, is the failure
 still there. Files that people edit have other results too: ``another failure``; ``a failure`` or ``no failure`` where none is on record;
-``not reached`` where the plan never acted, so that the run says nothing.
+``not reached`` where the plan never acted, and ``fails without faults`` where it takes none to make the test fail, so that the run says nothing.
 
 On real sockets no trace can be the same, so there the question is whether it is the same failure; the result also says
 what the kernel's part was.
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from simnet.both.slips import NO_SUCH_HOST
 from simnet.explore.elsewhere import elsewhere
 from simnet.explore.hits import hits
-from simnet.explore.judging.verdict import FAILURE, Finding, Judgement
+from simnet.explore.judging.verdict import FAILURE, Finding, Judgement, judge
 from simnet.explore.keep import failure_text
 from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
@@ -58,6 +58,7 @@ A_FAILURE = "a failure"  # nothing on record to compare with
 NO_FAILURE = "no failure"  # the same, the other way round
 NOT_REACHED = "not reached"
 MOVED = "moved"
+FAILS_ALONE = "fails without faults"
 OR_ANOTHER = (
     " If that is another bug, take `found` out of the file: then this fault is played as it stands, and no other."
 )
@@ -109,6 +110,8 @@ class Replayed:
         parts = [f"replay: {self.word}"]
         if self.kernel:
             return self.kernel
+        if self.word == FAILS_ALONE:
+            return parts[0]
         if self.judgement.failure is not None:
             parts.append(failure_text(self.judgement.failure))
         else:
@@ -159,9 +162,19 @@ def replay(
     if judgement.findings:
         look_where_it_parts(test, run, judgement, baseline, options)
     played = weigh(baseline, run, judgement, record)
+    if plan and judgement.failure is None:
+        _look_without_faults(played, options)
     if played.word in (FIXED, NOT_REACHED):
         _look_elsewhere(played, test, options, record)
     return played
+
+
+def _look_without_faults(played: Replayed, options: SweepOptions) -> None:
+    """What no fault makes fail is not interrupted by one: a test that is broken passes no replay."""
+    failure = judge(played.baseline, played.baseline, invariants=options.invariants).failure
+    if failure is not None:
+        played.word, played.expected, played.says_nothing = FAILS_ALONE, False, True
+        played.why = f"the test fails without any fault, {failure_text(failure)}, so this run says nothing."
 
 
 def _look_elsewhere(played: Replayed, test: Callable[[Any], object], options: SweepOptions, record: OnRecord) -> None:

@@ -301,6 +301,10 @@ SUMMED_UP: Mapping[str, Beyond] = {  # the words of summaries and tables
         "another call or byte, since the program or its test has changed; so it says nothing",
         "in the scenario file: `on`, `call` or `byte`, as the line that is printed has it",
     ),
+    "fails without faults": Beyond(
+        "of a replay: the test fails by itself now, so it says nothing of a fault",
+        "mend the test, or the program, first",
+    ),
     "akin": Beyond(
         "of two failures: the same input shows both when it is cut in different places",
         "perhaps it is one bug: mend the first, and look whether the other is still there",
