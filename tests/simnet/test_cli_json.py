@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,20 @@ def test_a_replay_says_what_is_not_as_expected_and_where_the_failure_has_gone(to
     assert moved["word"] == "moved"
     assert moved["moved_to"] == "short-recv test->server:7#2 end=server call=1 bytes=1"
     assert 'with on = "test->server:7#2" the failure on record is there' in moved["why"]
+
+
+def test_a_test_without_faults_has_one_row_for_each_kind_as_its_table_has(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = told(0, "show", "test_servers.py::test_echo")
+    assert shown["ok"] is True
+    kinds = [row["kind"] for row in shown["points"]]
+    assert len(kinds) == len({*kinds})
+    assert main(["show", "test_servers.py::test_echo"]) == 0
+    table = capsys.readouterr().out
+    for row in shown["points"]:
+        assert re.search(rf"^{row['kind']} +{row['points']} +{row['variants']} ", table, re.MULTILINE)
+
+    Path("test_servers.py").write_text(Path("test_servers.py").read_text().replace('== b"hello"', '== b"bye"'))
+    forget_modules()
+    assert told(1, "show", "test_servers.py::test_echo")["ok"] is False

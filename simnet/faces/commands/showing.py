@@ -14,6 +14,7 @@ from simnet.explore.judging.verdict import judge
 from simnet.explore.quiet import quiet
 from simnet.explore.report.ladder import ladder
 from simnet.explore.report.looks import many
+from simnet.faces.codes import CLEAN, FAILURE_FOUND
 from simnet.faces.naming import named_test
 from simnet.faces.screen import Screen
 from simnet.faults.kinds import KINDS
@@ -93,9 +94,10 @@ def show_test(text: str, *, as_json: bool = False) -> int:
     named = named_test(text, remedy="pytest shows it, too: {command} --simnet-trace -rP")
     with named.at_home(), quiet():
         baseline = play(named.test, **named.options.playing)
-    code = 1 if judge(baseline, baseline, invariants=named.options.invariants).status == "failure" else 0
+    ok = judge(baseline, baseline, invariants=named.options.invariants).status != "failure"
+    code = CLEAN if ok else FAILURE_FOUND
     if as_json:
-        click.echo(json.dumps(_baseline_object(named.id, baseline), indent=2))
+        click.echo(json.dumps(_baseline_object(named.id, baseline, ok), indent=2))
         return code
     screen = Screen()
     screen.title(f"{named.id} without faults")
@@ -121,29 +123,34 @@ def show_baseline(screen: Screen, baseline: Run) -> None:
 
 def _points_table(screen: Screen, baseline: Run) -> None:
     """Each kind of fault with the points where it could act and one example."""
-    rows: dict[str, tuple[int, int, str]] = {}
-    for family in unasked(baseline.points, baseline.targets):
-        points, variants, example = rows.get(family.kind, (0, 0, ""))
-        rows[family.kind] = (points + family.points, variants + family.size, example or str(family.make(0)))
+    rows = _points(baseline)
     if not rows:
         screen.say("nowhere: no socket call on a target, and no connection")
         return
     screen.say(f"{'kind':<20}{'points':>8}{'variants':>10}   the first")
-    for kind in KINDS:
-        if kind in rows:
-            points, variants, example = rows[kind]
-            screen.say(f"{kind:<20}{points:>8,}{variants:>10,}   {example}")
+    for kind, (points, variants, example) in rows.items():
+        screen.say(f"{kind:<20}{points:>8,}{variants:>10,}   {example}")
 
 
-def _baseline_object(test_id: str, baseline: Run) -> dict[str, Any]:
+def _points(baseline: Run) -> dict[str, tuple[int, int, str]]:
+    """By kind, in the vocabulary's order: at how many points, in how many variants, and the first of these."""
+    rows: dict[str, tuple[int, int, str]] = {}
+    for family in unasked(baseline.points, baseline.targets):
+        points, variants, example = rows.get(family.kind, (0, 0, ""))
+        rows[family.kind] = (points + family.points, variants + family.size, example or str(family.make(0)))
+    return {kind: rows[kind] for kind in KINDS if kind in rows}
+
+
+def _baseline_object(test_id: str, baseline: Run, ok: bool) -> dict[str, Any]:
     return {
         "test": test_id,
+        "ok": ok,
         "outcome": str(baseline.outcome),
         "digest": baseline.digest,
         "virtual_seconds": baseline.time_ns / 1e9,
         "events": len(baseline.trace),
         "points": [
-            {"kind": family.kind, "points": family.points, "variants": family.size}
-            for family in unasked(baseline.points, baseline.targets)
+            {"kind": kind, "points": points, "variants": variants}
+            for kind, (points, variants, _) in _points(baseline).items()
         ],
     }
