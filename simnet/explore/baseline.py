@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from simnet.blame import exception_line
@@ -54,31 +55,34 @@ class NotRepeatable(Exception):
         return f"{text}\n\n{self.where}" if self.where else text
 
 
-def begun(test: Callable[[Any], object], options: SweepOptions, name: str, watch: Stopwatch) -> SweepResult:
-    """The test without faults, twice or thrice. A result that holds the baseline, and the failure if there is one already.
+def begun(
+    test: Callable[[Any], object], options: SweepOptions, name: str, watch: Stopwatch, *, schedule: str = "fifo"
+) -> SweepResult:
+    """The test without faults, twice or thrice, by that *schedule*. A result that holds the baseline, and the failure if there is one already.
 
     Raises:
         NotRepeatable: two of them differ.
     """
-    baseline = play(test, **options.playing)
+    plain = partial(play, test, FaultPlan((), schedule), **options.playing)
+    baseline = plain()
     result = SweepResult(name, options, baseline, simulations=1)
     slip = absent(options.per_process)
     if slip:
         result.warnings.append(Warned("no-such-global", slip, 1, FaultPlan()))
     if _fails(result, watch):
         return result
-    again = play(test, **options.playing)
+    again = plain()
     result.simulations = 2
     if not same(baseline.outcome, again.outcome):
         difference = difference_of_outcomes(baseline.outcome, again.outcome)
         difference = difference.replace("without the fault", "the other time")
-        raise _not_repeatable(difference, baseline, again, slip, what_stays(lambda: play(test, **options.playing)))
+        raise _not_repeatable(difference, baseline, again, slip, what_stays(plain))
     if again.digest != baseline.digest:
-        third = play(test, **options.playing)
+        third = plain()
         result.simulations = 3
         if not same(again.outcome, third.outcome) or third.digest != again.digest:
             difference = f"the outcome is the same, what happened on the way is not{_tls(baseline, again)}"
-            raise _not_repeatable(difference, baseline, again, slip, what_stays(lambda: play(test, **options.playing)))
+            raise _not_repeatable(difference, baseline, again, slip, what_stays(plain))
         result.baseline = again
         _fails(result, watch)
     return result

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from simnet.both.asked import flag_of, in_order, seed_of
 from simnet.faults.fields import meant
 from simnet.faults.kinds import KINDS, TRANSPARENT, Fault, named_kinds
 from simnet.invariants import WAITS_FOR_EVER, checked
 from simnet.owned.state import checked_names
+
+if TYPE_CHECKING:
+    from simnet.faults.plan import FaultPlan
 
 __all__ = ["LINES_DEFAULT", "RECOVERY", "RUNS_DEFAULT", "Asked", "AskedOfAny", "SweepOptions", "seeds_of"]
 
@@ -113,6 +116,10 @@ class SweepOptions:
         given = {name: value for name, value in keywords.items() if value is not None}
         checked = SweepOptions.of(**given)
         return replace(self, **{name: getattr(checked, name) for name in given})
+
+    def under(self, plan: FaultPlan) -> SweepOptions:
+        """The same for a run of *plan*, whose seed, if it has one, counts more than the test's own."""
+        return replace(self, seed=plan.seed) if plan.seed else self
 
     def budget(self, lines: int) -> int:
         """How many simulations, where the trace of one without faults has so many *lines*."""

@@ -154,8 +154,8 @@ def replay(
     baseline: Run | None = None,
 ) -> Replayed:
     """Play *plan* on simnet, beside a run without faults, and compare it with what is on *record*."""
-    options = options or SweepOptions()
     plan = plan or FaultPlan()
+    options = (options or SweepOptions()).under(plan)
     if baseline is None:
         baseline = play(test, FaultPlan((), plan.schedule, plan.seed), **options.playing)
     run, judgement = judged(test, plan, baseline, options)

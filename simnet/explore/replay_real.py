@@ -46,9 +46,9 @@ def replay_real(
     from simnet.realnet import play_real
     from simnet.realnet.classes import SECONDS
 
-    options = options or SweepOptions()
     seconds = SECONDS if seconds is None else seconds
     plan = plan or FaultPlan()
+    options = (options or SweepOptions()).under(plan)
     if baseline is None:
         baseline = play_real(test, FaultPlan(), seconds=seconds, **options.playing)
     tries = TRIES if plan else 1

@@ -91,9 +91,10 @@ def shrink(
                 break
             tried.add(plan)
             spent += 1
-            if _order(plan) not in without:  # beside a run of another seed any plan may have another outcome
-                without[_order(plan)] = play(test, _order(plan), **options.playing)
-            run, judgement = judged(test, plan, without[_order(plan)], options)
+            order, its = _order(plan), options.under(plan)
+            if order not in without:  # beside a run of another seed any plan may have another outcome
+                without[order] = play(test, order, **its.playing)
+            run, judgement = judged(test, plan, without[order], its)
             # A plan of which a part was never reached says something that is not so.
             if judgement.key == key and not run.unreached:
                 best = Shrunk(plan, run, judgement, 0)

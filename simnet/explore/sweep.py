@@ -100,10 +100,12 @@ def run_sweep(
     """
     if options is None:
         options = SweepOptions()
+    if plan is not None:
+        options = options.under(plan)
     watch = Stopwatch()
     with frozen_heap(), interrupts.series() as rang, watchdog.series(), each_told_once():
         with quiet() if plan is not None else nullcontext():  # who plays one wants to hear that one
-            result = begun(test, options, name, watch)
+            result = begun(test, options, name, watch, schedule=plan.schedule if plan is not None else "fifo")
         if result.failures:
             return result
         look_for_targets(result)

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from simnet.cli import main
+from simnet.project.nodeid import NodeId
+from simnet.project.nodeid import beside as node_at_home
+from simnet.run import play
 from simnet.scenario import Scenario
 from tests.simnet.faces_samples import forget_modules, lay_out
 
@@ -25,6 +28,8 @@ end = "server"
 call = 1
 bytes = {bytes}
 """
+
+PLAN = "short-recv test->server:7#1 end=server call=1 bytes=2"
 
 DICE = """
 import random
@@ -114,3 +119,24 @@ def test_a_seed_that_makes_no_difference_to_the_failure_is_dropped(project: Path
 
     scenario = Scenario.read(file)
     assert (scenario.seed, scenario.plan[0].bytes) == (0, 1)  # type: ignore[attr-defined]
+
+
+def test_a_seed_that_the_failure_needs_stays(project: Path) -> None:
+    file = project / "it.toml"
+    source = "\n    if random.random() > 0.9:\n        test_hasty.simnet_test(net)\n    else:\n        test_echo.simnet_test(net)\n"
+    head, _, _ = DICE.partition("    test_echo.simnet_test(net)\n")
+    (project / "test_dice.py").write_text(head + source)
+    node = NodeId.parse("test_dice.py::test_dice")
+    with node_at_home(project, node):
+        lucky = next(
+            seed
+            for seed in range(1, 1000)
+            if play(node.load(project).simnet_test, PLAN, target="server", seed=seed).failures
+        )
+    text = SMALL.format(bytes=2).replace("test_servers.py::test_hasty", "test_dice.py::test_dice")
+    file.write_text(text.replace("seed = 3", f"seed = {lucky}"))
+
+    assert main(["shrink", str(file)]) == 0
+
+    scenario = Scenario.read(file)
+    assert (scenario.seed, scenario.plan[0].bytes) == (lucky, 1)  # type: ignore[attr-defined]

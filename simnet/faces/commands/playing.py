@@ -28,6 +28,7 @@ def play_again(
 ) -> Replayed:
     """Play *plan*, on simnet or on real sockets, where a run may take *seconds*; what its programs print is *heard*, or not."""
     aloud = contextlib.nullcontext() if heard else quiet()
+    options = options.under(plan)
     if real:
         from simnet.explore.replay_real import replay_real
         from simnet.realnet import play_real

@@ -38,9 +38,10 @@ def shrink_file(path: Path) -> int:
     scenario = Scenario.read(path)
     named = test_of(scenario, path, "pytest plays it, and makes no plan smaller: {command}")
     options = named.options
+    its = options.under(scenario.plan)
     with named.at_home(), quiet():
-        baseline = play(named.test, FaultPlan((), scenario.schedule, scenario.seed), **options.playing)
-        run, judgement = judged(named.test, scenario.plan, baseline, options)
+        baseline = play(named.test, FaultPlan((), scenario.schedule), **its.playing)
+        run, judgement = judged(named.test, scenario.plan, baseline, its)
         if judgement.failure is None:
             raise Refused(f"{path}: it does not fail ({judgement.status}), so there is nothing to make small")
         start = Shrunk(scenario.plan, run, judgement, 0)
