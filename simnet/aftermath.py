@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from simnet.blame import exception_text, is_defect, user_place, without_simnet
+from simnet.blame import exception_text, is_defect, note, user_place, without_simnet, write_on
 from simnet.causes import Played, why_by_itself, why_reset
 from simnet.faults.disruptive import Refuse
 from simnet.faults.plan import FaultPlan
@@ -70,15 +70,15 @@ def raise_what_failed(network: Over) -> None:
         if verdict.level == "failure" and verdict.error is not None:
             if not is_defect(verdict.error) and not user_place(verdict.error).path:
                 # It has no frames but simnet's: a function of the library's was spawned, as os.system.
-                verdict.error.__traceback__ = None
+                write_on(verdict.error, "__traceback__", None)
             raise let_out(verdict.error)
     for process in network.processes:
         if process.error is not None and not process.answered and not isinstance(process.error, network.may_raise):
-            process.error.add_note(
-                f"it ended the process {process.name} under the plan: {network.happened or 'no faults'}"
+            note(
+                process.error, f"it ended the process {process.name} under the plan: {network.happened or 'no faults'}"
             )
             if not network.happened and (why := why_reset(process.error, network)):
-                process.error.add_note(why)
+                note(process.error, why)
             raise let_out(process.error)
     for verdict in network.verdicts:
         if verdict.level == "failure":
@@ -93,9 +93,9 @@ def explain(error: BaseException, network: Over) -> None:
         said = next((each.error for each in network.verdicts if isinstance(each.error, Hang)), error)
         error.args, error.__traceback__ = said.args, told_at(error.__traceback__, said)
     if not is_defect(error):
-        error.__traceback__ = without_simnet(error.__traceback__)
-    for _, note in zip(range(NOTES), _notes(error, network), strict=False):
-        error.add_note(note)
+        write_on(error, "__traceback__", without_simnet(error.__traceback__))
+    for _, told in zip(range(NOTES), _notes(error, network), strict=False):
+        note(error, told)
     let_out(error)
 
 
@@ -109,7 +109,7 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
         why = made_before(error)
     else:
         why = why_by_itself(error, network, resets=False)  # who closed too early may have ended by what is noted below
-    if why and not any(why in note for note in getattr(error, "__notes__", ())):
+    if why and not any(why in each for each in getattr(error, "__notes__", ())):
         yield why
     # Drawn by chance, at a place with a star, or not all of them.
     if network.happened and network.happened != network.plan:

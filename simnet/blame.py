@@ -20,6 +20,7 @@ __all__ = [
     "installed",
     "is_defect",
     "led_to",
+    "note",
     "said_by",
     "says_no",
     "stands_nowhere",
@@ -28,6 +29,7 @@ __all__ = [
     "user_place",
     "users_own",
     "without_simnet",
+    "write_on",
 ]
 
 _SIMNET = os.path.dirname(os.path.abspath(__file__))
@@ -106,7 +108,7 @@ def carries(error: BaseException, what: tuple[type[BaseException], ...]) -> list
 def led_to(error: BaseException, outer: BaseException) -> None:
     """*outer*, such as a nursery's group, carries *error*, in whose own traceback no line is the user's: put those of *outer* before it."""
     if error is not outer and not users_own(user_place(error).path):
-        error.__traceback__ = _linked(_steps(outer.__traceback__), error.__traceback__)
+        write_on(error, "__traceback__", _linked(_steps(outer.__traceback__), error.__traceback__))
 
 
 def _steps(traceback: TracebackType | None) -> list[TracebackType]:
@@ -206,6 +208,16 @@ def said_by(error: BaseException) -> str:
         return str(error)
     except Exception:  # noqa: BLE001  # a `__str__` of the user's
         return "<exception str() failed>"
+
+
+def write_on(error: BaseException, name: str, value: object) -> None:
+    """Set the attribute *name* of *error*, which may be of a class that refuses that, as a frozen dataclass."""
+    BaseException.__setattr__(error, name, value)
+
+
+def note(error: BaseException, text: str) -> None:
+    """Add *text* to the notes of *error*, whatever it is."""
+    write_on(error, "__notes__", [*getattr(error, "__notes__", ()), text])
 
 
 def exception_line(error: BaseException) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ContextDecorator
 from typing import Any
 
 from simnet.blame import exception_text, says_no
@@ -13,6 +13,20 @@ from simnet.link import NotALink
 from simnet.verdicts import Verdict
 
 __all__ = ["Holding"]
+
+
+class _Always(ContextDecorator):
+    """No generator, since contextlib writes on what is raised in it, and not all exceptions let it."""
+
+    def __init__(self, network: Holding) -> None:
+        self.network = network
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None and says_no(error):
+            self.network._record_always(error)
 
 
 class Holding(NotALink):
@@ -28,18 +42,9 @@ class Holding(NotALink):
         ``@net.always`` on a function calls it when the network has become quiet.
         """
         if check is None:
-            return self._always()
+            return _Always(self)
         self._held.append(function_of(check))
         return check
-
-    @contextmanager
-    def _always(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            if says_no(error):
-                self._record_always(error)
-            raise
 
     def _look_at_what_must_hold(self) -> None:
         """The network is quiet: call what waits for that. What they say no to is recorded, all else is raised."""

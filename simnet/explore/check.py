@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Unpack, overload
 
@@ -175,7 +175,7 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
 
         @functools.wraps(test)
         def body(network: Any) -> object:
-            with _subtests_raise(before):
+            with _SubtestsRaise(before):
                 return test(*before, network, *after, **kwargs)
 
         del body.__wrapped__  # its own signature is the one that counts
@@ -214,19 +214,24 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
     return wrapper
 
 
-@contextmanager
-def _subtests_raise(before: Sequence[Any]) -> Iterator[None]:
-    """In a method of unittest's, ``subTest`` passes on what is raised in it: the verdict says if that is a failure, not the case's result."""
-    case = before[0] if before else None
-    unittest = sys.modules.get("unittest.case")
-    if unittest is None or not isinstance(case, unittest.TestCase):
-        yield
-        return
-    outcome, case._outcome = getattr(case, "_outcome", None), None
-    try:
-        yield
-    finally:
-        case._outcome = outcome
+class _SubtestsRaise:
+    """In a method of unittest's, ``subTest`` passes on what is raised in it: the verdict says if that is a failure, not the case's result.
+
+    A class, for contextlib writes on each exception that goes through a generator, and not all let it.
+    """
+
+    def __init__(self, before: Sequence[Any]) -> None:
+        unittest = sys.modules.get("unittest.case")
+        first = before[0] if before else None
+        self.case: Any = first if unittest is not None and isinstance(first, unittest.TestCase) else None
+
+    def __enter__(self) -> None:
+        if self.case is not None:
+            self.outcome, self.case._outcome = getattr(self.case, "_outcome", None), None
+
+    def __exit__(self, *raised: object) -> None:
+        if self.case is not None:
+            self.case._outcome = self.outcome
 
 
 def _name(test: Any) -> str:

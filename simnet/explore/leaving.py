@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 from unittest import SkipTest
 
+from simnet.blame import write_on
+
 __all__ = ["ends_all", "leaves_its_network", "raise_alone"]
 
 
@@ -17,7 +19,7 @@ def raise_alone(error: BaseException) -> NoReturn:
     try:
         raise error
     finally:
-        error.__context__ = before
+        write_on(error, "__context__", before)
 
 
 def ends_all(error: BaseException) -> bool:

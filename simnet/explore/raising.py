@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from simnet.blame import trimmed
+from simnet.blame import note, said_by, trimmed
 from simnet.explore.report.failure import FailureReport, report
 from simnet.verdicts import VERDICTS, ProcessEnded
 
@@ -57,13 +57,22 @@ def as_exception(error: BaseException | None, told: FailureReport, *notes: str) 
     """What to raise for a failure: the user's own exception where there is one, with *told* and *notes* as its notes."""
     if error is None:
         error = SweepFailure(told.title)
-    elif isinstance(error, _NO_EXCEPTIONS):
-        error = SweepFailure(f"{type(error).__name__}: {error}").with_traceback(trimmed(error.__traceback__))
+    elif isinstance(error, _NO_EXCEPTIONS) or not _goes_anywhere(error):
+        error = SweepFailure(f"{type(error).__name__}: {said_by(error)}").with_traceback(trimmed(error.__traceback__))
     else:
         error = error.with_traceback(trimmed(error.__traceback__))
     if told.by_itself and declines(error):
         return error
-    for note in (*told.notes(), *notes):
-        if note not in getattr(error, "__notes__", ()):
-            error.add_note(note)
+    for text in (*told.notes(), *notes):
+        if text not in getattr(error, "__notes__", ()):
+            note(error, text)
     return error
+
+
+def _goes_anywhere(error: BaseException) -> bool:
+    """Does it let its traceback be set, as contextlib does, and so pytest, with each exception that goes through? A frozen dataclass does not."""
+    try:
+        error.__traceback__ = error.__traceback__
+    except Exception:  # noqa: BLE001  # whatever its class says of that
+        return False
+    return True

@@ -15,7 +15,7 @@ from typing import Any, overload
 
 import pytest
 
-from simnet.blame import exception_line, user_place
+from simnet.blame import exception_line, note, user_place
 from simnet.explore.parameters import network_parameter, where
 
 __all__ = ["fixture", "set_up_per_run"]
@@ -79,8 +79,9 @@ class _Keeping:
                     failed = raised
                 else:
                     name = getattr(generator, "__name__", generator)
-                    failed.add_note(
-                        f"and behind the `yield` of the fixture {name!r}: {exception_line(raised)} ({user_place(raised).short})"
+                    note(
+                        failed,
+                        f"and behind the `yield` of the fixture {name!r}: {exception_line(raised)} ({user_place(raised).short})",
                     )
         if failed is not None and failed is not error:
             raise failed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from _pytest._code.code import Traceback
 
-from simnet.blame import is_defect, stands_nowhere, without_simnet
+from simnet.blame import is_defect, stands_nowhere, without_simnet, write_on
 
 __all__ = ["leave_simnet_out", "leave_simnet_out_of_case", "leave_simnet_out_of_causes"]
 
@@ -16,9 +16,11 @@ def leave_simnet_out(error: BaseException) -> None:
         for each in error.exceptions:
             leave_simnet_out(each)
             if stands_nowhere(each):
-                each.__traceback__ = None  # of those in a group, pytest would show the frames of simnet that are left
+                write_on(
+                    each, "__traceback__", None
+                )  # of those in a group, pytest would show the frames of simnet that are left
     if not is_defect(error):
-        error.__traceback__ = without_simnet(error.__traceback__)
+        write_on(error, "__traceback__", without_simnet(error.__traceback__))
     leave_simnet_out_of_causes(error)
 
 
@@ -29,7 +31,7 @@ def leave_simnet_out_of_causes(error: BaseException) -> None:
     while cause is not None and id(cause) not in known:
         known.add(id(cause))
         if not is_defect(cause):
-            cause.__traceback__ = without_simnet(cause.__traceback__)
+            write_on(cause, "__traceback__", without_simnet(cause.__traceback__))
         cause = cause.__cause__ or cause.__context__
 
 

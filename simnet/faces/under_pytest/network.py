@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simnet.blame import without_simnet
+from simnet.blame import note, without_simnet, write_on
 from simnet.faces.under_pytest.frames import leave_simnet_out_of_causes
 from simnet.faces.under_pytest.options import Asked, made
 from simnet.faces.under_pytest.report import looks, told_of
@@ -97,7 +97,7 @@ def leave(item: pytest.Item, error: BaseException | None) -> None:
         at_no_line = users is failed.__traceback__
         if at_no_line and isinstance(failed, AssertionError):  # a rule is broken
             told_of(item).verdict = failed
-        failed.__traceback__ = users
+        write_on(failed, "__traceback__", users)
         raise
     finally:
         if held.network.unreached:
@@ -146,7 +146,7 @@ def refuse_forgotten(item: pytest.Item, before: object, error: BaseException | N
     )
     if error is None:
         raise pytest.fail.Exception(told, pytrace=False)
-    error.add_note(told)
+    note(error, told)
 
 
 def _tell_unreached(item: pytest.Item, network: Any) -> None:

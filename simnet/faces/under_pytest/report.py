@@ -20,7 +20,7 @@ from _pytest._code.code import (
     TracebackStyle,
 )
 
-from simnet.blame import exception_text, stands_nowhere, users_own
+from simnet.blame import exception_text, stands_nowhere, users_own, write_on
 from simnet.explore.report.looks import many, width_of
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _drawn(item: pytest.Item, error: BaseException | None, style: str) -> _Drawn
         return _nowhere(item, error)
     notes = getattr(error, "__notes__", None)
     if notes is not None:
-        error.__notes__ = []  # the report stands below, not behind an "E" in front of each line
+        write_on(error, "__notes__", [])  # the report stands below, not behind an "E" in front of each line
     try:
         excinfo = pytest.ExceptionInfo.from_exception(error)
         drawn = excinfo.getrepr(
@@ -151,7 +151,7 @@ def _drawn(item: pytest.Item, error: BaseException | None, style: str) -> _Drawn
         )
     finally:
         if notes is not None:
-            error.__notes__ = notes
+            write_on(error, "__notes__", notes)
     return drawn.reprtraceback, drawn.reprcrash, None
 
 
