@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from simnet.both.slips import NO_SUCH_HOST
 from simnet.explore.elsewhere import elsewhere
 from simnet.explore.hits import hits
+from simnet.explore.judging.findings import OF_SOCKETS, family
 from simnet.explore.judging.verdict import FAILURE, Finding, Judgement, judge
 from simnet.explore.keep import failure_text
 from simnet.explore.nearest import unreached_texts
@@ -263,9 +264,21 @@ def _failed(judgement: Judgement) -> list[Finding]:
 
 
 def _same(recorded: str, finding: Finding) -> bool:
-    """Whether it is the failure on record. Lines move while a program is worked on; what and in which file counts."""
+    """Whether it is the failure on record. Lines move while a program is worked on; what and in which file counts.
+
+    At the very line, any error of a socket is the same one, as it is to a sweep.
+    """
     now = failure_text(finding)
-    return recorded == now or recorded.rpartition(":")[0] == now.rpartition(":")[0] != ""
+    if recorded == now or recorded.rpartition(":")[0] == now.rpartition(":")[0] != "":
+        return True
+    what, _, at = recorded.partition(" at ")
+    return at == finding.at != "" and finding.key[1] == OF_SOCKETS and _is_of_sockets(what)
+
+
+def _is_of_sockets(name: str) -> bool:
+    """Whether Python's exception of that *name* is one that a sweep takes for the same as others at its line."""
+    kind = getattr(builtins, name, None)
+    return isinstance(kind, type) and issubclass(kind, OSError) and family(kind) == OF_SOCKETS
 
 
 def as_expected(expect: Expect, judgement: Judgement) -> tuple[bool, str]:

@@ -42,11 +42,12 @@ if TYPE_CHECKING:
     from simnet.faults.kinds import Fault
     from simnet.run import Run, Waiting
 
-__all__ = ["Case", "Finding", "waits"]
+__all__ = ["OF_SOCKETS", "Case", "Finding", "family", "waits"]
 
 _OURS = (*VERDICTS, ProcessEnded)  # recorded as verdicts where they arise
 TAKEN_ALONG = " held when it ended"  # said of a lock, see `mutex`
 TOLD_BEFORE = ": in the run without faults it ends"  # and the next client may end it here, too
+OF_SOCKETS = "OSError"
 LINKED = "->"  # in the name of a connection
 SENDS = frozenset({"drain", "flush", "send", "sendall", "sendfile", "sendmsg", "sendto", "write", "writelines"})
 
@@ -399,10 +400,13 @@ def _family(error: BaseException | None) -> str:
     """The exception's name. A line that no error of the socket is caught at is one bug, whichever errno comes first."""
     if error is None:
         return ""
-    error = first_of(error)
-    if isinstance(error, OSError) and not isinstance(error, BlockingIOError):
-        return "OSError"
-    return type(error).__name__
+    return family(type(first_of(error)))
+
+
+def family(kind: type[BaseException]) -> str:
+    """The name of *kind*, or of all that count as the same at one line."""
+    of_sockets = issubclass(kind, OSError) and not issubclass(kind, BlockingIOError)
+    return OF_SOCKETS if of_sockets else kind.__name__
 
 
 def _missing(before: Collection[str], after: Collection[str]) -> list[str]:
