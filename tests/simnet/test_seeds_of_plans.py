@@ -102,3 +102,13 @@ def test_what_a_sweep_with_another_seed_has_found_is_played_with_that(
     assert "replay: exact" in capsys.readouterr().out
     assert main(["shrink", str(file)]) == 0
     forget_modules("servers", "test_servers", "test_dice")
+
+
+def test_a_plan_of_the_command_line_brings_its_seed_to_a_marked_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_marked="import pytest\n\n@pytest.mark.simnet(seed=5)\ndef test_it(simnet_network):\n    assert simnet_network.seed == 4\n"
+    )
+    fault = "pause server at=0.1 seconds=0.1"
+    options = ("-p", "no:cacheprovider", "--simnet-fault")
+    pytester.runpytest_inprocess(*options, f"{fault}; seed=4").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess(*options, fault).stdout.fnmatch_lines(["E*assert 5 == 4"])

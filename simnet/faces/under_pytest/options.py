@@ -182,6 +182,8 @@ def network_options(item: pytest.Item) -> dict[str, Any]:
     marked = _marked(item, NETWORK_OPTIONS)
     if asked.plan is not None:
         marked["plan"] = asked.plan
+        if asked.plan.seed:
+            marked.pop("seed", None)
     if asked.target is not None:
         marked["target"] = asked.target
     if asked.seconds is not None:
