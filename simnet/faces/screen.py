@@ -150,7 +150,7 @@ class _Lines(Reporter):
         if now - self.told < PLAIN_LINE_EVERY:
             return
         self.told = now
-        self.screen.say(f"{self.label}: {done:,} of {total:,} runs, {failures} distinct failures so far")
+        self.screen.say(f"{self.label}: {done:,} of {many(total, 'run')}, {many(failures, 'distinct failure')} so far")
 
 
 def _cell(value: object) -> Text:

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from simnet.cli import main
+from simnet.explore.report.failure import _for_a_shell
+from simnet.faces.screen import Screen
+from simnet.faults.plan import FaultPlan
 from simnet.project.wholefile import write_whole
 from tests.simnet.faces_samples import forget_modules, lay_out
 
@@ -311,3 +314,19 @@ def test_of_two_faults_those_are_told_that_may_be_survived(project: Path, capsys
     told = " ".join(capsys.readouterr().out.split())
     assert "; split client->server:7#1 end=client byte=" in told
     assert told.count("; survives=['eof'] makes that a failure") == 2, "the other is transparent: nothing is to be said"
+
+
+@pytest.mark.parametrize(
+    ("failures", "told"), [(0, "0 distinct failures"), (1, "1 distinct failure"), (2, "2 distinct failures")]
+)
+def test_a_log_is_told_how_far_a_sweep_is(failures: int, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    with Screen(log).progress("test_it") as progress:
+        monkeypatch.setattr("simnet.real.monotonic", lambda: 1e9)
+        progress(1, 2_000, failures)
+    assert log.getvalue() == f"test_it: 1 of 2,000 runs, {told} so far\n"
+
+
+def test_a_plan_that_is_typed_is_no_word_of_a_shells_history() -> None:
+    plan = FaultPlan.parse("strangers test->server:7#1 data=hi!you count=2")
+    assert _for_a_shell(plan) == f"'{plan}'"

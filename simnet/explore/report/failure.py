@@ -473,7 +473,7 @@ def _commands(plan: FaultPlan, main: Finding | None, test: _Test, file: Path | N
 
 def _for_a_shell(plan: FaultPlan) -> str:
     text = str(plan)
-    return shlex.quote(text) if any(each in text for each in '"$`') else f'"{text}"'
+    return shlex.quote(text) if any(each in text for each in '"$`!') else f'"{text}"'
 
 
 def _for_python(plan: FaultPlan) -> str:
