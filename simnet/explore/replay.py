@@ -48,6 +48,7 @@ __all__ = [
     "OnRecord",
     "Replayed",
     "as_expected",
+    "fails_alone",
     "replay",
 ]
 
@@ -172,10 +173,15 @@ def replay(
 
 def _look_without_faults(played: Replayed, options: SweepOptions) -> None:
     """What no fault makes fail is not interrupted by one: a test that is broken passes no replay."""
-    failure = judge(played.baseline, played.baseline, invariants=options.invariants).failure
-    if failure is not None:
+    if failure := fails_alone(played.baseline, options):
         played.word, played.expected, played.says_nothing = FAILS_ALONE, False, True
-        played.why = f"the test fails without any fault, {failure_text(failure)}, so this run says nothing."
+        played.why = f"the test fails without any fault, {failure}, so this run says nothing."
+
+
+def fails_alone(baseline: Run, options: SweepOptions) -> str:
+    """What the test fails with in *baseline*, the run without faults; empty if it passes."""
+    failure = judge(baseline, baseline, invariants=options.invariants).failure
+    return "" if failure is None else failure_text(failure)
 
 
 def _look_elsewhere(played: Replayed, test: Callable[[Any], object], options: SweepOptions, record: OnRecord) -> None:

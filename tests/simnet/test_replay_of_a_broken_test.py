@@ -61,6 +61,25 @@ def test_a_known_failure_that_is_still_there_is_known() -> None:
     assert (played.expected, played.says_nothing) == (True, False)
 
 
+@pytest.mark.parametrize("command", [("shrink",), ("keep", "--reason", "#1")])
+def test_its_file_is_neither_made_small_nor_excused(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(lay_out(tmp_path))
+    tests = tmp_path / "test_servers.py"
+    tests.write_text(tests.read_text().replace('== b"good day"', '== b"good evening"'))
+    text = 'format = 1\ntest = "test_servers.py::test_hasty"\n' + "".join(
+        f'[[fault]]\nkind = "split"\non = "test->server:7#1"\nend = "client"\nbyte = {byte}\n' for byte in (3, 5)
+    )
+    (tmp_path / "it.toml").write_text(text)
+    assert main([command[0], "it.toml", *command[1:]]) == 2
+    assert "the test fails without any fault (AssertionError at test_servers.py:" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert (tmp_path / "it.toml").read_text() == text
+    forget_modules()
+
+
 def test_its_exit_code_says_that_the_run_says_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

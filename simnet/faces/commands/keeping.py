@@ -89,12 +89,16 @@ def _known(scenario: Scenario, path: Path, reason: str) -> Expect:
     """
     from simnet.blame import user_place
     from simnet.explore.quiet import quiet
-    from simnet.explore.replay import replay
+    from simnet.explore.replay import fails_alone, replay
     from simnet.faces.naming import test_of
 
     named = test_of(scenario, path, _SAY_IT)
     with named.at_home(), quiet():
         played = replay(named.test, scenario.plan, options=named.options)
+    if scenario.faults and (alone := fails_alone(played.baseline, named.options)):
+        raise Refused(
+            f"{path}: the test fails without any fault ({alone}), so no fault is to be excused; mend that first"
+        )
     failure = played.judgement.failure
     if failure is None:
         raise Refused(

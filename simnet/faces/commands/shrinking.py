@@ -11,6 +11,7 @@ import msgspec
 from simnet.explore.hits import hits
 from simnet.explore.keep import failure_text
 from simnet.explore.quiet import quiet
+from simnet.explore.replay import fails_alone
 from simnet.explore.report.looks import many
 from simnet.explore.shrink import Shrunk, judged, shrink
 from simnet.faces.naming import test_of
@@ -41,6 +42,10 @@ def shrink_file(path: Path) -> int:
     its = options.under(scenario.plan)
     with named.at_home(), quiet():
         baseline = play(named.test, FaultPlan((), scenario.schedule), **its.playing)
+        if alone := fails_alone(baseline, its):
+            raise Refused(
+                f"{path}: the test fails without any fault ({alone}), so no plan is to blame; mend that first"
+            )
         run, judgement = judged(named.test, scenario.plan, baseline, its)
         if judgement.failure is None:
             raise Refused(f"{path}: it does not fail ({judgement.status}), so there is nothing to make small")
