@@ -76,7 +76,7 @@ class FaultPlan(msgspec.Struct, frozen=True):
             name, equals, value = item.partition("=")
             if not item or item == NO_FAULTS:
                 continue
-            if not equals or " " in name:
+            if not equals or len(name.split()) > 1:
                 with _Numbered(len(faults)):
                     faults.append(parse_fault(item))
                 continue

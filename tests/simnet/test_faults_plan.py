@@ -184,3 +184,9 @@ def test_an_earlier_connection_is_simpler() -> None:
     places = [variant.on for variant in faults.simpler(faults.Refuse("a->b:7#4"))]
 
     assert places == ["a->b:7#1", "a->b:7#3"]
+
+
+def test_between_words_any_blank_will_do() -> None:
+    """As where a plan was copied from a table."""
+    typed = "would-block\tserver:7\taccept\tcall=1;\n schedule=random:3"
+    assert str(FaultPlan.parse(typed)) == "would-block server:7 accept call=1; schedule=random:3"
