@@ -80,6 +80,17 @@ def test_one_plan_is_compared_with_the_run_of_its_seed_and_schedule(test: Any, s
     assert result.equal == 1
 
 
+def test_another_schedule_leaves_nothing_behind() -> None:
+    def fails(net: Any) -> str:
+        order = race(net)
+        assert not net.happened
+        return order
+
+    result = run_sweep(fails, SweepOptions.of(target="server"), plan=FaultPlan.parse(f"{SPLIT}; schedule=random:3"))
+    assert len(result.failures) == 1
+    assert [each.name for each in result.warnings if each.name == "state-stays"] == []
+
+
 def test_the_seed_of_a_plan_counts_more_than_that_of_the_test() -> None:
     options = SweepOptions.of(target="server", seed=5)
     plan = FaultPlan.parse(f"{SPLIT}; seed=4")

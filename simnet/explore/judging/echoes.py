@@ -33,12 +33,12 @@ def look_for_what_stays(
     if any(warned.name == STATE_STAYS for warned in result.warnings):
         return
     with quiet():
-        now = play(test, **options.playing)
+        now = play(test, result.baseline.plan, **options.playing)
     before = result.baseline.outcome
     if not same(before, now.outcome):
         with quiet():
             judged(test, plan, result.baseline, options)  # which leaves it behind once more
-        stays = _what_stays(lambda: play(test, **options.playing))
+        stays = _what_stays(lambda: play(test, result.baseline.plan, **options.playing))
         difference = difference_of_outcomes(before, now.outcome).replace("without the fault", "before")
         text = (
             f"after this run the test without faults does something else: {difference}. Something stays from run to run"
