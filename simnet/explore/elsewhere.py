@@ -73,8 +73,9 @@ def _others(plan: FaultPlan, points: Points, targets: tuple[str, ...], widely: b
 
 def _on_other_connections(plan: FaultPlan, points: Points) -> Iterator[FaultPlan]:
     """*plan* with all its faults of one flow on connections that come so many later there, or sooner, the nearest first."""
-    for flow in dict.fromkeys(_flow(fault.place) for fault in plan if fault.place.form == "connection"):
-        its = [index for index, fault in enumerate(plan) if _flow(fault.place) == flow]
+    named = [index for index, each in enumerate(plan) if each.place.form == "connection" and each.place.concrete]
+    for flow in dict.fromkeys(_flow(plan[index].place) for index in named):
+        its = [index for index in named if _flow(plan[index].place) == flow]
         for place in _kin(plan[its[0]], points):
             by, moved = _number(place) - _number(plan[its[0]].place), plan
             for index in its:

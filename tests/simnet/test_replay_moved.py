@@ -11,6 +11,7 @@ import pytest
 
 import simnet
 from simnet.expect import Expect, Found
+from simnet.explore.elsewhere import elsewhere
 from simnet.explore.hits import hits
 from simnet.explore.keep import failure_text, save
 from simnet.explore.options import SweepOptions
@@ -287,3 +288,17 @@ def test_two_faults_that_have_moved_together_are_found_together(
     assert change in moved.why
     assert moved.moved_to is not None
     assert replay(now, moved.moved_to, options=SERVER, record=record).word == "same failure on another path"
+
+
+def test_a_fault_on_each_connection_stays_one_when_another_is_moved() -> None:
+    each = "short-recv test->server:7#* end=server call=2 bytes=1"
+    plan = FaultPlan.parse(f"short-recv test->server:7#1 end=server call=1 bytes=1; {each}")
+    played: list[str] = []
+
+    def fails(other: FaultPlan) -> str:
+        played.append(str(other))
+        return ""
+
+    elsewhere(plan, play(patient(visits=2), target="server").points, ("server",), fails, widely=False)
+
+    assert played == [f"short-recv test->server:7#2 end=server call=1 bytes=1; {each}"]
