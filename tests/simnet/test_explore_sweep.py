@@ -496,6 +496,10 @@ class TooLong(BaseException):
     """As pytest-timeout raises one where a test has taken longer than it may."""
 
 
+# The alarm may come there, and Python swallows it.
+in_a_finalizer = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
 @pytest.fixture
 def alarm() -> Iterator[Callable[..., None]]:
     """Sets an alarm as somebody does who knows nothing of simnet; as a progress, when ten runs are done."""
@@ -513,6 +517,7 @@ def alarm() -> Iterator[Callable[..., None]]:
     assert signal.signal(signal.SIGALRM, before) is ring
 
 
+@in_a_finalizer
 @pytest.mark.parametrize("run", [run_sweep, run_fuzz])
 def test_an_alarm_that_was_set_outside_ends_a_sweep_and_is_no_failure_of_the_program(run: Any, alarm: Any) -> None:
     def stubborn(port: int) -> None:
@@ -535,6 +540,7 @@ def test_an_alarm_that_was_set_outside_ends_a_sweep_and_is_no_failure_of_the_pro
     assert raised.value.__notes__ == [result.summary()]
 
 
+@in_a_finalizer
 def test_what_was_found_before_an_alarm_is_kept(alarm: Any) -> None:
     def test(net: Any) -> None:
         echo(net)
@@ -547,6 +553,7 @@ def test_what_was_found_before_an_alarm_is_kept(alarm: Any) -> None:
         result.raise_failures()
 
 
+@in_a_finalizer
 def test_an_alarm_in_the_run_without_faults_is_raised_as_it_is(alarm: Any) -> None:
     def test(net: Any) -> None:
         while True:
