@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -453,7 +452,7 @@ def test_k065_the_packets_on_their_way_grow_no_more_by_writes_that_are_acknowled
     def filled() -> int:
         client, server = world.pair(options={SNDBUF: 8192, NODELAY: 1})
         sent = 0
-        with suppress(BlockingIOError):
+        with contextlib.suppress(BlockingIOError):
             for _ in range(400):
                 sent += client.send(b"0123456789")  # 18 of them fill no buffer: what comes behind shares one segment
         time.sleep(PROBED)

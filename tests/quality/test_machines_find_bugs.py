@@ -24,6 +24,7 @@ SEARCH = settings(
     phases=[Phase.generate, Phase.shrink],
     report_multiple_bugs=False,
 )
+PASSES = settings(SEARCH, max_examples=60)
 
 
 def steps(machine: type[NetworkMachine]) -> tuple[BaseException, list[str]]:
@@ -100,7 +101,7 @@ def test_a_room_that_loses_count_when_the_first_to_come_leaves_first_is_found_in
 
 
 def test_the_corrected_room_passes_the_same_machine() -> None:
-    run_state_machine_as_test(Room, settings=SEARCH)
+    run_state_machine_as_test(Room, settings=PASSES)
 
 
 # ---- one that has one buffer for all --------------------------------------------------------------------------------
@@ -153,4 +154,4 @@ def test_a_buffer_that_all_clients_share_is_found_by_one_that_gets_what_another_
 
 
 def test_a_buffer_for_each_passes_the_same_machine() -> None:
-    run_state_machine_as_test(Shouting, settings=SEARCH)
+    run_state_machine_as_test(Shouting, settings=PASSES)

@@ -85,7 +85,7 @@ def test_it(simnet_network):
     simnet_network.spawn(echo, 7)
 """,
     "rule-of-a-machine": """
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import rule
 from simnet.stateful import NetworkMachine, clients
 
@@ -104,7 +104,7 @@ class Machine(NetworkMachine):
         assert b"hello" not in client.received
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=20, deadline=None, database=None)
+TestMachine.settings = settings(max_examples=20, deadline=None, database=None, phases=[Phase.generate])
 """,
     "group-of-a-rule": """
 from hypothesis import given, settings, strategies as st

@@ -20,7 +20,7 @@ from simnet.explore.sweep import run_sweep
 from simnet.points.reading import CallPoint, Points, StreamPoint
 
 CLIENTS = 150
-LINES = 300_000  # instead of five times as many, which take ten seconds
+LINES = 150_000  # instead of ten times as many, which take ten seconds
 
 
 def test_what_is_between_comes_ever_closer() -> None:
