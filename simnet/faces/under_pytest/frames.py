@@ -16,9 +16,8 @@ def leave_simnet_out(error: BaseException) -> None:
         for each in error.exceptions:
             leave_simnet_out(each)
             if stands_nowhere(each):
-                write_on(
-                    each, "__traceback__", None
-                )  # of those in a group, pytest would show the frames of simnet that are left
+                # Of those in a group, pytest would show the frames of simnet that are left.
+                write_on(each, "__traceback__", None)
     if not is_defect(error):
         write_on(error, "__traceback__", without_simnet(error.__traceback__))
     leave_simnet_out_of_causes(error)
