@@ -48,6 +48,11 @@ class Calls(_stdlib.socket):
     def _stage(self) -> Stage:
         return self._process.stage
 
+    @property
+    def _held(self) -> bool:
+        """Whether its number is its own: what a program has closed by that alone the kernel gives to the next that opens anything."""
+        return self._stage.files.get(C.fileno(self)) is self._file
+
     def _deadline(self) -> int | None:
         timeout = self._timeout
         return None if timeout is None else self._stage.clock.now_ns + max(1, round(timeout * 1e9))

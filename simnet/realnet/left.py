@@ -23,7 +23,7 @@ def nothing_left(process: RealProcess) -> list[Verdict]:
     verdicts = []
     for sock in list(process.sockets):
         file = sock._file
-        if sock.fileno() == -1 or file.connection is None or not file.stream:
+        if not sock._held or file.connection is None or not file.stream:
             continue
         if file.family == AF_UNIX:
             state = "hung up" if _hung_up(file.connection, file.tag.end) else None

@@ -30,11 +30,19 @@ def snapshot(processes: Iterable[RealProcess], consoles: Iterable[RealProcess]) 
     held = [(test, [*test.sockets, *(sock for each in consoles for sock in each.sockets)])]
     held += [(process, list(process.sockets)) for process in others]
     return Netstat(
-        _row(process.name, fd, sock)
+        row
         for process, sockets in held
-        for fd, sock in sorted(((C.fileno(sock), sock) for sock in sockets), key=lambda pair: pair[0])
-        if fd != -1
+        for fd, sock in sorted(((C.fileno(sock), sock) for sock in sockets if sock._held), key=lambda pair: pair[0])
+        if (row := _row_of_one_that_is_open(process.name, fd, sock)) is not None
     )
+
+
+def _row_of_one_that_is_open(holder: str, fd: int, sock: Any) -> Row | None:
+    """None: its program, whose thread goes on, has just closed it."""
+    try:
+        return _row(holder, fd, sock)
+    except OSError:
+        return None
 
 
 def _row(holder: str, fd: int, sock: Any) -> Row:

@@ -342,9 +342,7 @@ class RealNetwork(Holding):
         for process in alive:
             if process.target:
                 listening += [
-                    str(sock._file.tag)
-                    for sock in list(process.sockets)
-                    if sock._file.listening and sock.fileno() != -1
+                    str(sock._file.tag) for sock in list(process.sockets) if sock._file.listening and sock._held
                 ]
                 if not process.asleep:  # else it has not looked yet, and this world has no time to wait for that
                     left = nothing_left(process)

@@ -13,6 +13,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -255,9 +256,11 @@ class RealProcess(Misnamed):
     def close_descriptors(self) -> None:
         """As a kernel does when a process ends."""
         for sock in list(self.sockets):
-            sock._real_close()
+            if sock._held:
+                sock._real_close()
         for epoll in list(self.epolls):
-            epoll.close()
+            with suppress(OSError):  # the program has closed the number
+                epoll.close()
 
     # --- waiting ---------------------------------------------------------------------------------------------------
 

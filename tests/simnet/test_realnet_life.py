@@ -1058,6 +1058,41 @@ def test_what_is_closed_by_its_number_is_known_no_more() -> None:
         os.close(again)
 
 
+@pytest.mark.parametrize("network", [Network, RealNetwork])
+def test_who_keeps_a_socket_whose_number_it_has_closed_ends_all_the_same(network: Any) -> None:
+    kept = []
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            kept.append(listener.accept()[0])
+            os.close(kept[0].fileno())
+
+    with network() as net:
+        process = net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            assert sock.recv(1) == b""
+        assert process.join(5)
+        assert process.error is None
+        kept.pop().detach()
+
+
+@pytest.mark.parametrize("network", [Network, RealNetwork])
+def test_a_socket_whose_number_was_closed_is_neither_listed_nor_left(network: Any) -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            connection, _ = listener.accept()
+            os.close(connection.fileno())
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                connection.recv(1)
+            listener.accept()
+
+    with network() as net:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            assert sock.recv(1) == b""
+            assert [row.state for row in net.netstat() if row.host == "server"] == ["LISTEN"]
+
+
 @pytest.mark.slow
 def test_who_sleeps_beyond_the_end_of_the_run_is_told_with_what_gives_it_more_and_is_no_deadlock() -> None:
     def late() -> None:
