@@ -19,7 +19,9 @@ from weakref import WeakValueDictionary
 from simnet import real
 from simnet.arguments.sockets import checked_timeout
 from simnet.calls import signals
+from simnet.clock import deadline_after
 from simnet.kernel.errors import socket_error
+from simnet.owned.mutex import checked_wait
 from simnet.realnet.pollers import RealEpoll, RealPoll, select
 from simnet.realnet.process import SLICE_NS, RealProcess, current_process
 from simnet.realnet.socket import RealSocket, forget
@@ -227,7 +229,9 @@ class RealBackend:
             return wait(condition, timeout)  # which says so
         process = self._process
         clock = process.stage.clock
-        deadline = None if timeout is None else clock.now_ns + max(0, round(timeout * 1e9))
+        deadline = None
+        if timeout is not None:
+            deadline = deadline_after(clock.now_ns, checked_wait(True, timeout)) if timeout > 0 else clock.now_ns
         notified = allocate_lock()
         notified.acquire()
         condition._waiters.append(notified)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from simnet import real
+from simnet.arguments.polls import descriptor_of, epoll_limit_ns, poll_limit_ns, select_limit_ns
+from simnet.arguments.sockets import iterable
 from simnet.faults.place import Place
 from simnet.kernel.epoll import EPOLLET, EPOLLONESHOT
 from simnet.kernel.readiness import ERR, HUP, IN, NVAL, OUT, PRI, RDNORM
@@ -34,26 +36,29 @@ class _Poller:
         self.name = f"{process.name} {kind}{process.pollers}"
 
     def waited(
-        self, look: Callable[[], list[T]], wait: Callable[[int | None], object], timeout: float | None
+        self, look: Callable[[], list[T]], wait: Callable[[int | None], object], limit_ns: int | None
     ) -> list[T]:
-        """What *look* finds, once it finds something or *timeout* seconds have passed."""
+        """What *look* finds, once it finds something or *limit_ns* have passed."""
         process = self.process
         process.look_up()
         clock = process.stage.clock
         found = look()
         if found:
             return found
-        if timeout == 0:
+        if limit_ns == 0:
             process.looked()
             return look()
-        deadline = None if timeout is None or timeout < 0 else clock.now_ns + max(1, round(timeout * 1e9))
+        deadline = None if limit_ns is None else clock.now_ns + limit_ns
         while True:
             wait(deadline)
             found = look()
             if found or (deadline is not None and clock.now_ns >= deadline):
                 return found
+            self._doze(
+                deadline
+            )  # poll(2) has told of what this one was not asked for: a hang-up, of which select(2) says nothing
 
-    def wait_for(self, fd: int, look: Callable[[], list[T]], timeout: float | None) -> list[T]:
+    def wait_for(self, fd: int, look: Callable[[], list[T]], limit_ns: int | None) -> list[T]:
         """The same for one descriptor that says whether *look* would find something."""
         process = self.process
 
@@ -63,7 +68,7 @@ class _Poller:
             else:
                 process.wait(f"readiness of {self.name}", [(fd, IN)], deadline)
 
-        return self.waited(look, wait, timeout)
+        return self.waited(look, wait, limit_ns)
 
     def _doze(self, deadline: int | None) -> None:
         """The kernel's word is not enough now: wait a moment, and look again."""
@@ -128,15 +133,15 @@ class RealPoll(_Poller):
 
     def register(self, fd: Any, eventmask: int = IN | PRI | OUT, /) -> None:
         self._poll.register(fd, eventmask)
-        self._asked[_number(fd)] = eventmask
+        self._asked[descriptor_of(fd)] = eventmask
 
     def modify(self, fd: Any, eventmask: int, /) -> None:
         self._poll.modify(fd, eventmask)
-        self._asked[_number(fd)] = eventmask
+        self._asked[descriptor_of(fd)] = eventmask
 
     def unregister(self, fd: Any, /) -> None:
         self._poll.unregister(fd)
-        self._asked.pop(_number(fd), None)
+        self._asked.pop(descriptor_of(fd), None)
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
         def look() -> list[tuple[int, int]]:
@@ -151,8 +156,9 @@ class RealPoll(_Poller):
             else:
                 self.process.wait(f"readiness of {self.name}", list(self._asked.items()), deadline)
 
-        seconds = None if timeout is None or timeout < 0 else timeout / 1000
-        return self.report(self.waited(look, wait, seconds), lambda pair: self.label(*pair), timeout, False)
+        return self.report(
+            self.waited(look, wait, poll_limit_ns(timeout)), lambda pair: self.label(*pair), timeout, False
+        )
 
 
 class RealEpoll(_Poller):
@@ -185,15 +191,15 @@ class RealEpoll(_Poller):
 
     def register(self, fd: Any, eventmask: int = IN | PRI | OUT) -> None:
         self._epoll.register(fd, eventmask)
-        self._asked[_number(fd)] = eventmask
+        self._asked[descriptor_of(fd)] = eventmask
 
     def modify(self, fd: Any, eventmask: int) -> None:
         self._epoll.modify(fd, eventmask)
-        self._asked[_number(fd)] = eventmask
+        self._asked[descriptor_of(fd)] = eventmask
 
     def unregister(self, fd: Any) -> None:
         self._epoll.unregister(fd)
-        self._asked.pop(_number(fd), None)
+        self._asked.pop(descriptor_of(fd), None)
 
     def rearm(self, fd: int) -> None:
         """Let an edge-triggered registration of *fd* be reported once more."""
@@ -215,8 +221,8 @@ class RealEpoll(_Poller):
                     told[fd] = self.shown(fd, 0, asked)
             return [(fd, bits) for fd, bits in told.items() if bits]
 
-        self._epoll.fileno()  # ValueError if it is closed
-        found = self.wait_for(self._epoll.fileno(), look, timeout)
+        fd = self._epoll.fileno()  # ValueError if it is closed
+        found = self.wait_for(fd, look, epoll_limit_ns(timeout))
         told = self.report(found, lambda pair: self.label(*pair), timeout, True)
         if len(told) < len(found):
             for fd, _ in found:
@@ -227,10 +233,9 @@ class RealEpoll(_Poller):
 
 def select(process: RealProcess, rlist: Any, wlist: Any, xlist: Any, timeout: float | None) -> Any:
     """``select.select`` of a process."""
-    if timeout is not None and timeout < 0:
-        raise ValueError("timeout must be non-negative")
-    lists = [list(each) for each in (rlist, wlist, xlist)]
-    numbers = [[_number(thing) for thing in each] for each in lists]
+    limit_ns = select_limit_ns(timeout)
+    lists = [_listed(each) for each in (rlist, wlist, xlist)]
+    numbers = [[descriptor_of(thing) for thing in each] for each in lists]
     poller = _Poller(process, "select")
 
     def look() -> list[tuple[int, int, int]]:
@@ -256,7 +261,7 @@ def select(process: RealProcess, rlist: Any, wlist: Any, xlist: Any, timeout: fl
                 bits[fd] = bits.get(fd, 0) | bit
         process.wait(f"readiness of {poller.name}", list(bits.items()), deadline)
 
-    found = poller.waited(look, wait, timeout)
+    found = poller.waited(look, wait, limit_ns)
     found = poller.report(found, lambda each: poller.label(each[2], (IN, OUT, PRI)[each[0]]), timeout, False)
     answer: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
     for which, index, _ in found:
@@ -264,5 +269,7 @@ def select(process: RealProcess, rlist: Any, wlist: Any, xlist: Any, timeout: fl
     return answer
 
 
-def _number(thing: Any) -> int:
-    return thing if isinstance(thing, int) else int(thing.fileno())
+def _listed(things: Any) -> list[Any]:
+    if not iterable(things):
+        raise TypeError("arguments 1-3 must be sequences")
+    return list(things)

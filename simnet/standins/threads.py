@@ -33,18 +33,27 @@ def _start(self: threading.Thread) -> None:
     begin = getattr(world, "thread", None)
     if begin is None:
         if world is not None:
+            _must_be_new(self)
             world.escape(f"the thread {self.name!r}")  # before it counts itself among those that are about to run
         adopt = getattr(world, "adopt", None)  # a world that has threads wants to know its own
         if adopt is not None:
             adopt(self)
         _true_start(self)
         return
-    kept: Any = self
-    if not kept._initialized:
-        raise RuntimeError("thread.__init__() not called")
-    if kept._started.is_set():
-        raise RuntimeError("threads can only be started once")
+    _must_be_new(self)
     begin(called_by(self), _live, self, daemon=self.daemon)
+
+
+def _must_be_new(thread: Any) -> None:
+    """As CPython's own start() asks, before anybody counts on it to begin.
+
+    Raises:
+        RuntimeError: it has been started, or was never made.
+    """
+    if not thread._initialized:
+        raise RuntimeError("thread.__init__() not called")
+    if thread._started.is_set():
+        raise RuntimeError("threads can only be started once")
 
 
 def _live(thread: Any) -> None:
