@@ -313,26 +313,22 @@ class Socket(UnixCalls):
         size = nbytes or len(view)
         if size == 0:
             return 0
-        if flags & MSG_TRUNC:  # it may count bytes that are not there
-            if self._waits_for_all(flags):
-                return len(self._recv_all(size, flags))
-            return self._call(  # type: ignore[no-any-return]
-                "recv", (size,), lambda file, n: file.recv_into(view, n, flags), READABLE, size, flags, nothing=0
-            )
-        data = Socket.recv(self, size, flags)
-        view[: len(data)] = data
+        with view:  # no traceback is to hold it: who hears EAGAIN may resize the buffer
+            if flags & MSG_TRUNC:  # it may count bytes that are not there
+                if self._waits_for_all(flags):
+                    return len(self._recv_all(size, flags))
+                return self._call(  # type: ignore[no-any-return]
+                    "recv", (size,), lambda file, n: file.recv_into(view, n, flags), READABLE, size, flags, nothing=0
+                )
+            data = Socket.recv(self, size, flags)
+            view[: len(data)] = data
         return len(data)
 
     def recvfrom(self, bufsize: Any = MISSING, flags: Any = 0, /, *more: Any, **named: Any) -> tuple[bytes, Any]:
         if named:
             look_over("recvfrom", bufsize, flags, *more, **named)
-        if (
-            type(bufsize) is not int
-            or not 0 <= bufsize <= SIZE_MAX
-            or type(flags) is not int
-            or abs(flags) > INT_MAX
-            or more
-        ):
+        plain = type(bufsize) is type(flags) is int and 0 <= bufsize <= SIZE_MAX and abs(flags) <= INT_MAX
+        if more or not plain:
             bufsize, flags = taken("recvfrom", bufsize, flags, *more)
         least = self._waits_for(bufsize, flags)
         if least:
@@ -352,8 +348,9 @@ class Socket(UnixCalls):
         if type(nbytes) is not int or not 0 <= nbytes <= len(view) or type(flags) is not int or abs(flags) > INT_MAX:
             _, nbytes, flags = taken("recvfrom_into", view, nbytes, flags)
         size = nbytes or len(view)
-        data, address = Socket.recvfrom(self, size, flags)
-        self._put([view[:size]], data[:size], flags)
+        with view:  # as above
+            data, address = Socket.recvfrom(self, size, flags)
+            self._put([view[:size]], data[:size], flags)
         return len(data), address
 
     # --- bytes out -------------------------------------------------------------------------------------------------

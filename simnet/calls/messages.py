@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import ExitStack
 from typing import Any
 
 from simnet.arguments.sockets import MISSING, checked_bytes, iterable, look_over, taken, writable_view
@@ -80,14 +81,15 @@ class MessageCalls(FullSends):
             # It may be iterated over only once.
             buffers = list(buffers) if buffers is not MISSING and iterable(buffers) else buffers
             _, ancbufsize, flags = taken("recvmsg_into", buffers, ancbufsize, flags, *more)
-        views = [writable_view(buffer, "recvmsg_into") for buffer in buffers]
-        _check_message(ancbufsize, flags)
-        if len(views) > UIO_MAXIOV:
-            self._file()
-            raise socket_error(errno.EMSGSIZE)
-        room = sum(map(len, views))
-        data, ancillary, message_flags, address = self._message(room, ancbufsize, flags)
-        self._put(views, data[:room], flags)
+        with ExitStack() as held:
+            views = [held.enter_context(writable_view(buffer, "recvmsg_into")) for buffer in buffers]
+            _check_message(ancbufsize, flags)
+            if len(views) > UIO_MAXIOV:
+                self._file()
+                raise socket_error(errno.EMSGSIZE)
+            room = sum(map(len, views))
+            data, ancillary, message_flags, address = self._message(room, ancbufsize, flags)
+            self._put(views, data[:room], flags)
         return len(data), ancillary, message_flags, address
 
     def sendmsg(

@@ -7,11 +7,14 @@ import os
 import socket as _stdlib
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from simnet.arguments.sockets import taken, writable_view
 from simnet.faults.inject import Tag
 from simnet.faults.place import Place
 from simnet.files.dropped import dropped
+from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_WAITALL, SOCK_NONBLOCK
 from simnet.realnet import datagrams, strangers, tamper, unix
@@ -277,13 +280,10 @@ class RealSocket(Calls):
         return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        view = memoryview(buffer).cast("B")
-        if nbytes < 0:
-            raise ValueError("negative buffersize in recv_into")
-        if nbytes > len(view):
-            raise ValueError("buffer too small for requested bytes")
-        data = RealSocket.recv(self, nbytes or len(view), flags)
-        view[: len(data)] = data
+        with writable_view(buffer, "recv_into") as view:
+            _, nbytes, flags = taken("recv_into", view, nbytes, flags)
+            data = RealSocket.recv(self, nbytes or len(view), flags)
+            view[: len(data)] = data
         return len(data)
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
@@ -295,13 +295,10 @@ class RealSocket(Calls):
         return data, self._seen(address)
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
-        view = memoryview(buffer).cast("B")
-        if nbytes < 0:
-            raise ValueError("negative buffersize in recvfrom_into")
-        if nbytes > len(view):
-            raise ValueError("nbytes is greater than the length of the buffer")
-        data, address = RealSocket.recvfrom(self, nbytes or len(view), flags)
-        view[: len(data)] = data
+        with writable_view(buffer, "recvfrom_into") as view:
+            _, nbytes, flags = taken("recvfrom_into", view, nbytes, flags)
+            data, address = RealSocket.recvfrom(self, nbytes or len(view), flags)
+            view[: len(data)] = data
         return len(data), address
 
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
@@ -315,13 +312,10 @@ class RealSocket(Calls):
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[Any], int, Any]:
-        views = [memoryview(buffer).cast("B") for buffer in buffers]
-        data, ancillary, message_flags, address = RealSocket.recvmsg(self, sum(map(len, views)), ancbufsize, flags)
-        at = 0
-        for view in views:
-            part = data[at : at + len(view)]
-            view[: len(part)] = part
-            at += len(part)
+        with ExitStack() as held:
+            views = [held.enter_context(writable_view(buffer, "recvmsg_into")) for buffer in buffers]
+            data, ancillary, message_flags, address = RealSocket.recvmsg(self, sum(map(len, views)), ancbufsize, flags)
+            scatter(views, data)
         return len(data), ancillary, message_flags, address
 
     def _recv_all(self, bufsize: int, flags: int) -> bytes:

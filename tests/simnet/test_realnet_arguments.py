@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import select
 import socket
 import struct
@@ -87,3 +88,47 @@ def test_who_selects_for_urgent_data_of_a_connection_that_is_gone_waits_and_does
         sock.close()
         net.run()
     assert len(net.waiting) == 1
+
+
+INTO: dict[str, Callable[[socket.socket, bytearray], object]] = {
+    "recv_into": lambda sock, buffer: sock.recv_into(buffer),
+    "recv_into-counting": lambda sock, buffer: sock.recv_into(buffer, 0, socket.MSG_TRUNC),
+    "recvfrom_into": lambda sock, buffer: sock.recvfrom_into(buffer),
+    "recvmsg_into": lambda sock, buffer: sock.recvmsg_into([buffer]),
+    "readv": lambda sock, buffer: os.readv(sock.fileno(), [buffer]),
+    "send": lambda sock, buffer: [sock.send(buffer) for _ in range(1000)],
+    "sendall": lambda sock, buffer: [sock.sendall(buffer) for _ in range(1000)],
+    "sendmsg": lambda sock, buffer: [sock.sendmsg([buffer]) for _ in range(1000)],
+    "write": lambda sock, buffer: [os.write(sock.fileno(), buffer) for _ in range(1000)],
+}
+
+
+@both
+@pytest.mark.parametrize("call", INTO.values(), ids=INTO)
+def test_a_buffer_is_its_programs_again_where_the_call_has_failed(
+    network: Any, call: Callable[[socket.socket, bytearray], object]
+) -> None:
+    with network():
+        one, other = socket.socketpair()
+        with one, other:
+            one.setblocking(False)
+            buffer = bytearray(1 << 16)
+            try:
+                call(one, buffer)
+            except BlockingIOError:
+                buffer.extend(b"more")  # BufferError, if the traceback held it
+            else:
+                pytest.fail("it was to be told that it would have to wait")
+
+
+@both
+def test_what_cannot_be_received_into_is_refused_before_anything_is_received(network: Any) -> None:
+    with network():
+        one, other = socket.socketpair()
+        with one, other:
+            other.sendall(b"kept")
+            with pytest.raises(TypeError, match="read-write bytes-like object"):
+                one.recv_into(b"fixed")  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match="read-write buffers"):
+                one.recvmsg_into([b"fixed"])
+            assert one.recv(9) == b"kept"

@@ -173,13 +173,13 @@ class UdpSocket(DatagramSender):
 
     def recv_into(self, buffer: Any, n: int = 0, flags: int = 0) -> int:
         """``recv`` into *buffer*."""
-        view = memoryview(buffer).cast("B")
-        n = n or len(view)
-        if not n:
-            return 0
-        payload, _, cut = self._receive(n, flags)
-        view[: len(payload)] = payload
-        return len(payload) + (cut if flags & MSG_TRUNC else 0)
+        with memoryview(buffer).cast("B") as view:
+            n = n or len(view)
+            if not n:
+                return 0
+            payload, _, cut = self._receive(n, flags)
+            view[: len(payload)] = payload
+            return len(payload) + (cut if flags & MSG_TRUNC else 0)
 
     def recvfrom(self, n: int, flags: int = 0) -> tuple[bytes, tuple[Any, ...]]:
         """``recv``, and the sender's name."""

@@ -191,14 +191,14 @@ class Stream(Connection):
 
     def recv_into(self, buffer: Any, n: int = 0, flags: int = 0) -> int:
         """``recv`` into *buffer*; an empty one gives 0 and asks nothing."""
-        view = memoryview(buffer).cast("B")
-        n = n or len(view)
-        if not n:
-            return 0
-        data = self.recv(n, flags)
-        if not flags & MSG_TRUNC:
-            view[: len(data)] = data
-        return len(data)
+        with memoryview(buffer).cast("B") as view:
+            n = n or len(view)
+            if not n:
+                return 0
+            data = self.recv(n, flags)
+            if not flags & MSG_TRUNC:
+                view[: len(data)] = data
+            return len(data)
 
     def recvfrom(self, n: int, flags: int = 0) -> tuple[bytes, None]:
         """``recv``, and no address, as on a real stream socket (K-058)."""

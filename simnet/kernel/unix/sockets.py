@@ -374,13 +374,13 @@ class UnixSocket(File):
 
     def recv_into(self, buffer: Any, n: int = 0, flags: int = 0) -> int:
         """``recv`` into *buffer*."""
-        view = memoryview(buffer).cast("B")
-        n = n or len(view)
-        if not n:
-            return 0
-        data = self.recvmsg(n, 0, flags)[0]
-        view[: min(len(data), n)] = data[:n]
-        return len(data)
+        with memoryview(buffer).cast("B") as view:
+            n = n or len(view)
+            if not n:
+                return 0
+            data = self.recvmsg(n, 0, flags)[0]
+            view[: min(len(data), n)] = data[:n]
+            return len(data)
 
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0
