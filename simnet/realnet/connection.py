@@ -119,7 +119,7 @@ class Stream:
     receiver, it acts once the byte has been sent, and is shown nothing beyond it before: its kernel has it already.
     """
 
-    __slots__ = ("by_sender", "cut", "faults", "gates", "held", "queue", "read", "sent", "towards", "wanted")
+    __slots__ = ("by_sender", "cut", "faults", "gates", "hand", "held", "queue", "read", "sent", "towards", "wanted")
 
     def __init__(self, towards: str, faults: list[Fault], by_sender: bool) -> None:
         self.towards = towards
@@ -129,6 +129,7 @@ class Stream:
         self.read = 0
         # The sender's part.
         self.held = False  # what follows waits in the queue
+        self.hand: Any = None  # delivers now what has waited there; what the program sends meanwhile waits behind it
         self.cut = False  # the end has been announced; what follows is lost
         self.wanted = 0  # so many bytes are to go out together
         self.queue: list[Any] = []  # bytes, None for the end of the stream
@@ -136,6 +137,11 @@ class Stream:
         self.gates: list[list[Any]] = []
         if not by_sender:
             self.gates = [[fault.anchor.number, fault.kind, None] for fault in faults if fault.kind != "urgent"]
+
+    @property
+    def waits(self) -> bool:
+        """Whether what the program sends has to wait in the queue."""
+        return self.held or self.hand is not None
 
     def distance(self) -> int | None:
         """How many bytes may be sent before the next fault acts; None: all."""

@@ -416,7 +416,7 @@ class RealSocket(Calls):
                 and file.stream
                 and not tamper.before_end(self._stage, self, file)
                 and file.out is not None
-                and file.out.held
+                and file.out.waits
             ):
                 file.kept = os.dup(fd)
             if last and file.into is not None:

@@ -17,7 +17,7 @@ import ctypes
 import errno
 import os
 import socket
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
@@ -50,6 +50,7 @@ FLUSH_NS = 200_000_000  # a peer whose window is full and who does not read will
 PAUSE_NS = 50_000_000  # how long a split waits for the reader; a busy one needs well under a millisecond
 DEATH_NS = 200_000_000  # a RST over loopback arrives within microseconds
 STEP = 0.0002  # seconds between two looks
+LATER_NS = 1_000_000  # until the courier comes back to a peer that had no room
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -95,12 +96,9 @@ def send(stage: Stage, sock: Any, file: RealFile, data: bytes, flags: int) -> in
     assert stream is not None
     total = 0
     while True:
-        if stream.by_sender and stream.sent == 0:
+        if stream.by_sender and stream.sent == 0 and stream.hand in (None, sock):
             _act(stage, sock, file, stream)  # before the very first byte
-        if stream.held:
-            stream.queue.append(data[total:])
-            if stream.wanted:
-                _gather(stage, file, stream)
+        if _has_to_wait(stage, sock, file, stream, data[total:]):
             return len(data)
         if stream.cut or (file.severed and total):
             return len(data)
@@ -117,9 +115,26 @@ def send(stage: Stage, sock: Any, file: RealFile, data: bytes, flags: int) -> in
             total += n
             if n < len(part):
                 return total
-        _act(stage, sock, file, stream)
+        try:
+            _act(stage, sock, file, stream)
+        except OSError:  # no room for an urgent byte, or nobody to send it to
+            if total:
+                return total
+            raise
         if total == len(data):
             return total
+
+
+def _has_to_wait(stage: Stage, sock: Any, file: RealFile, stream: Stream, data: bytes) -> bool:
+    """Is something held back, behind which *data* has to wait? Then it does."""
+    with stage.lock:
+        by_hand = sock is stream.hand
+        if not stream.held and (by_hand or stream.hand is None):
+            return False
+        stream.queue.insert(0 if by_hand else len(stream.queue), data)
+    if not by_hand:
+        _gather(stage, file, stream)
+    return True
 
 
 def _urgent_next(stream: Stream) -> bool:
@@ -127,17 +142,31 @@ def _urgent_next(stream: Stream) -> bool:
 
 
 def _act(stage: Stage, sock: Any, file: RealFile, stream: Stream) -> None:
-    """Let every fault act whose byte has come."""
+    """Let every fault act whose byte has come.
+
+    Raises:
+        OSError: the kernel's, of an urgent byte. EAGAIN: it goes with what is sent next.
+    """
     while stream.faults and stream.faults[0].anchor.number <= stream.sent and not stream.held and not stream.cut:
         fault = stream.faults.pop(0)
         assert file.connection is not None
+        if fault.kind == "urgent":
+            _urge(sock, stream, fault)
         stage.fire(fault, file.connection.place, file.connection.text, stream.towards, fault.anchor.number)
         if fault.kind == "urgent":
-            sock.kernel_send(fault.data, socket.MSG_OOB)  # type: ignore[attr-defined]
-        elif stream.by_sender:
+            continue
+        if stream.by_sender:
             _by_sender(stage, file, stream, fault)
         else:
             _by_receiver(stage, file, stream, fault)
+
+
+def _urge(sock: Any, stream: Stream, fault: Fault) -> None:
+    try:
+        sock.kernel_send(fault.data, socket.MSG_OOB)  # type: ignore[attr-defined]
+    except BlockingIOError:
+        stream.faults.insert(0, fault)
+        raise
 
 
 def _by_sender(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> None:
@@ -178,66 +207,85 @@ def before_end(stage: Stage, sock: Any, file: RealFile) -> bool:
     stream = file.out
     if stream is None:
         return True
-    _act(stage, sock, file, stream)
-    if stream.held:
+    if stream.hand is None:
+        with suppress(OSError):  # an urgent byte that nobody takes any more keeps no socket open
+            _act(stage, sock, file, stream)
+    with stage.lock:
+        if not stream.waits:
+            return not stream.cut
         stream.queue.append(None)
-        if stream.wanted:
-            _gather(stage, file, stream)
-        return False
-    return not stream.cut
+    _gather(stage, file, stream)
+    return False
 
 
 def established(stage: Stage, sock: Any, file: RealFile) -> None:
     """The connection stands: faults before its first byte act."""
     if file.out is not None and file.out.by_sender:
-        _act(stage, sock, file, file.out)
+        with suppress(OSError):  # as above
+            _act(stage, sock, file, file.out)
 
 
-def _gather(stage: Stage, file: RealFile, stream: Stream) -> None:
-    """Something more is to arrive with the rest: is that all?"""
-    pieces = [piece for piece in stream.queue if piece is not None]
-    if len(pieces) < len(stream.queue) or sum(map(len, pieces)) >= stream.wanted:
+def _gather(stage: Stage, file: RealFile, stream: Stream, first: bool = False) -> None:
+    """If something more is to arrive with the rest: is that all? Its time begins with the *first*."""
+    with stage.lock:
+        if not stream.wanted or stream.hand is not None:
+            return  # whose hand it is looks once more as it lets go
+        pieces = [piece for piece in stream.queue if piece is not None]
+        complete = len(pieces) < len(stream.queue) or sum(map(len, pieces)) >= stream.wanted
+    if complete:
         _all_at_once(stage, file, stream)
-    elif len(pieces) == 1:
+    elif first or len(pieces) == 1:
         stage.courier.at(real.monotonic_ns() + GATHER_NS, lambda: _all_at_once(stage, file, stream))
 
 
 def _all_at_once(stage: Stage, file: RealFile, stream: Stream) -> None:
-    if stream.wanted:  # else it has gone already
+    with stage.lock:
+        if not stream.wanted:
+            return  # it has gone already
         stream.wanted = 0
         end = [None] if None in stream.queue else []
         stream.queue = [b"".join(piece for piece in stream.queue if piece is not None), *end]
-        _release(stage, file, stream)
+    _release(stage, file, stream)
 
 
 def _release(stage: Stage, file: RealFile, stream: Stream) -> None:
     """A stall is over: send what came meanwhile, in order, and up to the next fault."""
-    stream.held = False
-    queue, stream.queue = stream.queue, []
-    hand = _Hand(file)
-    for index, piece in enumerate(queue):
-        if stream.held:  # the next stall has begun
-            stream.queue += queue[index:]
-            break
+    with stage.lock:
+        stream.held = False
+        if stream.hand is not None:
+            return  # somebody is at it
+        stream.hand = hand = _Hand(file)
+    _deliver(stage, file, stream, hand)
+
+
+def _deliver(stage: Stage, file: RealFile, stream: Stream, hand: _Hand) -> None:
+    """Send what the queue holds. While its peer has no room for it the courier comes back to it: nothing may be lost, nor overtaken."""
+    while (queued := _next(stage, stream)) is not None:
+        (piece,) = queued
         try:
             if piece is None:
                 _shut(file)
-            else:
-                _send_all(stage, hand, file, piece)
+            elif (sent := send(stage, hand, file, piece, 0)) < len(piece):
+                stream.queue.insert(0, piece[sent:])
+        except BlockingIOError:
+            stream.queue.insert(0, piece)
+            stage.courier.at(real.monotonic_ns() + LATER_NS, lambda: _deliver(stage, file, stream, hand))
+            return
         except OSError:
-            break  # the connection is gone, and its program will hear of it
-    if not stream.held:
+            stream.queue.clear()  # the connection is gone, and its program will hear of it
+    _gather(stage, file, stream, first=True)
+    if not stream.waits:
         file.let_go()
     stage.moved()
 
 
-def _send_all(stage: Stage, hand: Any, file: RealFile, data: bytes) -> None:
-    end_ns = real.monotonic_ns() + 10 * FLUSH_NS
-    while data and real.monotonic_ns() < end_ns:
-        try:
-            data = data[send(stage, hand, file, data, 0) :]
-        except BlockingIOError:
-            real.sleep(STEP)
+def _next(stage: Stage, stream: Stream) -> tuple[Any] | None:
+    """What is to be sent next; None if there is nothing, or the next stall has begun: then the hand lets go."""
+    with stage.lock:
+        if stream.queue and not stream.held:
+            return (stream.queue.pop(0),)
+        stream.hand = None
+        return None
 
 
 class _Hand:

@@ -1,0 +1,94 @@
+"""What a fault on real sockets holds back, or puts between two bytes: nothing is lost, sent twice, or overtaken."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from simnet import Network
+from simnet.realnet import RealNetwork
+
+both = pytest.mark.parametrize("network", [Network, RealNetwork])
+SMALL = 1 << 14  # of a buffer: what is held back does not fit in
+
+
+def collect(go: threading.Event, got: list[bytes]) -> None:
+    with socket.create_server(("", 7)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+        with listener.accept()[0] as connection:
+            go.wait(5)
+            while data := connection.recv(1 << 16):
+                got.append(data)
+
+
+@both
+@pytest.mark.parametrize("kind", ["stall", "coalesce"])
+def test_what_is_sent_while_the_courier_delivers_comes_behind_it(network: Any, kind: str) -> None:
+    plan = {"stall": "seconds=0.05", "coalesce": "bytes=400000"}[kind]
+    go, got, sent = threading.Event(), list[bytes](), list[bytes]()
+    with network(f"{kind} test->server:7#1 byte=1000 end=server {plan}", target="server") as net:
+        server = net.host("server").spawn(collect, go, got)
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+            sock.connect(("server", 7))
+            for number in range(60):
+                sent.append(struct.pack(">I", number) * 4096)
+                if number == 40:
+                    go.set()
+                sock.sendall(sent[-1])
+                time.sleep(0.002)
+        assert server.join(8)
+    assert b"".join(got) == b"".join(sent)
+
+
+def fill(sock: socket.socket) -> int:
+    """Send what fits, in pieces that tell where they belong; how much that was."""
+    sent, pattern = 0, bytes(range(251)) * 200
+    try:
+        while True:
+            sent += sock.send(pattern[sent % 251 :][:40000])
+    except BlockingIOError:
+        return sent
+
+
+def test_an_urgent_byte_for_which_there_is_no_room_follows_what_was_sent_and_nothing_is_sent_twice() -> None:
+    plan, room = "", 0
+    for _ in range(2):  # how much fits; then a byte behind all of it
+        go, got = threading.Event(), list[bytes]()
+        with RealNetwork(plan, target="test") as net:
+            server = net.host("server").spawn(collect, go, got)
+            with socket.create_connection(("server", 7)) as sock:
+                sock.setblocking(False)
+                room = fill(sock)
+                go.set()
+                sock.setblocking(True)
+                sock.sendall(b"the end")
+            assert server.join(8)
+        assert b"".join(got) == (bytes(range(251)) * (room // 251 + 1))[:room] + b"the end"
+        plan = f"urgent test->server:7#1 byte={room} end=server"
+
+
+@both
+def test_a_socket_is_closed_though_nobody_takes_its_urgent_byte(network: Any) -> None:
+    with network("urgent client->server:7#1 byte=0 end=server", target="client") as net:
+
+        def hang_up() -> None:
+            with socket.create_server(("", 7)) as listener:
+                connection, _ = listener.accept()
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.close()
+
+        def leave() -> int:
+            sock = socket.create_connection(("server", 7))
+            server.join(5)
+            time.sleep(0.02)
+            sock.close()
+            return sock.fileno()
+
+        server = net.host("server").spawn(hang_up)
+        assert net.host("client").run(leave) == -1
