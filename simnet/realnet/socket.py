@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from simnet.arguments.sockets import taken, writable_view
+from simnet.arguments.sockets import checked_blocking, checked_timeout, taken, writable_view
 from simnet.faults.inject import Tag
 from simnet.faults.place import Place
 from simnet.files.dropped import dropped
@@ -70,12 +70,12 @@ class RealSocket(Calls):
         return self._timeout != 0.0
 
     def settimeout(self, value: float | None) -> None:
-        C.settimeout(self, value)  # what is no time-out is said so by CPython itself
-        self._timeout = C.gettimeout(self)
-        C.settimeout(self, 0.0)
+        timeout = checked_timeout(value)
+        C.settimeout(self, 0.0)  # EBADF, if it is closed; the kernel's is never a blocking one, not even for a moment
+        self._timeout = timeout
 
     def setblocking(self, flag: bool) -> None:
-        RealSocket.settimeout(self, None if flag else 0.0)
+        RealSocket.settimeout(self, checked_blocking(flag))
 
     # --- naming, options: never wait -------------------------------------------------------------------------------
 

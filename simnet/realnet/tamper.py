@@ -357,8 +357,10 @@ def _shut(file: RealFile) -> None:
 
 
 def _twin(file: RealFile) -> _socket.socket:
-    """The same socket in an object of our own: C's, which no stand-in touches."""
-    return _socket.socket(fileno=os.dup(file.fd))
+    """The same socket in an object of our own: C's, which no stand-in touches, and no default time-out makes wait."""
+    twin = _socket.socket(fileno=os.dup(file.fd))
+    twin.settimeout(0.0)
+    return twin
 
 
 def _flush(file: RealFile) -> None:

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -132,3 +133,19 @@ def test_what_cannot_be_received_into_is_refused_before_anything_is_received(net
             with pytest.raises(TypeError, match="read-write buffers"):
                 one.recvmsg_into([b"fixed"])
             assert one.recv(9) == b"kept"
+
+
+def test_the_kernels_socket_waits_for_nobody_while_its_time_out_is_set() -> None:
+    """Another thread of its program, in a call just then, would be where nobody can end it."""
+    seen: list[bool] = []
+    with RealNetwork():
+        one, other = socket.socketpair()
+        with one, other:
+            fd = one.fileno()
+            sys.setprofile(lambda frame, event, called: seen.append(os.get_blocking(fd)))
+            for timeout in (None, 3.0, 0.0):
+                one.settimeout(timeout)
+            one.setblocking(True)
+            sys.setprofile(None)
+    assert len(seen) > 10
+    assert not any(seen)

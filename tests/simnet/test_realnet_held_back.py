@@ -92,3 +92,23 @@ def test_a_socket_is_closed_though_nobody_takes_its_urgent_byte(network: Any) ->
 
         server = net.host("server").spawn(hang_up)
         assert net.host("client").run(leave) == -1
+
+
+def test_a_default_time_out_of_the_tests_own_keeps_no_fault_waiting() -> None:
+    def talk() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            with pytest.raises(ConnectionResetError):
+                while connection.recv(100):
+                    pass
+
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(8)
+    try:
+        with RealNetwork("reset test->server:7#1 byte=20 end=server", target="server", seconds=3) as net:
+            server = net.host("server").spawn(talk)
+            with socket.create_connection(("server", 7)) as sock, pytest.raises(ConnectionResetError):
+                for _ in range(4):
+                    sock.sendall(bytes(10))
+            assert server.join()
+    finally:
+        socket.setdefaulttimeout(before)
