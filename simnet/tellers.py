@@ -138,8 +138,11 @@ def _over_event(handler: str, teller: Teller) -> Any:
         hearers = teller.hearers()
         for hearer in hearers:
             hearer.event(channel, handler)
-        reach = getattr(channel, "handle_error", None) if hearers else None
-        if reach is None or not hasattr(channel, "__dict__"):  # a map takes whatever has the handlers
+        names: Any = getattr(channel, "__dict__", None)
+        own = names.get("handle_error") if names is not None else None  # a program may give it to a channel alone
+        # A handler that turns the loop: of what happens there the one below tells.
+        reach = getattr(own, "reaches", None) or getattr(channel, "handle_error", None)
+        if not hearers or reach is None or names is None:  # a map takes whatever has the handlers
             teller.original(channel, *flags)
             return
 
@@ -150,12 +153,15 @@ def _over_event(handler: str, teller: Teller) -> Any:
                     hearer.raised(channel, handler, error)
             reach()
 
-        channel.handle_error = handle_error
+        handle_error.reaches = reach  # type: ignore[attr-defined]
+        names["handle_error"] = handle_error
         try:
             teller.original(channel, *flags)
         finally:
-            if channel.__dict__.get("handle_error") is handle_error:
-                del channel.handle_error
+            if names.get("handle_error") is handle_error:
+                del names["handle_error"]
+                if own is not None:
+                    names["handle_error"] = own
             for hearer in hearers:
                 hearer.handled(channel, handler)
 

@@ -139,3 +139,25 @@ def test_what_is_taken_away_leaves_nothing_for_the_collector() -> None:
     tellers.tell_no_more(ear)
     tellers.unplace()
     assert gone() is None
+
+
+def test_a_channels_own_handler_of_errors_stays_and_each_error_is_told_once() -> None:
+    asyncore = pytest.importorskip("asyncore", reason="gone from Python 3.12")
+    ear, mine = Ear(), list[str]()
+    tellers.tell(ear)
+
+    def write() -> None:
+        raise ValueError("within")
+
+    def read() -> None:
+        asyncore.write(channel)  # it turns the loop
+        raise ValueError("boom")
+
+    channel = SimpleNamespace(handle_read_event=read, handle_write_event=write)
+    channel.handle_error = own = lambda: mine.append(str(sys.exc_info()[1]))
+    for _ in range(2):
+        asyncore.read(channel)
+    tellers.tell_no_more(ear)
+    assert mine == ["within", "boom"] * 2
+    assert channel.handle_error is own
+    assert [each[2] for each in ear.heard if each[0] == "raised"] == ["handle_write", "handle_read"] * 2
