@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import socket as _stdlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
@@ -166,6 +167,11 @@ class SystemCalls(_stdlib.socket):
             "recv", (size,), lambda file, n: file.recv(n), READABLE, size, 0, deadline, on=on, begun=begun
         )
         return data
+
+    def _gave_nothing(self) -> None:
+        """TLS has given the end again, and the kernel was not asked: of a loop of such reads somebody should say so."""
+        with suppress(OSError):  # its number was closed
+            self._process.scheduler.no_effect("recv", self._file().tag.text)
 
     def _quick(self, file: Any, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
         """A call that never waits, on *file*, which is this socket's."""

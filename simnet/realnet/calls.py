@@ -136,6 +136,10 @@ class Calls(_stdlib.socket):
         self._record(op, n, arguments, result if told is None else told(result))
         return result
 
+    def _gave_nothing(self) -> None:
+        """TLS has given the end again, and the kernel was not asked: a loop of such reads ends with its process all the same."""
+        self._process.look_up()
+
     # --- faults on single calls --------------------------------------------------------------------------------------
 
     def _fault(self, op: str, n: int, blocking: bool, size: int) -> Fault | None:

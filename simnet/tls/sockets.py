@@ -132,9 +132,7 @@ class _Layer:
     def read(self, size: int = 1024, *buffer: Any) -> Any:
         self._call = "read"
         if size > 0 and (self._ended or self._incoming.eof) and not self._tls.pending():
-            sock = self._socket()
-            with suppress(OSError):  # its number was closed; OpenSSL asks it no more, and each read gives the end again
-                sock._process.scheduler.no_effect("recv", sock._file().tag.text)
+            self._socket()._gave_nothing()
         result = self._run("read", lambda: self._tls.read(size, *buffer))
         self._ended |= not result and size > 0
         return result

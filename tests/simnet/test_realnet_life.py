@@ -1093,6 +1093,23 @@ def test_a_socket_whose_number_was_closed_is_neither_listed_nor_left(network: An
             assert [row.state for row in net.netstat() if row.host == "server"] == ["LISTEN"]
 
 
+@pytest.mark.parametrize("network", [Network, RealNetwork])
+def test_who_reads_tls_beyond_its_end_is_given_the_end_again(network: Any) -> None:
+    inside, outside = contexts("server")
+
+    def serve() -> None:
+        with socket.create_server(("", 443)) as listener, listener.accept()[0] as connection:
+            secure = inside.wrap_socket(connection, server_side=True)
+            secure.sendall(b"all")
+            secure.unwrap().close()
+
+    with network() as net:
+        net.host("server").spawn(serve)
+        with outside.wrap_socket(socket.create_connection(("server", 443)), server_hostname="server") as sock:
+            assert [sock.recv(9) for _ in range(3)] == [b"all", b"", b""]
+            sock.unwrap()
+
+
 @pytest.mark.slow
 def test_who_sleeps_beyond_the_end_of_the_run_is_told_with_what_gives_it_more_and_is_no_deadlock() -> None:
     def late() -> None:
