@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from errno import EHOSTUNREACH, ENETUNREACH
 from itertools import pairwise
 from socket import MSG_PEEK, gaierror
@@ -11,7 +11,7 @@ from typing import Protocol
 from simnet.files.madebefore import made_before
 from simnet.trace import CALL, PROCESS, SEGMENT, Event, Failed, Trace
 
-__all__ = ["Played", "why_by_itself", "why_reset"]
+__all__ = ["Played", "why_by_itself", "why_reset", "with_causes"]
 
 OUT_OF_REACH = (EHOSTUNREACH, ENETUNREACH)
 
@@ -25,10 +25,18 @@ class Played(Protocol):
     def trace(self) -> Trace: ...
 
 
+def with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """*error*, and what led to it, the nearest first; each once, for a program may have put them in a circle."""
+    known: set[int] = set()  # asked for membership only
+    while error is not None and id(error) not in known:
+        known.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def why_by_itself(error: BaseException, over: Played, *, resets: bool = True) -> str:
     """What the network knows of *error*, which came without a fault, or of one that it was raised for; empty: nothing."""
-    told: BaseException | None = error
-    while told is not None:
+    for told in with_causes(error):
         why = (
             why_refused(told, over)
             or _why_unheard(told, over)
@@ -39,7 +47,6 @@ def why_by_itself(error: BaseException, over: Played, *, resets: bool = True) ->
             why = next(iter(getattr(told, "__notes__", ())), "").strip().partition("\n")[0]
         if why:
             return why
-        told = told.__cause__ or told.__context__
     return ""
 
 

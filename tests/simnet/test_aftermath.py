@@ -625,3 +625,51 @@ def test_causes_in_a_circle_do_not_keep_a_run_from_ending() -> None:
         socket.create_connection(("server", 7)).close()
         net.host("server").spawn(fail)
     assert [verdict.name for verdict in net.verdicts] == ["nothing-left"]
+
+
+class CleanupError(Exception):
+    """The word of a program for what failed while it put something right."""
+
+
+class GaveUpError(Exception):
+    """Its word for all of that."""
+
+
+def in_a_circle(act: Callable[[], object]) -> None:
+    """Each of the two errors is said to be why the other was raised."""
+    try:
+        act()
+    except OSError as first:
+        try:
+            raise CleanupError from first
+        except CleanupError as second:
+            raise GaveUpError("first") from second
+    raise AssertionError("nothing has failed")
+
+
+def gone_wrong(act: Callable[[], object]) -> None:
+    try:
+        in_a_circle(act)
+    except GaveUpError as error:
+        error.__cause__.__cause__ = error  # type: ignore[union-attr]  # it has one
+        raise
+
+
+def test_causes_that_a_program_has_put_in_a_circle_are_gone_through_once() -> None:
+    with pytest.raises(GaveUpError, match="first") as raised, simnet.Network():
+        gone_wrong(lambda: socket.create_connection(("nobody", 7)))
+    assert isinstance(raised.value.__cause__, CleanupError)
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            with contextlib.suppress(AssertionError):
+                gone_wrong(lambda: connection.recv(9))
+
+    def body(net: simnet.Network) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            sock.recv(9)
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds="reset"))
+    assert "if GaveUpError is this program's word" in report(result.failures[0], result).why

@@ -17,7 +17,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from simnet.blame import exception_text, first_of, installed, stands_nowhere, stopping_place, user_place, users_own
-from simnet.causes import why_by_itself
+from simnet.causes import why_by_itself, with_causes
 from simnet.expect import IN_WORDS
 from simnet.explore.judging.akin import akin_to
 from simnet.explore.judging.excuses import excused
@@ -330,9 +330,8 @@ def _wrapped(main: Finding, broken: Sequence[Fault]) -> str:
     """What to say of a target's exception that is, or may be, a program's own word for what faults have *broken*; empty of any other."""
     if main.error is None or main.reason not in ("target-raised", "handler-raised"):
         return ""
-    inner = main.error.__cause__ or main.error.__context__
-    while inner is not None and not excused(inner, broken):
-        inner = inner.__cause__ or inner.__context__
+    _, *behind = with_causes(main.error)
+    inner = next((each for each in behind if excused(each, broken)), None)
     kind = type(main.error)
     name, typed = kind.__name__, _typed(kind)
     if inner is None:

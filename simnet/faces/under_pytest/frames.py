@@ -6,6 +6,7 @@ import pytest
 from _pytest._code.code import Traceback
 
 from simnet.blame import is_defect, stands_nowhere, without_simnet, write_on
+from simnet.causes import with_causes
 
 __all__ = ["leave_simnet_out", "leave_simnet_out_of_case", "leave_simnet_out_of_causes"]
 
@@ -25,13 +26,10 @@ def leave_simnet_out(error: BaseException) -> None:
 
 def leave_simnet_out_of_causes(error: BaseException) -> None:
     """Of what led to *error*, whose own frames somebody else sees to."""
-    known = {id(error)}
-    cause = error.__cause__ or error.__context__
-    while cause is not None and id(cause) not in known:
-        known.add(id(cause))
+    _, *behind = with_causes(error)
+    for cause in behind:
         if not is_defect(cause):
             write_on(cause, "__traceback__", without_simnet(cause.__traceback__))
-        cause = cause.__cause__ or cause.__context__
 
 
 def leave_simnet_out_of_case(item: pytest.Item) -> None:
