@@ -74,24 +74,28 @@ class RealBackend:
         return socketpair(int(_stdlib.AF_UNIX) if family is None else int(family), int(type), proto)
 
     def dup(self, fd: int) -> int:
-        stage = self._process.stage
-        twin = os.dup(fd)
-        file = stage.files.get(fd)
-        if file is not None:
-            file.fds.append(twin)
-            stage.files[twin] = file
-        return twin
+        return os.dup(fd)  # of which `descriptor_call` hears
 
     def close(self, fd: int) -> None:
         forget(self._process.stage, fd)
         os.close(fd)
 
     def descriptor_call(self, call: str, original: Any, fd: Any, *arguments: Any, **options: Any) -> Any:
-        """*original* of ``os``. What closes a number ends what is known of it: the kernel gives it to the next that opens anything."""
-        closed = {"close": fd, "dup2": arguments[0] if arguments else options.get("fd2")}.get(call)
-        if isinstance(closed, int) and (call == "close" or closed != fd) and closed in self._process.stage.files:
-            forget(self._process.stage, closed)
-        return original(fd, *arguments, **options)
+        """*original* of ``os``. What closes a number ends what is known of it: the kernel gives it to the next that opens anything.
+        A second number is of the same socket.
+        """
+        stage = self._process.stage
+        if call == "close" and isinstance(fd, int):
+            forget(stage, fd)
+        answer = original(fd, *arguments, **options)
+        if call in ("dup", "dup2") and answer != fd:
+            with stage.lock:
+                forget(stage, answer)  # which dup2 has closed
+                file = stage.files.get(fd)
+                if file is not None:
+                    file.fds.append(answer)
+                    stage.files[answer] = file
+        return answer
 
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
         return real.ioctl(fd, request, argument, mutate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import threading
@@ -112,3 +113,26 @@ def test_a_default_time_out_of_the_tests_own_keeps_no_fault_waiting() -> None:
             assert server.join()
     finally:
         socket.setdefaulttimeout(before)
+
+
+@both
+@pytest.mark.parametrize(
+    "twin",
+    [lambda fd: os.dup(fd), lambda fd: os.dup2(fd, os.dup(fd)), lambda fd: socket.dup(fd)],  # type: ignore[attr-defined]
+    ids=["dup", "dup2", "of the module"],
+)
+def test_a_second_number_is_of_the_same_socket_to_which_the_same_happens(network: Any, twin: Any) -> None:
+    def serve() -> bytes:
+        with socket.create_server(("", 7)) as listener:
+            connection, _ = listener.accept()
+            fd = twin(connection.fileno())
+            connection.close()
+            with socket.socket(fileno=fd) as again:
+                return again.recv(9)
+
+    with network("short-recv test->server:7#1 end=server call=1 bytes=3", target="server") as net:
+        server = net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"abcdef")
+            server.join(5)
+    assert server.result == b"abc"

@@ -1054,8 +1054,10 @@ def test_what_is_closed_by_its_number_is_known_no_more() -> None:
         again = other.detach()
         with socket.socket() as third:
             os.dup2(third.fileno(), again)
-        assert again not in files
+            file = files[third.fileno()]
+        assert files[again] is file
         os.close(again)
+        assert again not in files
 
 
 @pytest.mark.parametrize("network", [Network, RealNetwork])
