@@ -170,6 +170,7 @@ class RealEpoll(_Poller):
         super().__init__(process, "epoll")
         self._epoll = real.epoll(sizehint, flags)
         self._asked: dict[int, int] = {}
+        self._spent: set[int] = set()  # those asked for once, that were told: asked for membership only
         process.epolls.add(self)
 
     def __enter__(self) -> RealEpoll:
@@ -191,11 +192,15 @@ class RealEpoll(_Poller):
 
     def register(self, fd: Any, eventmask: int = IN | PRI | OUT) -> None:
         self._epoll.register(fd, eventmask)
-        self._asked[descriptor_of(fd)] = eventmask
+        self._ask(descriptor_of(fd), eventmask)
 
     def modify(self, fd: Any, eventmask: int) -> None:
         self._epoll.modify(fd, eventmask)
-        self._asked[descriptor_of(fd)] = eventmask
+        self._ask(descriptor_of(fd), eventmask)
+
+    def _ask(self, number: int, eventmask: int) -> None:
+        self._asked[number] = eventmask
+        self._spent.discard(number)
 
     def unregister(self, fd: Any) -> None:
         self._epoll.unregister(fd)
@@ -204,6 +209,7 @@ class RealEpoll(_Poller):
     def rearm(self, fd: int) -> None:
         """Let an edge-triggered registration of *fd* be reported once more."""
         asked = self._asked.get(fd, 0)
+        self._spent.discard(fd)
         if asked & (EPOLLET | EPOLLONESHOT) and not self.closed:
             try:
                 self._epoll.modify(fd, asked)
@@ -215,9 +221,13 @@ class RealEpoll(_Poller):
             answers = self._epoll.poll(0, maxevents)
             if not self.process.stage.tampered:
                 return answers
+            answers = [(fd, bits) for fd, bits in answers if fd not in self._spent]  # told before the kernel knew
             told = {fd: self.shown(fd, bits, self._asked.get(fd, 0)) for fd, bits in answers}
-            for fd, asked in self._asked.items():
-                if fd not in told:
+            for fd, bits in answers:
+                if told[fd] != bits:
+                    self.rearm(fd)  # of what is not shown yet the kernel says nothing more
+            for fd, asked in list(self._asked.items()):
+                if fd not in told and fd not in self._spent:
                     told[fd] = self.shown(fd, 0, asked)
             return [(fd, bits) for fd, bits in told.items() if bits]
 
@@ -228,6 +238,7 @@ class RealEpoll(_Poller):
             for fd, _ in found:
                 if all(fd != shown for shown, _ in told):
                     self.rearm(fd)  # what a faulty wake-up has kept back is still ready
+        self._spent.update(number for number, _ in told if self._asked.get(number, 0) & EPOLLONESHOT)
         return told
 
 

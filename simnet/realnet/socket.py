@@ -282,23 +282,26 @@ class RealSocket(Calls):
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         with writable_view(buffer, "recv_into") as view:
             _, nbytes, flags = taken("recv_into", view, nbytes, flags)
-            data = RealSocket.recv(self, nbytes or len(view), flags)
-            view[: len(data)] = data
-        return len(data)
+            size = nbytes or len(view)
+            data = RealSocket.recv(self, size, flags)
+            scatter([view[:size]], data)
+        return len(data)  # with MSG_TRUNC, more than there was room for
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         if bufsize < 0:
             raise ValueError("negative buffersize in recvfrom")
         if self._file.connection is not None and self._file.family != AF_UNIX:
             return RealSocket.recv(self, bufsize, flags), None  # nobody's address, on a connection
-        data, address = self._call("recv", (bufsize,), lambda n: C.recvfrom(self, n, flags), bufsize, flags)
+        answer = self._call("recv", (bufsize,), lambda n: C.recvfrom(self, n, flags), bufsize, flags)
+        data, address = answer or (b"", None)  # an end of which a fault has told
         return data, self._seen(address)
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         with writable_view(buffer, "recvfrom_into") as view:
             _, nbytes, flags = taken("recvfrom_into", view, nbytes, flags)
-            data, address = RealSocket.recvfrom(self, nbytes or len(view), flags)
-            view[: len(data)] = data
+            size = nbytes or len(view)
+            data, address = RealSocket.recvfrom(self, size, flags)
+            scatter([view[:size]], data)
         return len(data), address
 
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
@@ -307,7 +310,8 @@ class RealSocket(Calls):
         if self._file.connection is not None and self._file.family != AF_UNIX and not ancbufsize:
             return RealSocket.recv(self, bufsize, flags), [], 0, None
         answer = self._call("recv", (bufsize,), lambda n: C.recvmsg(self, n, ancbufsize, flags), bufsize, flags)
-        return (*answer[:3], self._seen(answer[3]))
+        data, ancillary, message_flags, address = answer or (b"", [], 0, None)  # as above
+        return data, ancillary, message_flags, self._seen(address)
 
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0, /

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 import threading
@@ -136,3 +137,69 @@ def test_a_second_number_is_of_the_same_socket_to_which_the_same_happens(network
             sock.sendall(b"abcdef")
             server.join(5)
     assert server.result == b"abc"
+
+
+ONCE, EDGE = select.EPOLLIN | select.EPOLLONESHOT, select.EPOLLIN | select.EPOLLET
+
+
+@both
+@pytest.mark.parametrize("asked", [ONCE, EDGE], ids=["once", "edge"])
+@pytest.mark.parametrize("kind", ["stall", "eof"])
+def test_whoever_is_told_once_is_told_when_a_fault_lets_it_be_and_no_more(network: Any, kind: str, asked: int) -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            connection.sendall(bytes(50))
+            connection.recv(1)
+
+    plan = {"stall": "seconds=0.1", "eof": ""}[kind]
+    with network(f"{kind} test->server:7#1 end=client byte=0 {plan}".strip(), target="server") as net:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock, select.epoll() as epoll:
+            sock.setblocking(False)
+            epoll.register(sock.fileno(), asked)
+            assert [fd for fd, _ in epoll.poll(3)] == [sock.fileno()]
+            if asked == ONCE:
+                assert epoll.poll(0.02) == []
+                epoll.modify(sock.fileno(), asked)
+                assert [fd for fd, _ in epoll.poll(3)] == [sock.fileno()]
+            assert len(sock.recv(99)) == {"stall": 50, "eof": 0}[kind]
+
+
+@both
+@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
+def test_every_call_that_reads_gives_the_end_that_a_fault_has_made(network: Any, unix: bool) -> None:
+    def talk(mine: socket.socket) -> list[Any]:
+        return [mine.recvmsg(9, 99)[0], mine.recvfrom(9)[0], mine.recvmsg(9)[0], mine.recv_into(bytearray(9))]
+
+    def pair() -> list[Any]:
+        one, other = socket.socketpair()
+        with one, other:
+            other.sendall(b"lost")
+            return talk(one)
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            connection.sendall(b"lost")
+            connection.recv(1)
+
+    place, target = ("server->server:socketpair#1", "server") if unix else ("test->server:7#1", "server")
+    with network(f"eof {place} end=client byte=0", target=target) as net:
+        if unix:
+            assert net.host("server").run(pair) == [b"", b"", b"", 0]
+            return
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            assert talk(sock) == [b"", b"", b"", 0]
+
+
+@both
+def test_a_datagram_that_is_cut_counts_in_full_where_that_is_asked(network: Any) -> None:
+    with network():
+        one, other = socket.socketpair(type=socket.SOCK_DGRAM)
+        with one, other:
+            for _ in range(2):
+                other.send(b"abc")
+            buffer = bytearray(b"....")
+            assert one.recv_into(buffer, 2, socket.MSG_TRUNC) == 3
+            assert one.recvfrom_into(buffer, 2, socket.MSG_TRUNC)[0] == 3
+            assert buffer == b"ab.."
