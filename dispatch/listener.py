@@ -257,7 +257,7 @@ class Listener(Channel):
                 )
             joined = self.loop.channels.get(sock.fileno())
             if joined is not None and joined.socket is sock:
-                joined.abort(error)
+                joined._finish(error)  # its own abort() may need what its constructor has not made
             else:
                 sock.close()
 

@@ -155,6 +155,27 @@ def test_a_handler_class_that_fails_costs_its_connection_only(kernel_world, capl
     assert "after the socket is taken" in caplog.text
 
 
+def test_a_handler_class_that_fails_before_its_own_abort_can_work_costs_its_connection_only(kernel_world, caplog):
+    class HalfMade(Recorder):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            raise ValueError("no configuration")
+
+        def abort(self, reason=None):
+            self.journal.append(reason)  # which the rest of the constructor would have made
+            super().abort(reason)
+
+    loop = kernel_world.loop()
+    listener = kernel_world.listen(loop, HalfMade)
+    clients = [kernel_world.connect(listener.addr) for _ in range(2)]
+    kernel_world.run(loop, lambda: listener.accepted == 2)
+    kernel_world.turn(loop)
+
+    assert not listener.closed
+    assert list(loop.channels.values()) == [listener]
+    assert [client.recv(1) for client in clients] == [b"", b""]
+
+
 @pytest.mark.slow
 def test_channels_that_cannot_be_made_for_want_of_descriptors_are_counted_and_told_once(kernel_world, caplog):
     class Greedy(Recorder):
