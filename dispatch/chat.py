@@ -268,12 +268,12 @@ class Chat(Stream):
 
 
 def check_terminator(terminator: Any) -> bytes | int | None:
-    """*terminator*, if messages can be cut by it."""
+    """*terminator*, if messages can be cut by it: the same object, by which it is known that nothing has changed."""
     if terminator is None:
         return None
     if isinstance(terminator, (bytes, bytearray)):
         if terminator:
-            return bytes(terminator)
+            return terminator if isinstance(terminator, bytes) else bytes(terminator)
         raise ValueError("an empty terminator ends no message; use None to get what arrives as it comes")
     if isinstance(terminator, int) and not isinstance(terminator, bool):
         if terminator > 0:

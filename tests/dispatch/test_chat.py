@@ -340,6 +340,23 @@ def test_a_long_message_that_ends_is_too_long_as_well():
     assert chat.events == ["11 bytes before b'\\r\\n'; max_message is 10", b"y" * 10]
 
 
+@pytest.mark.parametrize("terminator", [b"\r\n", type("Mark", (bytes,), {})(b"\r\n")], ids=["bytes", "a kind of bytes"])
+@pytest.mark.parametrize("where", ["of the class", "of the object"])
+def test_behind_a_message_that_was_too_long_no_byte_is_searched_twice(where, terminator):
+    """Else who sends a long one, and then one byte at a time, has all that came before it searched for each."""
+    kind = type("Cutting", (Short,), {"terminator": terminator, "max_message": 100})
+    chat = fed(kind)
+    if where == "of the object":
+        chat.terminator = terminator
+    for piece in [b"x" * 200, b"x\r\n", *([b"y"] * 50)]:
+        chat.handle_data(piece)
+        begun = chat._scanned
+        chat._next_message()
+
+    assert chat._scanned == begun == 49  # behind what cannot begin a terminator any more
+    assert chat._terminator is chat.terminator
+
+
 @given(
     st.lists(st.integers(0, 30).map(lambda size: b"x" * size)),
     st.lists(st.integers(0, 100)),
