@@ -57,10 +57,11 @@ def _say_crowded(loop: Loop) -> None:
 
 def _watched(loop: Loop, watch: Watch, ready: Sequence[tuple[int, int]]) -> None:
     """Under the eyes of debug mode."""
+    turn = loop._turn_number  # a handler may turn the loop
     for fd, bits in ready:
         channel = loop.channels.get(fd)
         # A channel that left gets nothing, nor does one that got the number of a closed one meanwhile.
-        if channel is not None and channel._born < loop._turn_number:
+        if channel is not None and channel._born < turn:
             loop._turning = channel
             try:
                 watch.serve(loop, channel, bits)

@@ -807,6 +807,42 @@ def test_a_repeated_call_that_outlives_its_channel_is_told_of_once(world, caplog
     assert "Beats.beat" in record.message
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_who_gets_a_number_while_a_handler_turns_the_loop_does_not_get_its_event(kernel_world, debug):
+    loop = kernel_world.loop(debug=debug)
+    told = []
+
+    class Watching(dispatch.Dispatcher):
+        def handle_read(self):
+            told.append(self.fileno())
+
+    class Replacing(Recorder):
+        """Whoever is served first ends the other, and turns the loop with a new one under its number."""
+
+        def handle_data(self, data):
+            (other,) = {first, second} - {self}
+            number = other.fileno()
+            other.abort()
+            sock, far = socket.socketpair()
+            os.dup2(sock.fileno(), number)
+            self.kept = sock, far
+            made.append(Watching(socket.socket(fileno=number), addr="far", loop=loop))
+            loop.run_once(0)
+
+    made = []
+    (ours, near), (others, far) = socket.socketpair(), socket.socketpair()
+    first, second = Replacing(ours, loop=loop), Replacing(others, loop=loop)
+    kernel_world.turn(loop, 1)
+    near.send(b"x")
+    far.send(b"x")
+    kernel_world.turn(loop, 1)
+
+    assert [each.closed for each in made] == [False]
+    assert told == []
+    for sock in (near, far, *next(each for each in (first, second) if not each.closed).kept):
+        sock.close()
+
+
 def test_a_channel_that_spins_is_named_in_debug_mode(world, caplog):
     loop = world.loop(debug=True)
 
