@@ -452,13 +452,13 @@ class Sender(Channel):
             self._update()
 
     def _below_low_water(self) -> None:
-        told = self._channel_state & (FULL | PROMISED)
+        told, loop = self._channel_state & (FULL | PROMISED), self.loop
         self._channel_state &= ~(FULL | PROMISED | HELD)
         self._update()
-        loop = self.loop
         before, loop._turning = loop._turning, self
         try:
-            if told:  # else its reading was held back, and no more
+            # Else its reading was held back, and no more; or a producer has failed, and it is closed.
+            if told and not self._channel_state & CLOSED:
                 self._call("handle_drained")
         finally:
             loop._turning = before

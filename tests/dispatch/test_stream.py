@@ -1152,6 +1152,22 @@ def test_a_producer_that_fails_is_its_channels_error(world, caplog):
     assert channel.events == [("close", ValueError)]
 
 
+def test_a_producer_that_fails_behind_what_was_too_much_drains_nothing(world, caplog):
+    def fails():
+        yield b""
+        raise LookupError("nothing to give")
+
+    loop = world.loop()
+    channel, _client = world.connected(loop, Recorder)
+    channel.socket = Fickle(channel.socket, send=[1])
+    channel.write(bytes(100_000))
+    channel.write_from(fails())
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop)
+
+    assert channel.events == ["full", ("close", LookupError)]
+
+
 def test_a_producer_that_fails_after_the_close_leaves_no_deadline_behind(world):
     loop = world.loop()
 
