@@ -137,16 +137,17 @@ class async_chat(asyncore.dispatcher):
         A program may look at, and change, the buffer and the terminator in each of its methods: they are called between the
         same two lines as ever.
         """
-        buffer = self.ac_in_buffer
+        before = self.ac_in_buffer
         terminator = self.get_terminator()
+        buffer = self.ac_in_buffer
         if not terminator:
             self.collect_incoming_data(buffer)
             self.ac_in_buffer = b""
         elif isinstance(terminator, int):
-            if len(buffer) < terminator:
+            if len(before) < terminator:
                 self.collect_incoming_data(buffer)
                 self.ac_in_buffer = b""
-                self.terminator = self.terminator - len(buffer)
+                self.terminator = self.terminator - len(before)
             else:
                 self.collect_incoming_data(buffer[:terminator])
                 self.ac_in_buffer = self.ac_in_buffer[terminator:]
@@ -166,7 +167,7 @@ class async_chat(asyncore.dispatcher):
                     self.collect_incoming_data(buffer)
                     self.ac_in_buffer = b""
                     return True
-                if kept != len(buffer):
+                if kept != len(before):
                     self.collect_incoming_data(buffer[:-kept])
                     self.ac_in_buffer = self.ac_in_buffer[-kept:]
                 return False

@@ -105,6 +105,26 @@ def test_terminators_are_taken_and_refused_alike():
             alike(program, use_encoding, terminator)
 
 
+@pytest.mark.parametrize("terminator", [b"\n", b"\r\n", 3, 40, None])
+def test_who_is_asked_for_the_terminator_may_change_the_buffer(terminator):
+    def program(asynchat, terminator):
+        told = []
+
+        class Chat(asynchat.async_chat):
+            def get_terminator(self):
+                self.ac_in_buffer = self.ac_in_buffer.lstrip()
+                return self.terminator
+
+        chat = Chat(map={})
+        chat.set_terminator(terminator)
+        chat.recv = lambda size: b"  ab\r\n\r\n   cd  \n \r"
+        chat.collect_incoming_data = told.append
+        chat.found_terminator = lambda: told.append("found")
+        return outcome(chat.handle_read), told, chat.ac_in_buffer, chat.terminator
+
+    alike(program, terminator)
+
+
 def test_an_errno_of_recv_goes_where_it_went():
     def program(asynchat, error):
         chat, told = asynchat.async_chat(map={}), []
