@@ -94,8 +94,8 @@ class Chat(Stream):
 
     def resume(self) -> None:
         """Go on, beginning with the messages that have already arrived."""
-        super().resume()
         self._cut_later()
+        super().resume()
 
     def start_tls(self, context: Any, **options: Any) -> None:
         """As for a stream. Unencrypted input that came after the request is discarded: it may have been injected."""
@@ -237,9 +237,11 @@ class Chat(Stream):
         self._call("handle_too_long", MessageTooLong(f"{what}; max_message is {self.max_message}"))
 
     def _cut_later(self) -> None:
-        """Bytes that are here already may be a message now."""
+        """Bytes that are here already may be a message now. Nothing is read before: an error would be the end of them."""
         if self._start < len(self._input) and not self._cutting and not self._channel_state & (BUSY | CLOSED):
             self.loop.call_soon(self._cut_again)
+            self._channel_state |= BUSY
+            self._update()
 
     def _cut_again(self) -> None:
         if self._cutting:
@@ -263,8 +265,12 @@ class Chat(Stream):
             super()._peer_finished()
 
     def _below_low_water(self) -> None:
-        super()._below_low_water()
         self._cut_later()
+        super()._below_low_water()
+
+    def _out_broken(self, error: OSError) -> None:
+        super()._out_broken(error)
+        self._cut_later()  # what held them back has gone
 
 
 def check_terminator(terminator: Any) -> bytes | int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import socket
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 import dispatch
 from dispatch.chat import AT_ONCE, Chat, MessageTooLong
+from tests.conftest import RESET
+from tests.dispatch.conftest import Fickle
 
 
 class Talk(Chat):
@@ -512,3 +515,60 @@ def test_asynchats_verbs_are_there(world):
     channel.close_when_done()
 
     assert world.read_all(loop, client) == b"ab"
+
+
+def reset_behind(world, loop, kind, *messages):
+    """A chat whose peer has sent *messages*, all in one read, and has reset the connection since."""
+    chat, client = world.connected(loop, kind)
+    client.send(b"".join(each + b"\r\n" for each in messages))
+    world.run(loop, lambda: chat.events)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+    return chat
+
+
+def test_who_goes_on_hears_of_the_messages_that_are_here_before_the_reset_behind_them(world):
+    loop = world.loop()
+    chat = reset_behind(world, loop, Pausing, b"one", b"two", b"three")
+    for _ in range(3):
+        chat.resume()  # no handler's: the next thing that the loop does is to poll
+        world.turn(loop, 1)
+    world.run(loop, lambda: chat.closed)
+    world.turn(loop, 1)
+
+    assert chat.events == [b"one", b"two", b"three", ("close", ConnectionResetError)]
+
+
+def test_who_finds_another_terminator_hears_of_what_it_ends_before_the_reset_behind_it(world):
+    class Waiting(Talk):
+        def handle_message(self, data):
+            super().handle_message(data)
+            self.terminator = b"!"
+
+    loop = world.loop()
+    chat = reset_behind(world, loop, Waiting, b"one", b"two", b"three")
+    chat.set_terminator(b"\r\n")
+    world.run(loop, lambda: chat.closed)
+    world.turn(loop, 1)
+
+    assert chat.events == [b"one", b"two", ("close", ConnectionResetError)]  # and "three" waits for its "!"
+
+
+def test_messages_that_wait_for_output_to_go_are_handed_over_though_it_cannot(world):
+    """More than one turn hands over, and so much is answered to the first that the others wait."""
+
+    class Answering(Talk):
+        high_water, low_water = 1000, 100
+
+        def handle_message(self, data):
+            super().handle_message(data)
+            self.write(bytes(10))
+
+    loop = world.loop()
+    chat, client = world.connected(loop, Answering)
+    chat.socket = Fickle(chat.socket, send=[1, -errno.EHOSTUNREACH])
+    client.sendall(b"\r\n" * (2 * AT_ONCE))
+    world.run(loop, lambda: chat.closed)
+    world.turn(loop, 1)
+
+    assert chat.events == [b""] * (2 * AT_ONCE) + [("close", OSError)]
