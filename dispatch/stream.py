@@ -312,9 +312,9 @@ class Stream(Receiver):
         if state & (BLOCKED | CONNECTING):
             bits |= OUT
         if bits != self._bits:
+            if state & LAYERED and bits & IN and self._extras().layer.resumed(self):
+                bits &= ~READ
             self.loop._want(self, bits)
-            if state & LAYERED and bits & IN:
-                self._extras().layer.resumed(self)
 
     def _rest(self, seconds: float) -> None:
         self._channel_state |= RESTING

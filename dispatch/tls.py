@@ -164,11 +164,15 @@ class Layer:
             error = Timeout("handshake", self.seconds, "the TLS handshake was not finished")
             self.deadline = stream.loop.call_later(self.seconds, stream.abort, error)
 
-    def resumed(self, stream: Stream) -> None:
-        """Reading goes on: hand over what was read already, in a moment of its own."""
+    def resumed(self, stream: Stream) -> bool:
+        """Reading goes on: hand over what was read already, in a moment of its own. Whether there is any; an error read before would be its end."""
         if self._unread and not self._pumping:
-            self._pumping = True
             stream.loop.call_soon(self._pump_later, stream)
+            self._pumping = True
+        if not self._pumping or stream._channel_state & STOP:
+            return False  # nobody takes it, and the peer's next record is waited for
+        stream._channel_state |= BEHIND
+        return True
 
     def _pump_later(self, stream: Stream) -> None:
         self._pumping = False

@@ -426,6 +426,31 @@ def test_a_peer_that_does_not_stay_for_our_goodbye_makes_no_other_end(world, ser
     assert server.statistics().lost == 0
 
 
+def test_pending_records_are_handed_over_after_a_pause_before_the_reset_behind_them(
+    world, server_context, client_context
+):
+    class OneByOne(Secure):
+        def handle_data(self, data):
+            super().handle_data(data)
+            self.pause()
+
+    loop = world.loop()
+    server, client = secured(world, loop, server_context, client_context, OneByOne)
+    client.write(bytes(40_000))  # three records
+    world.run(loop, lambda: server.bytes_received > 40_000)
+    assert len(server.data) < 40_000
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.abort()
+    for _ in range(3):
+        server.resume()  # no handler's: the next thing that the loop does is to poll
+        world.turn(loop, 1)
+    world.run(loop, lambda: server.closed)
+    world.turn(loop, 1)
+
+    assert len(server.data) == 40_000
+    assert server.events == ["secure", "data", ("close", ConnectionResetError)]
+
+
 def test_pending_records_are_handed_over_after_a_pause(world, server_context, client_context):
     """They are in memory: the socket has nothing more to say about them."""
     loop = world.loop()
