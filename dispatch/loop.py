@@ -477,7 +477,10 @@ class Loop:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        current.reset(self._tokens.pop())
+        try:
+            current.reset(self._tokens.pop())
+        except ValueError:
+            pass  # it began in another context, as that of a task, which is not to be had here
         self.close()
 
     def log_exception(self, message: str, error: BaseException) -> None:

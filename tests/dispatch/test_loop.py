@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
 import os
 import random
@@ -767,6 +768,15 @@ def test_one_socket_has_one_channel(world):
     with pytest.raises(RuntimeError, match="already"):
         Recorder(channel.socket, loop=loop)
     assert not channel.closed
+
+
+def test_a_loop_is_closed_also_where_its_with_ends_in_another_context():
+    """As that of an asynchronous fixture does, or of a generator that another thread collects."""
+    loop = dispatch.Loop()
+    contextvars.copy_context().run(loop.__enter__)
+    loop.__exit__(None, None, None)
+
+    assert loop.closed
 
 
 def test_a_slow_handler_is_named_in_debug_mode(kernel_world, caplog):
