@@ -68,7 +68,7 @@ def start(
         raise RuntimeError(f"{stream!r} still sends what a producer gives; start TLS when that is out")
     try:
         layer = Layer(context, server_side, server_hostname)
-    except ValueError as error:  # of the codec that names of hosts go through
+    except (TypeError, ValueError) as error:  # of the codec that names of hosts go through, or of C for a null
         raise ValueError(f"{server_hostname=} is no name of a host: {error}") from None
     more = stream._extras()
     stream._read_size = stream.read_size  # records are large

@@ -457,7 +457,7 @@ def test_a_stream_refuses_what_is_no_socket_or_output(world):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     refused(ValueError, "handshake_timeout=-1 must", channel.start_tls, context, handshake_timeout=-1)
     refused(TypeError, "handshake_timeout='1'", channel.start_tls, context, handshake_timeout="1")
-    for name in (".example", "a" * 70 + ".example"):
+    for name in (".example", "a" * 70 + ".example", "a\0b"):
         refused(ValueError, f"{name!r} is no name of a host", channel.start_tls, context, server_hostname=name)
     refused(TypeError, "server_hostname=5 must be a text", channel.start_tls, context, server_hostname=5)
     refused(
