@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import simnet
 from simnet import invariants, real
 from simnet.conform.words import outcome
@@ -220,14 +222,20 @@ class World:
         """*fresh*, on connections that it makes, counts *wanted*: on a kernel in one of eight tries.
 
         How much a kernel takes goes by how many segments it handles at once, which beside other work is another number now
-        and then.
+        and then; where more wants to run than there are processors, it may be another each time.
         """
         counted = []
         for _ in range(1 if self.name == "simnet" else 8):
             counted.append(fresh())
             if counted[-1] == wanted:
                 return
+        self.skip_if_busy(f"counted {counted}, not {wanted!r}")
         raise AssertionError(f"counted {counted}, not {wanted!r}")
+
+    def skip_if_busy(self, told: str) -> None:
+        """Skip the test where a kernel is too busy to say what *told* says that it should."""
+        if self.name == "kernel" and os.getloadavg()[0] > (os.cpu_count() or 1):
+            pytest.skip(f"a busy kernel: {told}")
 
     def ready(self, sock: Any, wanted: str) -> None:
         """Poll says *wanted* (``"IN|OUT"``) of *sock*, all bits asked; soon."""
