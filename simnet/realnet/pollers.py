@@ -54,9 +54,8 @@ class _Poller:
             found = look()
             if found or (deadline is not None and clock.now_ns >= deadline):
                 return found
-            self._doze(
-                deadline
-            )  # poll(2) has told of what this one was not asked for: a hang-up, of which select(2) says nothing
+            # poll(2) has told of what this one was not asked for: a hang-up, of which select(2) says nothing.
+            self._doze(deadline)
 
     def wait_for(self, fd: int, look: Callable[[], list[T]], limit_ns: int | None) -> list[T]:
         """The same for one descriptor that says whether *look* would find something."""
