@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import struct
@@ -453,7 +454,9 @@ def test_k034_who_had_an_ipv6_address_from_a_connection_that_is_over_has_not_lef
     world: World, ends: str
 ) -> None:
     client = world.socket(socket.AF_INET6)
-    client.bind(("::", world.dead_port()))
+    while not client.getsockname()[1]:
+        with contextlib.suppress(OSError):  # a connection of another test's is in TIME_WAIT there
+            client.bind(("::", world.dead_port("0.0.0.0")))
     listener = world.listener(ip="::1")
     peer = listener.getsockname()
     if ends == "refused":
