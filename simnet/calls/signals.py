@@ -61,10 +61,10 @@ def signal_call(process: Process, call: str, *arguments: Any, **_: Any) -> Any:
         raise ValueError("signal number out of range")
     if call == "siginterrupt":
         return None
-    handler = handlers[number] if number in handlers else _getsignal(number)
     if call == "raise_signal":
-        _deliver(process, number, handler, sys._getframe(3))  # of who sent it: behind this room, backend and stand-in
+        hear(process, [number], sys._getframe(3))  # of who sent it: behind this room, backend and stand-in
         return None
+    handler = handlers[number] if number in handlers else _getsignal(number)
     if call == "signal":
         if not callable(arguments[1]) and arguments[1] not in (DEFAULT, IGNORE):
             raise TypeError(NOT_A_HANDLER)
@@ -164,13 +164,6 @@ def _call(process: Process, coming: list[int], frame: Any) -> None:
             handler(number, frame)
     finally:
         _call(process, coming[1:], frame)
-
-
-def _deliver(process: Process, number: int, handler: Any, frame: Any) -> None:
-    if not callable(handler):  # it is ignored
-        return
-    announce(process, number)
-    handler(int(number), frame)
 
 
 def announce(process: Process, number: int) -> None:
