@@ -144,9 +144,13 @@ class Dispatcher(Channel):
             self._adopt(self.socket)
 
     def connect(self, address: Address) -> None:
-        """Connect; ``handle_connect`` or ``handle_close(reason)`` follows, never inside this call."""
+        """Connect; ``handle_connect`` or ``handle_close(reason)`` follows, never inside this call.
+
+        A datagram socket may be bound before, and be connected to another peer later.
+        """
         check_address(address, self._open_socket().family)
-        if self._channel_state & (CONNECTING | CONNECTED | ACCEPTING):
+        datagrams = self.socket.type == _socket.SOCK_DGRAM
+        if self._channel_state & (CONNECTING | ACCEPTING | (0 if datagrams else CONNECTED)):
             raise RuntimeError(f"{self!r} cannot connect: it is {self._describe()} already")
         self.loop._check_thread()
         self.addr = address
@@ -160,8 +164,9 @@ class Dispatcher(Channel):
         if code and (full or code not in UNDER_WAY):
             self._connect_failed(socket_error(code))
         else:
-            self._channel_state |= CONNECTING
-            self._adopt(self.socket)
+            self._channel_state = self._channel_state & ~CONNECTED | CONNECTING
+            if self._fileno < 0:
+                self._adopt(self.socket)
             self.loop._want(self, OUT)
 
     def accept(self) -> tuple[Any, Address] | None:

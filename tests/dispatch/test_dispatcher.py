@@ -348,6 +348,35 @@ def test_datagrams_and_empty_ones(world):
     assert not channel.closed
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_bound_datagram_socket_may_be_connected_and_to_another_later(world, asked):
+    class Asked(Recorder):
+        def readable(self):
+            return True
+
+    loop = world.loop()
+    channel = (Asked if asked else Recorder)(loop=loop)
+    channel.create_socket(socket.AF_INET, socket.SOCK_DGRAM)
+    channel.bind(("127.0.0.1", 0))
+    here = channel.addr
+    with socket.socket(type=socket.SOCK_DGRAM) as first, socket.socket(type=socket.SOCK_DGRAM) as second:
+        for number, peer in enumerate((first, second), 1):
+            peer.bind(("127.0.0.1", 0))
+            channel.connect(peer.getsockname())
+            with pytest.raises(RuntimeError, match="connecting already"):
+                channel.connect(peer.getsockname())
+            world.run(loop, lambda number=number: channel.events.count("connect") == number)
+            assert channel.addr == peer.getsockname()
+            channel.send(b"ask")
+            assert peer.recvfrom(10) == (b"ask", here)
+            peer.sendto(b"answer", here)
+            world.run(loop, lambda number=number: channel.data == b"answer" * number)
+        first.sendto(b"no more", here)
+        world.turn(loop)
+
+    assert channel.events == ["connect", "read", "connect", "read"]
+
+
 def test_wrong_use_is_refused_at_the_call(world):
     _loop, _, channel, _ = served(world)
 
