@@ -12,7 +12,7 @@ import sys
 import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -72,7 +72,8 @@ def splice(scheduler: Scheduler, original: Callable[..., int], arguments: Any, o
     ends = [_end(scheduler, each) for each in (src, dst)]
     there = all(_is_open(*each) for each in zip((src, dst), ends, strict=True))
     if there and not any(simulated for simulated, _ in ends):
-        return _real(scheduler, ends, lambda: original(src, dst, count, offset_src, offset_dst, flags), flags)
+        go = partial(original, src, dst, count, offset_src, offset_dst)
+        return go(flags) if scheduler.pipes is None else _real(scheduler, ends, go, flags)
     try:  # nothing was asked for, or it says what is wrong with it
         return original(src, dst, count, offset_src, offset_dst, flags)
     except OSError as error:
@@ -160,21 +161,22 @@ def _opened_to(fd: int, file: Any, way: int) -> bool:
     return file is None and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == way
 
 
-def _real(scheduler: Scheduler, ends: Any, go: Callable[[], int], flags: int) -> int:
-    """Between real files: a pipe of the run's is waited for here, and who waits for it is told."""
+def _real(scheduler: Scheduler, ends: Any, go: Callable[[int], int], flags: int) -> int:
+    """Between real files: a pipe of the run's is waited for here, unless one does not block, and who waits for it is told."""
     (_, source), (_, target) = ends
     pipes: Any = scheduler.pipes
-    if pipes is None:
-        return go()
-    waits = not (source is not None and target is not None and source.inode == target.inode)  # nothing goes round
-    waits = waits and (source is None or source.reads) and (target is None or target.writes)
-    if waits and not flags & SPLICE_F_NONBLOCK:
+    waits = not flags & SPLICE_F_NONBLOCK and all(pipe is None or os.get_blocking(pipe.fd) for pipe in (source, target))
+    while True:
+        watched = (pipes.ends(pipe, writing=writing) for pipe in (target, source) for writing in (False, True))
+        try:
+            with pipes.moving(*chain.from_iterable(watched)):
+                return go(flags | SPLICE_F_NONBLOCK)
+        except BlockingIOError:
+            if not waits:
+                raise
         for pipe, reading in ((source, True), (target, False)):
-            if pipe is not None and not pipe.alone and os.get_blocking(pipe.fd):
+            if pipe is not None:
                 pipes.wait_for(scheduler, pipe, reading=reading)
-    ends = (pipes.ends(pipe, writing=writing) for pipe in (target, source) for writing in (False, True))
-    with pipes.moving(*chain.from_iterable(ends)):
-        return go()
 
 
 def _held(fd: int) -> int:

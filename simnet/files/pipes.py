@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EINTR
-from fcntl import F_GETFL, fcntl
+from fcntl import F_DUPFD_CLOEXEC, F_GETFL, fcntl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ Inode = tuple[int, int]
 ENDS_READING, ENDS_WRITING = IN | HUP | ERR, OUT | ERR  # what ends a wait
 TAKEN_MAX = 128  # numbers that stay taken at a time; a process has 1,024, and few failures of a sweep are kept
 NUMBER = 8  # bytes of that of an eventfd
+HELD_FROM = 200  # beyond the numbers that a program has closed and may name again; a table has 256 places in any case
 
 _taken: list[tuple[int, Inode | None]] = []  # those, and what takes them
 
@@ -132,9 +133,9 @@ class Pipes:
         if known is None or known.inode != inode:  # one that was made by C, or by another call than dup
             known = Pipe(fd, inode)
             self.named(fd, next((each for each in reversed(self._files) if each.is_one_with(known)), known))
-        else:
-            known.fd = fd
-        return self._known[fd]
+            known = self._known[fd]
+        known.fd = fd
+        return known
 
     def dup(self, _: Scheduler, pipe: Pipe, dup: Callable[..., int]) -> int:
         """``os.dup``: one number more."""
@@ -144,6 +145,9 @@ class Pipes:
 
     def dup2(self, dup2: Callable[..., int], fd: Any, *arguments: Any, **options: Any) -> int:
         """``os.dup2`` of any real file: a number of what *fd* is of, whatever it was of before."""
+        before = self.find(arguments[0]) if arguments and arguments[0] != fd else None
+        if before is not None:
+            self._outlives_its_number(before)
         fd2 = dup2(fd, *arguments, **options)
         self.named(fd2, self.find(fd))
         return fd2
@@ -167,19 +171,24 @@ class Pipes:
         self._files[pipe] = None
 
     def close_number(self, pipe: Pipe, close: Callable[[int], None]) -> None:
-        """``os.close``: if a poller waits for it, that end of the pipe stays open until the poller has answered."""
+        """``os.close``."""
         fd = pipe.fd
-        if pipe.numbers == [fd] and pipe.in_a_call():
-            held = real.dup(fd)
-            self.named(held, pipe)
-
-            def end() -> None:
-                real.close(held)
-                self.closed(held)
-
-            pipe.outlives(end)
+        self._outlives_its_number(pipe)
         close(fd)
         self.closed(fd)
+
+    def _outlives_its_number(self, pipe: Pipe) -> None:
+        """It loses the number that it was asked for: if a poller waits for it, and that is the last, it stays open until that has answered."""
+        if pipe.numbers != [pipe.fd] or not pipe.in_a_call():
+            return
+        held = _one_more(pipe.fd)
+        self.named(held, pipe)
+
+        def end() -> None:
+            real.close(held)
+            self.closed(held)
+
+        pipe.outlives(end)
 
     def closed(self, fd: int) -> None:
         """Number *fd* was closed. If it was the last and one end has nobody any more, tell who waits for the other (pipe_release)."""
@@ -200,7 +209,8 @@ class Pipes:
         """All descriptions of that end, the latest to be watched first: so they are told (K-112)."""
         if pipe is None or pipe.alone:
             return [pipe] if pipe else []
-        return [each for each in reversed(self._files) if each.inode == pipe.inode and each.writes == writing]
+        same = [each for each in reversed(self._files) if each.inode == pipe.inode]
+        return [each for each in same if (each.writes if writing else each.reads)]
 
     def _full(self, pipe: Pipe) -> bool:
         """Does poll say that no more goes in: no whole page is free?"""
@@ -225,9 +235,12 @@ class Pipes:
 
         Behind a signal they look anew at the number. But ``eventfd_read`` is EINTR.
         """
-        while pipe.reads and os.get_blocking(pipe.fd) and not pipe.mask() & ENDS_READING:
+        if _would_wait(pipe):
+            with suppress(BlockingIOError), _unblocked(pipe):
+                return read(pipe.fd, *arguments)  # no bytes, too few for a number, or of a name that nobody writes to
+        while _would_wait(pipe):
             with self._held(pipe):
-                if not self.wait_for(scheduler, pipe, reading=True, cut=True):
+                if not self._wait_in_line(scheduler, pipe, reading=True, cut=True):
                     return self._read_now(pipe, read, *arguments)
             if not arguments:
                 raise socket_error(EINTR)
@@ -279,7 +292,7 @@ class Pipes:
         if sent < len(left := memoryview(data).cast("B")):
             with self._held(pipe):
                 while sent < len(left):
-                    if self.wait_for(scheduler, pipe, reading=False, cut=sent > 0):
+                    if self._wait_in_line(scheduler, pipe, reading=False, cut=sent > 0):
                         break
                     try:
                         sent += self._write_now(scheduler, pipe, write, left[sent:])
@@ -287,21 +300,22 @@ class Pipes:
                         if not sent:
                             raise
                         break
+                    if not os.get_blocking(pipe.fd):  # since a moment ago
+                        break
         return sent
 
     def _write_now(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., int], data: Any) -> int:
         """What goes in at once: the real kernel would wait for a reader who cannot run."""
-        os.set_blocking(pipe.fd, False)
         try:
-            return write(pipe.fd, data)
+            with _unblocked(pipe):
+                sent = write(pipe.fd, data)
         except BlockingIOError:
-            return 0
+            sent = 0
         except BrokenPipeError:
             scheduler.backend.broken_pipe()
             raise
-        finally:
-            os.set_blocking(pipe.fd, True)  # for others may call, while we wait
-            self._written(pipe)
+        self._written(pipe)
+        return sent
 
     def eventfd_write(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., None], number: Any) -> None:
         """``os.eventfd_write``: as a write of the *number*."""
@@ -332,7 +346,7 @@ class Pipes:
     @contextmanager
     def _held(self, pipe: Pipe) -> Iterator[None]:
         """A call waits, and goes on with *pipe* though others close all its numbers meanwhile."""
-        held = real.dup(pipe.fd)
+        held = _one_more(pipe.fd)
         self.named(held, pipe)
         try:
             yield
@@ -340,19 +354,15 @@ class Pipes:
             real.close(held)
             self.closed(held)
 
-    def wait_for(self, scheduler: Scheduler, pipe: Pipe, *, reading: bool, cut: bool = False) -> bool:
-        """Until it can be read from, or written to; or has a signal *cut* that short?"""
-        me = scheduler.current
-        handlers = me.handlers
-        pipe.watch_last(me)
-        try:
-            while not pipe.mask() & (ENDS_READING if reading else ENDS_WRITING) and not (
-                cut and me.handlers != handlers
-            ):
-                scheduler.wait(("read" if reading else "write", pipe))
-            return cut and me.handlers != handlers
-        finally:
-            pipe.unwatch(me)
+    def wait_for(self, scheduler: Scheduler, pipe: Pipe, *, reading: bool) -> None:
+        """Until it can be read from, or written to, by what moves pages: it is told before those who wait in line."""
+        pipe.watch(scheduler.current)
+        _wait(scheduler, pipe, reading=reading, cut=False)
+
+    def _wait_in_line(self, scheduler: Scheduler, pipe: Pipe, *, reading: bool, cut: bool) -> bool:
+        """The same for a read or a write, which goes behind others; or has a signal *cut* that short?"""
+        pipe.watch_last(scheduler.current)
+        return _wait(scheduler, pipe, reading=reading, cut=cut)
 
     def close(self, *, kept: bool) -> None:
         """The run is over: a kernel would close what its processes left open.
@@ -367,6 +377,41 @@ class Pipes:
         else:
             for fd in left:
                 os.close(fd)
+
+
+def _wait(scheduler: Scheduler, pipe: Pipe, *, reading: bool, cut: bool) -> bool:
+    me = scheduler.current
+    handlers = me.handlers
+    try:
+        while not pipe.mask() & (ENDS_READING if reading else ENDS_WRITING) and not (cut and me.handlers != handlers):
+            scheduler.wait(("read" if reading else "write", pipe))
+        return cut and me.handlers != handlers
+    finally:
+        pipe.unwatch(me)
+
+
+def _would_wait(pipe: Pipe) -> bool:
+    """Does a call that reads from *pipe* find nothing, and may wait for it?"""
+    return pipe.reads and os.get_blocking(pipe.fd) and not pipe.mask() & ENDS_READING
+
+
+@contextmanager
+def _unblocked(pipe: Pipe) -> Iterator[None]:
+    """Within, a call of *pipe* does not wait; behind it, as others may call, it is as it was."""
+    blocking = os.get_blocking(pipe.fd)
+    os.set_blocking(pipe.fd, False)
+    try:
+        yield
+    finally:
+        os.set_blocking(pipe.fd, blocking)
+
+
+def _one_more(fd: int) -> int:
+    """A number for what *fd* is of, which the program does not know, and does not miss among those it is given next."""
+    try:
+        return fcntl(fd, F_DUPFD_CLOEXEC, HELD_FROM)
+    except OSError:  # so many files it may not open
+        return real.dup(fd)
 
 
 def _keep_taken(numbers: list[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import struct
@@ -263,4 +264,101 @@ def test_k116_a_poller_that_waits_keeps_the_end_of_a_pipe_open(world: World, pol
     join()
     assert told == [([reader], [], []) if poller == "select" else [(reader, select.POLLNVAL)]]
     assert outcome(lambda: os.write(writer, b"x")) == "EPIPE"
+    os.close(writer)
+
+
+def test_of_two_numbers_of_a_pipe_the_one_that_is_closed_is_closed_whatever_has_made_it(world: World) -> None:
+    reader, writer = os.pipe()
+    again = fcntl.fcntl(writer, fcntl.F_DUPFD_CLOEXEC, 0)
+    os.close(again)
+    assert (outcome(lambda: os.fstat(again).st_nlink), os.write(writer, b"x")) == ("EBADF", 1)
+    os.close(writer)
+    os.close(reader)
+
+
+@pytest.mark.parametrize("wait", ["poll", "epoll", "select", "read"])
+def test_a_pipe_with_a_name_that_is_open_both_ways_wakes_who_waits(world: World, tmp_path: Path, wait: str) -> None:
+    path = str(tmp_path / "fifo")
+    os.mkfifo(path)
+    both = os.open(path, os.O_RDWR)
+    writer = os.open(path, os.O_WRONLY)
+    told: list[Any] = []
+
+    def look() -> None:
+        if wait == "poll":
+            poll = select.poll()
+            poll.register(both, select.POLLIN)
+            told.append(poll.poll(5000) == [(both, select.POLLIN)])
+        elif wait == "epoll":
+            with select.epoll() as epoll:
+                epoll.register(both, IN)
+                told.append(epoll.poll(5) == [(both, IN)])
+        elif wait == "select":
+            told.append(select.select([both], [], [], 5) == ([both], [], []))
+        else:
+            told.append(os.read(both, 9) == b"x")
+
+    join = world.beside(look)
+    time.sleep(SOON)
+    began = time.monotonic()
+    os.write(writer, b"x")
+    join()
+    assert (told, time.monotonic() - began < 4) == ([True], True)
+    os.close(writer)
+    os.close(both)
+
+
+def test_a_read_of_a_pipe_waits_for_nothing_that_it_does_not_need(world: World, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    assert (os.read(reader, 0), os.readv(reader, [bytearray()])) == (b"", 0)
+    world.gives("EINVAL", os.read, reader, -1)
+    number = os.eventfd(0)
+    world.gives("EINVAL", os.read, number, 7)
+    path = str(tmp_path / "fifo")
+    os.mkfifo(path)
+    named = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(named, True)
+    assert (os.read(named, 9), os.splice(named, writer, 9), world.mask(named)) == (b"", 0, "0")  # nobody writes to it
+    for fd in (reader, writer, number, named):
+        os.close(fd)
+
+
+def test_a_write_that_waits_ends_with_what_has_gone_when_its_pipe_no_longer_blocks(world: World) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, bytes(65536))
+    told: list[int] = []
+    join = world.beside(lambda: told.append(os.write(writer, bytes(200_000))))
+    time.sleep(SOON)
+    os.set_blocking(writer, False)
+    assert len(os.read(reader, 8192)) == 8192
+    join()
+    assert (told, os.get_blocking(writer), outcome(lambda: os.write(writer, b"x"))) == ([8192], False, "EAGAIN")
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_number_that_is_closed_stays_so_while_somebody_waits(world: World) -> None:
+    reader, writer = os.pipe()
+    closed = os.dup(writer)
+    os.close(closed)
+    told: list[bytes] = []
+    join = world.beside(lambda: told.append(os.read(reader, 1)))
+    time.sleep(SOON)
+    world.gives("EBADF", os.fstat, closed)
+    os.write(writer, b"x")
+    join()
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_poller_that_waits_keeps_an_end_open_whose_number_another_file_takes(world: World) -> None:
+    reader, writer = os.pipe()
+    told: list[Any] = []
+    join = world.beside(lambda: told.append(select.select([reader], [], [], SOON * 4)))
+    time.sleep(SOON)
+    os.dup2(writer, reader)
+    assert os.write(writer, b"nobody reads it") == 15
+    join()
+    world.gives("EPIPE", os.write, writer, b"x")
+    os.close(reader)
     os.close(writer)

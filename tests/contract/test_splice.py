@@ -374,3 +374,14 @@ def test_k133_a_device_that_gives_nothing_is_sent_by_nobody(world: World) -> Non
             world.gives(0, os.sendfile, here.fileno(), null.fileno(), offset, 0)
         world.gives(5, os.sendfile, here.fileno(), zero.fileno(), 0, 5)
     world.gives(bytes(5), there.recv, 9)
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_k133_between_pipes_of_which_one_does_not_block_nothing_is_waited_for(
+    world: World, pipe: Pipe, end: int
+) -> None:
+    others = os.pipe()
+    os.set_blocking((pipe[0], others[1])[end], False)
+    world.gives("EAGAIN", os.splice, pipe[0], others[1], 9)
+    for fd in others:
+        os.close(fd)

@@ -86,6 +86,29 @@ def test_a_blocking_read_waits_in_virtual_time_and_a_blocking_write_for_room() -
         assert net.time == 5
 
 
+def test_what_moves_pages_goes_before_who_waits_in_line(simnet_network: Any) -> None:
+    # As splice_pipe waits in front, and pipe_read and pipe_write at the end of the queue.
+    reader, writer = os.pipe()
+    other, end = os.pipe()
+    told: list[Any] = []
+
+    def read() -> None:
+        told.append(os.read(reader, 100))
+
+    def splice() -> None:
+        time.sleep(1)
+        told.append(os.splice(reader, end, 3))
+
+    joined = [simnet_network.host("test").spawn(each) for each in (read, splice)]
+    time.sleep(2)
+    os.write(writer, b"and so on")
+    for each in joined:
+        each.join()
+    assert told == [3, b" so on"]
+    for fd in (reader, writer, other, end):
+        os.close(fd)
+
+
 def test_one_that_is_closed_by_its_file_object_is_none_of_a_later_ones_with_its_number() -> None:
     with Network(), select.epoll() as poll:
         reader, writer = os.pipe()
