@@ -60,7 +60,7 @@ class Lock(Exclusive):
         if scheduler is None:
             return true.acquire(blocking, timeout)
         if blocking is not True or timeout != -1:
-            timeout = checked_wait(blocking, timeout)
+            timeout, blocking = checked_wait(blocking, timeout), bool(blocking)
         waits = blocking and timeout != 0
         if not (waits and self._line) and true.acquire(False):
             self.holder = scheduler.current
@@ -92,6 +92,8 @@ class Lock(Exclusive):
 
     def locked(self) -> bool:
         return self._true.locked()
+
+    acquire_lock, release_lock, locked_lock = acquire, release, locked  # by their first names, which C has still
 
     def _at_fork_reinit(self) -> None:
         self.__init__()  # type: ignore[misc]  # nobody else is left
@@ -270,6 +272,8 @@ class Early(Exclusive):
 
     def locked(self) -> Any:
         return self._own().locked()
+
+    acquire_lock, release_lock, locked_lock = acquire, release, locked
 
     def _at_fork_reinit(self) -> None:
         self._own()._at_fork_reinit()

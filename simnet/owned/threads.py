@@ -25,9 +25,12 @@ from simnet.wait import running
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["Known", "Pool", "Pools", "Work", "called", "called_by", "has_a_hook", "live"]
+__all__ = ["Known", "Pool", "Pools", "Work", "called", "called_by", "has_a_hook", "live", "live_by_itself"]
 
 UNLIMITED = sys.maxsize
+OF_LOCALS = (
+    "_threading_local._localimpl."  # what names begin with by which a thread knows those that have something of it
+)
 
 
 class Work:
@@ -183,6 +186,14 @@ class Pool:
         finally:
             del self.at_work[me]
             heappush(self._free, number)
+            self.end_idle()
+
+    def end_idle(self) -> None:
+        """No more work comes to a pool that refuses it: when the last is done its threads end."""
+        if self.refuses is not None and not self.at_work:
+            for known in self._threads.values():
+                if known.thread is not None:
+                    forget_locals(known.thread)
 
     def _has_begun(self, number: int, work: Work) -> bool:
         assert self._begin is not None
@@ -256,7 +267,30 @@ def live(thread: Any) -> None:
         elif not isinstance(error, SystemExit):
             raise  # so it ends the process, of which the run tells
     finally:
+        forget_locals(thread)
         thread._is_stopped = True  # until Python 3.12, for its repr
+
+
+def live_by_itself(function: Callable[..., Any], *arguments: Any) -> None:
+    """The life of one that ``_thread.start_new_thread`` begins, to which SystemExit is an end as any other."""
+    try:
+        function(*arguments)
+    except SystemExit:
+        pass
+    finally:
+        known = running.scheduler.current.thread  # type: ignore[union-attr]
+        if known is not None and known.thread is not None:
+            forget_locals(known.thread)
+
+
+def forget_locals(thread: Any) -> None:
+    """What *thread* had for itself alone goes when it ends, as a connection in a ``threading.local``, though somebody keeps the thread.
+
+    The library's own in Python keeps it as long as the thread's object, and as the local that this thread has asked last.
+    """
+    for name, known_by in list(vars(thread).items()):
+        if name.startswith(OF_LOCALS) and (kept := known_by()) is not None:
+            kept.dicts[id(thread)][1].clear()
 
 
 def called_by(thread: Any) -> str:

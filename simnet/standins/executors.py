@@ -90,6 +90,7 @@ def _shutdown(self: Any, wait: bool = True, *, cancel_futures: bool = False) -> 
     pool.refuses = pool.refuses or partial(RuntimeError, "cannot schedule new futures after shutdown")
     if cancel_futures:
         pool.call_off()
+    pool.end_idle()
     if wait:
         pool.join()
 

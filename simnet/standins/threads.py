@@ -11,7 +11,7 @@ from typing import Any
 
 from simnet.both.asked import SECONDS_MAX
 from simnet.owned.mutex import checked_wait
-from simnet.owned.threads import Known, called_by, live
+from simnet.owned.threads import Known, called_by, live, live_by_itself
 from simnet.standins import whose
 from simnet.standins.pairs import Origin, Pairs
 from simnet.wait import running
@@ -193,7 +193,8 @@ def _start_new(original: Any) -> Any:
                 world.escape("a thread")
             return original(*given)
         function = functools.partial(given[0], **given[2]) if len(given) > 2 else given[0]
-        return begin(getattr(given[0], "__name__", "thread"), function, *given[1], daemon=True).ident
+        name = getattr(given[0], "__name__", "thread")
+        return begin(name, live_by_itself, function, *given[1], daemon=True).ident
 
     return standin
 

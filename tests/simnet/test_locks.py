@@ -275,6 +275,14 @@ def test_what_a_program_asks_of_the_type_of_a_lock_is_answered_as_ever(simnet_ne
         assert not isinstance(lock, LOCK_TYPE)
 
 
+def test_a_lock_answers_by_a_truth_value_and_to_its_first_names_too(simnet_network: Any) -> None:
+    for lock in (threading.Lock(), LOCK):
+        assert lock.acquire_lock(0) is True
+        assert lock.acquire(0) is False
+        assert lock.locked_lock() is True
+        lock.release_lock()
+
+
 def test_nor_does_a_run_leave_anything_taken() -> None:
     for _ in range(2):
         with simnet.Network():

@@ -9,6 +9,8 @@ import logging
 import multiprocessing.pool
 import os
 import signal
+import socket
+import sys
 import threading
 import time
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
@@ -229,3 +231,49 @@ def test_what_a_future_has_goes_with_the_last_who_asks_for_it(simnet_network: An
 
     simnet_network.host("a").run(main)
     assert not [thing for thing in gc.get_objects() if isinstance(thing, Mine)]
+
+
+def test_a_thread_that_was_begun_by_itself_may_exit(simnet_network: Any) -> None:
+    def leave() -> None:
+        time.sleep(1)
+        sys.exit("done with it")
+
+    def main() -> str:
+        _thread.start_new_thread(leave, ())
+        time.sleep(2)
+        return "and goes on"
+
+    assert simnet_network.host("a").run(main) == "and goes on"
+
+
+@pytest.mark.parametrize("way", ["Thread", "by itself", "pool"])
+def test_what_a_thread_has_for_itself_goes_with_it_though_its_object_is_kept(simnet_network: Any, way: str) -> None:
+    own = threading.local()
+    kept: list[Any] = []
+
+    def connect() -> None:
+        own.connection = socket.create_connection(("server", 7))
+        own.connection.sendall(b"hello")
+
+    def client() -> None:
+        if way == "Thread":
+            kept.append(threading.Thread(target=connect))
+            kept[0].start()
+            kept[0].join()
+        elif way == "pool":
+            kept.append(ThreadPoolExecutor(1))
+            kept[0].submit(connect).result()
+            time.sleep(1)  # an idle thread keeps it
+            kept[0].shutdown()
+        else:
+            _thread.start_new_thread(connect, ())
+        time.sleep(60)
+
+    def server() -> tuple[bytes, bytes, float]:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            return conn.recv(9), conn.recv(9), round(time.monotonic(), 1)
+
+    serving = simnet_network.host("server").spawn(server)
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        simnet_network.host("client").run(client)
+    assert serving.result == (b"hello", b"", 1.0 if way == "pool" else 0.0)
