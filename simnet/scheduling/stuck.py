@@ -375,7 +375,8 @@ OTHERWISE = "Spawn a process on a host instead, or run this test on RealNetwork.
 def reached_out(process: Process, what: str, frame: FrameType, remedy: str) -> Escape:
     """*process* has called *what*, which is no part of a simulation, at *frame*; what was itself spawned has no line."""
     where = f" at {caller_outside(frame)}{called_at(frame)}" if caller(frame) is not None else ""
+    named = what if where else what.removesuffix(",")
     return Escape(
-        f"{process.name} reached for {what}{where}: a simulated process has no subprocesses, no real sockets and "
+        f"{process.name} reached for {named}{where}: a simulated process has no subprocesses, no real sockets and "
         f"no real threads. {remedy}"
     )

@@ -57,14 +57,39 @@ _places: list[tuple[Any, str, Any, Any]] = []  # whose attribute, its name, what
 
 
 def _guard(original: Any, library: str, instead: str) -> Any:
-    @wraps(original, updated=())
-    def guarded(*args: Any, **kwargs: Any) -> Any:
+    def refuse() -> None:
         world = whose.world()
         if world is not None:
             world.escape(f"{library}, which is in C,", f"Such a library cannot be simulated: {instead}.")
+
+    if isinstance(original, type):
+        return _guarded_class(original, refuse)
+
+    @wraps(original)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        refuse()
         return original(*args, **kwargs)
 
     return guarded
+
+
+def _guarded_class(original: Any, refuse: Callable[[], None]) -> Any:
+    """A class as well, of which programs make heirs, and which they name as a type. What it makes is of the original."""
+
+    class Kind(type(original)):  # type: ignore[misc]
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            refuse()
+            return original(*args, **kwargs) if cls is ours else super().__call__(*args, **kwargs)
+
+        def __instancecheck__(cls, thing: object) -> bool:
+            return isinstance(thing, original) if cls is ours else super().__instancecheck__(thing)
+
+        def __subclasscheck__(cls, other: type) -> bool:
+            return issubclass(other, original) if cls is ours else super().__subclasscheck__(other)
+
+    names = {"__module__": original.__module__, "__doc__": original.__doc__, "__slots__": ()}
+    ours = Kind(original.__name__, (original,), names)
+    return ours
 
 
 def _look(name: str, module: ModuleType) -> None:

@@ -84,6 +84,28 @@ def test_a_library_whose_sockets_are_made_in_c_is_refused_with_what_to_use_inste
     assert type(importlib.import_module(curl).Curl()).__name__ == "Curl"  # outside of a run it is what it was
 
 
+def test_a_class_of_such_a_library_stays_a_class(curl: str) -> None:
+    """Its module is imported by others when the stand-ins are in place, as in a test that comes later."""
+    made: Any = importlib.import_module(curl).Curl()
+    true = type(made)
+    with simnet.Network():
+        kind = importlib.import_module(curl).Curl
+
+        class Mine(kind):  # type: ignore[misc]
+            def __init__(self, url: str) -> None:
+                self.url = url
+
+        assert (kind | None, isinstance(made, kind), issubclass(true, kind)) == (kind | None, True, True)
+        assert not isinstance(made, Mine)
+    assert type(kind()) is true
+    assert (Mine("there").url, isinstance(Mine("there"), kind), issubclass(Mine, true)) == ("there", True, True)
+    with pytest.raises(
+        simnet.Escape, match="client/Mine reached for the network of libcurl, which is in C: a simulated"
+    ):
+        with simnet.Network() as net:
+            net.host("client").run(Mine, "nowhere")
+
+
 def test_a_look_up_in_c_is_refused_and_not_what_only_might_look_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
