@@ -57,17 +57,17 @@ _series: dict[int, _Series] = {}  # by thread
 # Of the test that pytest is at, those outside a series: hypothesis makes one for each of its examples.
 _networks: tuple[str, _Series] = ("", _Series())
 _lock = threading.Lock()
-_running = False
+_running = 0  # the number of the process that has the thread which looks: one that was forked has it not
 
 
 def guard(scheduler: Scheduler, rouse: Callable[[], object]) -> None:
     """Look after *scheduler*'s run, in the current thread, until :func:`unguard`. *rouse* ends a call of the true kernel there."""
     global _running
     _guarded[real.get_ident()] = (scheduler, rouse)
-    if not _running:
+    if _running != (me := real.getpid()):
         with _lock:
-            if not _running:
-                _running = True
+            if _running != me:
+                _running = me
                 with _no_signals():
                     real.start_new_thread(_watch, ())
 
