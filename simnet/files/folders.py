@@ -30,9 +30,12 @@ def in_the_way(path: str) -> int:
 def without_links(path: str, follow: bool) -> str:
     """Where *path* leads: no link is in it, but for the last part unless that is to be *follow*ed. "" for a loop.
 
-    And *path* itself where it leads back out of what is no folder.
+    And *path* itself where it leads back out of what is no folder, or begins in one that was removed.
     """
-    parts = (path if path[:1] == "/" else f"{getcwd()}/{path}").split("/")[::-1]
+    try:
+        parts = (path if path[:1] == "/" else f"{getcwd()}/{path}").split("/")[::-1]
+    except OSError:
+        return path
     at, links = "", 0
     while parts:
         part = parts.pop()

@@ -230,6 +230,16 @@ def _(original: Any) -> Any:
     return standin
 
 
+@PAIRS.standin(os, "symlink")
+def _(original: Any) -> Any:
+    def standin(_: Origin, src: Any, dst: Any, *args: Any, dir_fd: int | None = None, **kwargs: Any) -> None:
+        if _answer("exists", _under(dst, dir_fd), follow_symlinks=False) is not None:
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), src, None, dst)
+        original(src, dst, *args, dir_fd=dir_fd, **kwargs)
+
+    return standin
+
+
 def _rename(original: Any) -> Any:
     def standin(_: Origin, src: Any, dst: Any, **kwargs: Any) -> None:
         if not kwargs and _answer("rename", src, dst, follow_symlinks=False) is not None:

@@ -19,7 +19,10 @@ def key_of(type: int, name: Name) -> Key:
 
 
 def _whole(path: str) -> str:
-    return "/" + abspath(path).lstrip("/")  # which leaves two slashes where they lead
+    try:
+        return "/" + abspath(path).lstrip("/")  # which leaves two slashes where they lead
+    except OSError:  # from a folder that was removed
+        return path
 
 
 def file_key(stack: Stack, path: str, follow: bool = False) -> str:
