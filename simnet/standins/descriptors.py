@@ -22,6 +22,10 @@ except ImportError:  # Windows has none of the three
     fcntl = resource = termios = None  # type: ignore[assignment]
 
 
+# The calls of ``os`` to which a descriptor may be given as ``fd=``.
+TOLD_BY_NAME = ("close", "dup2", "fstat", "fchmod", "fchown", "fsync", "fdatasync", "fchdir", "eventfd_read", "eventfd_write")  # fmt: skip
+
+
 def _flags(name: str) -> Maker:
     """A maker of stand-ins for what tells or sets a flag of a descriptor."""
 
@@ -52,6 +56,8 @@ def _descriptor_call(name: str) -> Maker:
     def maker(original: Any) -> Any:
         def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
             descriptor_call = getattr(whose.world(), "descriptor_call", None)  # as above
+            if not args and "fd" in kwargs and name in TOLD_BY_NAME:
+                args = (kwargs.pop("fd"),)
             if descriptor_call is None or not args:
                 return original(*args, **kwargs)
             return descriptor_call(name, original, *args, **kwargs)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import socket
+import stat
 import struct
 import sys
 import time
@@ -108,3 +109,19 @@ def test_k073_who_takes_the_place_of_a_socket_waits_as_its_close_would(world: Wo
     assert time.monotonic() - before >= 0.9
     with contextlib.suppress(OSError):
         client.shutdown(socket.SHUT_RDWR)
+
+
+def test_k133_a_number_may_be_told_by_its_name(world: World) -> None:
+    number = socket.socket().detach()
+    assert stat.S_ISSOCK(os.fstat(fd=number).st_mode)
+    os.fchmod(fd=number, mode=0o600)
+    again = os.dup2(fd=number, fd2=number)
+    assert (again, os.fstat(again).st_mode & 0o777) == (number, 0o600)
+    os.close(fd=number)
+    assert outcome(lambda: os.close(fd=number)) == "EBADF"
+    assert outcome(lambda: os.read(fd=number, length=1)).startswith("TypeError: ")  # type: ignore[call-arg]
+    reader, writer = os.pipe()
+    join = world.beside(lambda: os.read(reader, 1))
+    os.close(fd=writer)  # whoever waits hears of it
+    join()
+    os.close(fd=reader)
