@@ -21,6 +21,7 @@ from simnet.clock import deadline_after
 from simnet.files.ended import OVER
 from simnet.kernel.descriptors import STANDARD, Descriptors, File
 from simnet.misnamed import Misnamed
+from simnet.owned import goodbyes
 from simnet.owned.unheard import unheard
 from simnet.trace import PROCESS
 from simnet.verdicts import VERDICTS, ProcessEnded, in_full
@@ -243,7 +244,7 @@ class Process(Misnamed):
                 self.error = error
         if self.error is not None:
             text = type(self.error).__name__
-        if self.crew and not self.ending:
+        if (self.crew or (self.owner is None and goodbyes.AT_EXIT in self.memory)) and not self.ending:
             self._see_off()
         self.close_descriptors()
         self.done = True
@@ -255,13 +256,14 @@ class Process(Misnamed):
         self.kwargs = {}
 
     def _see_off(self) -> None:
-        """Its main function is done. As an interpreter does that ends, it waits for its threads; the daemons among them end with it."""
+        """Its main function is done. As an interpreter does that ends, it waits for its threads, and says goodbye; daemons end with it."""
         self.fn = None
         for each in self.joiners:  # a thread of its own waits for no more than that
             self.scheduler.wake(each)
         with suppress(ProcessEnded, KeyboardInterrupt, *VERDICTS):  # which are on record, or everybody's
             while others := [each for each in self.crew if not each.daemon]:
                 others[0].join()
+        goodbyes.say(self)
         for each in self.crew[:]:
             file = each.waiting[1] if each.waiting is not None else None
             with unheard():
