@@ -39,18 +39,10 @@ from simnet.standins import (
     turns,
     uv,
 )
+from simnet.standins.spared import is_spared
 from simnet.tls import sockets as tls
 
 __all__ = ["Backend", "Provider", "active", "in_place", "install", "place_at_loops", "remove", "restore"]
-
-# They run outside processes and measure real time: what they bound before the first network stays theirs.
-SPARED = frozenset(
-    {
-        *("_pytest", "pytest", "pluggy", "xdist", "execnet", "pytest_cov", "pytest_timeout", "pytest_benchmark"),
-        *("hypothesis", "coverage", "greenlet", "simnet"),
-        *("bdb", "pdb", "pydevd", "debugpy", "_pydevd_bundle", "_pydev_bundle", "IPython"),
-    }
-)
 
 _lock = threading.Lock()
 _providers: tuple[Provider, ...] = ()
@@ -142,7 +134,7 @@ def place_at_loops() -> None:
     readers.place()
     uv.place()
     of_trio.place()
-    early.place(_spared)
+    early.place(is_spared)
 
 
 def _unplace() -> None:
@@ -186,7 +178,7 @@ def _swap(table: dict[int, Any]) -> list[_Change]:
     changes: list[_Change] = []
     modules: list[tuple[str, Any]] = list(sys.modules.items())  # Any: programs put all kinds of objects there
     for name, module in modules:
-        if isinstance(module, ModuleType) and not _spared(name):
+        if isinstance(module, ModuleType) and not is_spared(name):
             # Not vars(): a module of importlib's LazyLoader would load itself.
             try:
                 namespace = object.__getattribute__(module, "__dict__")
@@ -194,10 +186,6 @@ def _swap(table: dict[int, Any]) -> list[_Change]:
                 continue  # cffi's Lib calls itself a module, and has no namespace
             _swap_namespace(namespace, name, table, changes)
     return changes
-
-
-def _spared(name: str) -> bool:
-    return name.partition(".")[0] in SPARED and not name.startswith("simnet.demo")
 
 
 def _swap_namespace(namespace: dict[str, Any], name: str, table: dict[int, Any], changes: list[_Change]) -> None:
@@ -244,7 +232,7 @@ def _swap_kept(function: FunctionType, module: str, table: dict[int, Any], chang
     """
     its_globals = function.__globals__
     maker = str(its_globals.get("__name__"))
-    if _spared(maker):
+    if is_spared(maker):
         return
     _swap_defaults(function, table, changes)
     if function.__module__ != module:

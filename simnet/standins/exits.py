@@ -1,7 +1,7 @@
 """``atexit``: what a simulated program registers is called when it ends, not when the interpreter does.
 
 By then its network would be no more, and each of a thousand runs would have left its own. What is registered while a module is imported,
-or by the standard library, belongs to what all programs share, and to the interpreter; so does what the test itself registers.
+by the standard library or by pytest and its like, belongs to what all programs share, and to the interpreter; so does what the test itself registers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from simnet.owned import goodbyes
 from simnet.standins.pairs import Origin, Pairs
+from simnet.standins.spared import is_spared
 from simnet.wait import running
 
 __all__ = ["PAIRS"]
@@ -26,9 +27,9 @@ def _program(asks: FrameType) -> Any:
     if scheduler is None:
         return None
     program = scheduler.current.owner or scheduler.current
-    if program is scheduler.body or str(asks.f_globals.get("__name__")).partition(".")[0] in sys.stdlib_module_names:
-        return None
-    return None if _imports(asks) else program
+    module = str(asks.f_globals.get("__name__"))
+    shared = module.partition(".")[0] in sys.stdlib_module_names or is_spared(module) or _imports(asks)
+    return None if shared or program is scheduler.body else program
 
 
 def _imports(frame: FrameType | None) -> bool:
