@@ -232,7 +232,8 @@ def _stop(ident: int, scheduler: Scheduler, seconds: float) -> None:
         error = Hang(
             f"{name} has computed for {seconds:g} s of real time without waiting for anything. It was here:\n{shown}"
             f"{threads}A loop of pure computation never lets virtual time pass: let it wait, or end it; a read that gives b'' is the end of the "
-            "input. Nor does what waits in C: a call of a real socket or poller, as one is that was made before the run (make it within), or a "
+            "input. Nor does what waits in C: a call of a real socket or poller, as one is that was made before the run (make it within), a "
+            "pipe or FIFO that open() waits for (os.fdopen, or os.open with O_NONBLOCK), or a "
             "threading.Lock that was made before the run and is known where nobody finds it, to a closure or a container."
         )
     if looks := _looks.get(ident):
