@@ -301,7 +301,10 @@ def called_by(thread: Any) -> str:
 def has_a_hook() -> bool:
     """Whether the program, and not pytest, has set one for the exceptions of its threads."""
     hook: Any = threading.excepthook
-    return hook is not threading.__excepthook__ and not getattr(hook, "func", hook).__module__.startswith("_pytest")
+    if hook is threading.__excepthook__:
+        return False
+    module = getattr(getattr(hook, "func", hook), "__module__", None)  # None: a method in C, as that of a list
+    return not str(module).startswith("_pytest")
 
 
 def called(function: Any, arguments: Any) -> str:

@@ -453,6 +453,21 @@ def test_an_exception_that_nobody_catches_in_a_thread_is_a_failure_and_its_progr
     assert "it ended the process a/<lambda>" in caught.value.__notes__[0]
 
 
+def test_who_has_a_hook_for_the_exceptions_of_threads_gets_them_whatever_it_is(
+    monkeypatch: pytest.MonkeyPatch, simnet_network: Any
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+
+    def main() -> None:
+        thread = threading.Thread(target={}.__getitem__, args=("nothing",))
+        thread.start()
+        thread.join()
+
+    simnet_network.host("a").run(main)
+    assert [each.exc_type for each in told] == [KeyError]
+
+
 @pytest.mark.parametrize("hooked", [False, True])
 def test_a_thread_that_raises_keyboardinterrupt_itself_does_not_stop_the_run(hooked: bool) -> None:
     """As a server's does which a handler has told to stop so. An interpreter hands it to the thread's hook, and goes on."""
