@@ -109,7 +109,7 @@ class RealProcess(Misnamed):
         self.target = machine.target
         self.result: Any = None
         self.error: BaseException | None = None
-        self.ending = False
+        self.ending = self.closing = False  # it was told to; its main function is done
         self.answered = False  # as of a simulated one
         self.waits: dict[int, Wait] = {}  # by thread
         self.ticks = Ticks()
@@ -185,7 +185,7 @@ class RealProcess(Misnamed):
         except BaseException as error:  # noqa: BLE001 - whatever ends a process is what the run wants to know
             self.error = error
         finally:
-            self._fn = None
+            self._fn, self.closing = None, True
             text = None if self.error is None else type(self.error).__name__
             self.close_descriptors()
             while self._left:
@@ -211,7 +211,7 @@ class RealProcess(Misnamed):
             except ProcessEnded:
                 pass
             except BaseException as error:
-                if isinstance(error, (OSError, ValueError)) and (self.ending or self.done):
+                if isinstance(error, (OSError, ValueError)) and (self.ending or self.closing):
                     return  # what it was waiting on was closed as its process ended
                 if has_a_hook():
                     raise
