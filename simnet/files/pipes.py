@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EINTR
 from fcntl import F_DUPFD_CLOEXEC, F_GETFL, fcntl
+from os import readlink  # the true one: no simulated file is asked for
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from simnet.kernel.readiness import ANY_NEWS, ERR, HUP, IN, NVAL, OUT, READABLE,
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
 
-__all__ = ["NO_MORE", "OF_PIPES", "Pipe", "Pipes"]
+__all__ = ["NO_MORE", "OF_PIPES", "Pipe", "Pipes", "is_named"]
 
 # The calls that move others on, or name a pipe once more, and those of them that are told a descriptor and no more.
 NO_MORE = ("close", "dup", "eventfd_read")
@@ -35,6 +36,7 @@ OF_PIPES = ("read", "readv", "write", "writev", "eventfd_write", *NO_MORE)
 Inode = tuple[int, int]
 ENDS_READING, ENDS_WRITING = IN | HUP | ERR, OUT | ERR  # what ends a wait
 TAKEN_MAX = 128  # numbers that stay taken at a time; a process has 1,024, and few failures of a sweep are kept
+STANDARD_ERROR = 2
 NUMBER = 8  # bytes of that of an eventfd
 HELD_FROM = 200  # beyond the numbers that a program has closed and may name again; a table has 256 places in any case
 
@@ -110,10 +112,11 @@ class Pipe(File):
 class Pipes:
     """Those of one run, by their inodes: a descriptor may be doubled, and its number used again."""
 
-    __slots__ = ("_files", "_inodes", "_known")
+    __slots__ = ("_files", "_inodes", "_known", "_lent")
 
     def __init__(self) -> None:
         self._inodes: set[Inode] = set()  # asked for membership only
+        self._lent: set[int] = set()  # numbers of pipes with a name that a file object of C's may have, and closes
         self._known: dict[int, Pipe] = {}
         self._files: dict[Pipe, None] = {}  # the latest to be watched is the last
 
@@ -122,17 +125,21 @@ class Pipes:
         for fd in ends:
             inode = _inode(fd) or (0, 0)
             self._inodes.add(inode)
+            self._lent.discard(fd)
             self.named(fd, Pipe(fd, inode))
 
     def find(self, fd: int) -> Pipe | None:
-        """The pipe that *fd* is of, if the program made it."""
+        """The pipe that *fd* is of, if the program made it, or has it by a name."""
         inode = _inode(fd)
-        if inode is None or inode not in self._inodes:
+        if inode is None or (inode not in self._inodes and not is_named(fd)):
             return None
+        self._inodes.add(inode)
         known = self._known.get(fd)
         if known is None or known.inode != inode:  # one that was made by C, or by another call than dup
             known = Pipe(fd, inode)
             self.named(fd, next((each for each in reversed(self._files) if each.is_one_with(known)), known))
+            if is_named(fd):
+                self._lent.add(fd)
             known = self._known[fd]
         known.fd = fd
         return known
@@ -193,6 +200,7 @@ class Pipes:
     def closed(self, fd: int) -> None:
         """Number *fd* was closed. If it was the last and one end has nobody any more, tell who waits for the other (pipe_release)."""
         pipe = self._known.pop(fd)
+        self._lent.discard(fd)
         if len(pipe.numbers) > 1:
             pipe.numbers.remove(fd)
             pipe.fd = pipe.numbers[-1]
@@ -370,7 +378,7 @@ class Pipes:
         If exceptions of the run are *kept*, so is what their frames hold, which may close a pipe when it goes. By then the
         number would be another file's: so it stays taken, by nothing, until it is closed.
         """
-        left = [fd for fd, pipe in self._known.items() if _inode(fd) == pipe.inode]
+        left = [fd for fd, pipe in self._known.items() if fd not in self._lent and _inode(fd) == pipe.inode]
         self._known.clear()
         if left and kept:
             _keep_taken(left)
@@ -434,6 +442,16 @@ def _number_of_eventfd(fd: int) -> str | None:
     except OSError:
         return None
     return next((line for line in lines if line.startswith("eventfd-id:")), None)
+
+
+def is_named(fd: Any) -> bool:
+    """Is it of a FIFO on the disk, which anybody may open, and not standard input or output?"""
+    try:
+        return (
+            fd > STANDARD_ERROR and stat.S_ISFIFO(os.fstat(fd).st_mode) and readlink(f"/proc/self/fd/{fd}")[:1] == "/"
+        )
+    except (OSError, TypeError, OverflowError):
+        return False
 
 
 def _inode(fd: Any) -> Inode | None:

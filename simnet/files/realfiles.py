@@ -8,6 +8,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
+from simnet.files.pipes import Pipes, is_named
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
 from simnet.kernel.readiness import READABLE, WRITABLE
@@ -48,6 +49,8 @@ class Outside(DiskFile):
 def real_file(scheduler: Scheduler, fd: int) -> Any:
     """What the real descriptor *fd* is to a simulated poller; ``None`` for all else, and if it is not open."""
     pipes = scheduler.pipes
+    if pipes is None and is_named(fd):
+        pipes = scheduler.pipes = Pipes()
     pipe = None if pipes is None else pipes.find(fd)
     if pipe is not None:
         return pipe

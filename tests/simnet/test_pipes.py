@@ -10,6 +10,7 @@ import select
 import selectors
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -226,6 +227,19 @@ def test_a_closed_descriptor_is_no_pipe_any_more_and_one_from_outside_never_was(
 
 
 @pytest.mark.slow
+def test_a_file_object_keeps_the_fifo_that_it_has_opened_when_the_run_ends(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    with Network():
+        file = path.open("r+b", buffering=0)
+        opened = os.open(path, os.O_WRONLY)
+        assert (by_poll(file.fileno(), 0), os.write(opened, b"x"), by_poll(file.fileno(), 0)) == (False, 1, True)
+    assert file.read(9) == b"x"
+    file.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):  # of a program that has ended
+        os.fstat(opened)
+
+
 def test_a_thousand_runs_leave_no_descriptor() -> None:
     def test(net: Network) -> None:
         os.pipe()
