@@ -329,7 +329,10 @@ def test_a_write_that_waits_ends_with_what_has_gone_when_its_pipe_no_longer_bloc
     reader, writer = os.pipe()
     os.write(writer, bytes(65536))
     told: list[int] = []
-    join = world.beside(lambda: told.append(os.write(writer, bytes(200_000))))
+    begun: list[bool] = []
+    join = world.beside(lambda: (begun.append(True), told.append(os.write(writer, bytes(200_000)))))
+    while not begun:
+        time.sleep(SOON)
     time.sleep(SOON)
     os.set_blocking(writer, False)
     assert len(os.read(reader, 8192)) == 8192
