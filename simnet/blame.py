@@ -20,6 +20,7 @@ __all__ = [
     "installed",
     "is_defect",
     "led_to",
+    "named",
     "note",
     "said_by",
     "says_no",
@@ -196,10 +197,16 @@ def without_simnet(traceback: TracebackType | None) -> TracebackType | None:
     return _linked([each for each in _steps(traceback) if _rank(each.tb_frame.f_code.co_filename) > 0]) or traceback
 
 
+def named(kind: type[BaseException]) -> str:
+    """The name of *kind*; with its module where many have one of that name, as ``struct.error``."""
+    name = kind.__name__
+    return f"{kind.__module__}.{name}" if name.lower() == "error" and kind.__module__ != "__main__" else name
+
+
 def exception_text(error: BaseException) -> str:
-    """*error* as a traceback ends with it, without the module."""
-    text = said_by(error).strip()
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    """*error* as a traceback ends with it, as a rule without the module."""
+    text, name = said_by(error).strip(), named(type(error))
+    return f"{name}: {text}" if text else name
 
 
 def said_by(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simnet.blame import named
 from simnet.both.slips import NO_SUCH_HOST
 from simnet.explore.elsewhere import elsewhere
 from simnet.explore.hits import hits
@@ -348,7 +349,7 @@ def _where_now(expect: Expect, judgement: Judgement) -> str:
 
 
 def _is_of(error: BaseException, name: str | None) -> bool:
-    return name in [each.__name__ for each in type(error).__mro__]
+    return any(name in (each.__name__, named(each)) for each in type(error).__mro__)
 
 
 def _mistyped(error: str | None) -> str:

@@ -10,6 +10,7 @@ import re
 import select
 import shlex
 import socket
+import struct
 import sys
 import sysconfig
 import traceback
@@ -579,6 +580,47 @@ def test_what_may_be_a_programs_word_for_an_early_end_is_told_with_what_lets_it_
         f"if {name} is this program's word for what the network did, may_raise=({name},) says that it may end with it"
     )
     assert why == (word if told else "")
+
+
+class Coded:
+    """What a program mixes into its errors."""
+
+
+class WireError(Exception, Coded):
+    """The base of them."""
+
+
+class Truncated(WireError):
+    """One of them."""
+
+
+@pytest.mark.parametrize(
+    ("error", "typed"),
+    [
+        pytest.param(Truncated, "Truncated,) says that it may end with it; (WireError", id="no mixin is an exception"),
+        pytest.param(struct.error, "struct.error,) says that it may end with it", id="a name that says nothing"),
+    ],
+)
+def test_what_may_raise_is_to_be_given_is_an_exception_under_a_name_that_is_known(
+    error: type[Exception], typed: str
+) -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            if len(conn.recv(5, socket.MSG_WAITALL)) < 5:
+                raise error("it is too short")
+
+    def body(net: Any) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds="eof"))
+    told = report(result.failures[0], result)
+    name = typed.partition(",")[0]
+    assert f"may_raise=({typed}" in told.why
+    assert "Coded" not in told.why
+    assert told.title == f"{name}: it is too short"
+    assert told.headline.startswith(f"{name} at test_explore_report.py:")
 
 
 @pytest.mark.parametrize("into", [False, True])

@@ -9,18 +9,16 @@ import json
 import linecache
 import re
 import shlex
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
-from simnet.blame import exception_text, first_of, installed, stands_nowhere, stopping_place, user_place, users_own
-from simnet.causes import why_by_itself, with_causes
+from simnet.blame import exception_text, first_of, named, stands_nowhere, stopping_place, user_place, users_own
+from simnet.causes import why_by_itself
 from simnet.expect import IN_WORDS
 from simnet.explore.judging.akin import akin_to
-from simnet.explore.judging.excuses import excused
 from simnet.explore.judging.findings import Finding
 from simnet.explore.judging.stays import STATE_STAYS
 from simnet.explore.judging.table import TABLE
@@ -29,6 +27,7 @@ from simnet.explore.report.ladder import ladder
 from simnet.explore.report.looks import WIDTH, colored, line_of, many
 from simnet.explore.report.parting import BETWEEN_LINES
 from simnet.explore.report.when import when
+from simnet.explore.report.words import wrapped
 from simnet.faults.hosts import BODY
 from simnet.faults.plan import FaultPlan
 from simnet.faults.transparent import Preempt
@@ -41,7 +40,6 @@ from simnet.verdicts import Deadlock
 
 if TYPE_CHECKING:
     from simnet.explore.result import Failure, SweepResult
-    from simnet.faults.kinds import Fault
     from simnet.run import Run
     from simnet.trace import Trace
 
@@ -238,7 +236,7 @@ def what_broke(finding: Finding) -> str:
     """``TypeError``, ``listener-survives``, ``another outcome``."""
     if finding.error is None:
         return IN_WORDS.get(finding.reason, finding.reason)
-    return type(first_of(finding.error)).__name__
+    return named(type(first_of(finding.error)))
 
 
 # --- the parts -------------------------------------------------------------------------------------------------------
@@ -322,43 +320,8 @@ def _why(run: Run, baseline: Run, main: Finding, judgement: Judgement, plan: Fau
             "invariants={'others-answered': 'off: why'} says so"
         )
     if plan:
-        return _wrapped(main, [fault for fault in plan if not fault.harmless or (fault.late and judgement.disruptive)])
+        return wrapped(main, [fault for fault in plan if not fault.harmless or (fault.late and judgement.disruptive)])
     return "" if main.error is None else why_by_itself(main.error, run)
-
-
-def _wrapped(main: Finding, broken: Sequence[Fault]) -> str:
-    """What to say of a target's exception that is, or may be, a program's own word for what faults have *broken*; empty of any other."""
-    if main.error is None or main.reason not in ("target-raised", "handler-raised"):
-        return ""
-    _, *behind = with_causes(main.error)
-    inner = next((each for each in behind if excused(each, broken)), None)
-    kind = type(main.error)
-    name, typed = kind.__name__, _typed(kind)
-    if inner is None:
-        own = isinstance(main.error, EOFError) or kind.__module__ not in ("builtins", "simnet.verdicts")
-        own = own and name != "InvalidStateError"  # asyncio's for a mistake: a future has its result already
-        told = f"if {name} is this program's word for what the network did, may_raise=({typed},) says that it may end with it"
-        return told + _whole_family(kind) if own and broken and isinstance(main.error, Exception) else ""
-    told = (
-        f"{name} is what became of {exception_text(inner)}, which the fault made; may_raise=({typed},) says that it may"
-    )
-    return told + _whole_family(kind)
-
-
-def _whole_family(kind: type[BaseException]) -> str:
-    """The base of all that a library raises, if *kind* has one: who puts one error in a word of its own does so with others, too."""
-    package = kind.__module__.partition(".")[0]
-    family = [each for each in kind.__mro__[1:] if each.__module__.partition(".")[0] == package != "builtins"]
-    return f"; ({_typed(family[-1])},) stands for any error of {package}" if family else ""
-
-
-def _typed(kind: type[BaseException]) -> str:
-    """How a test types the name of *kind*: a library's with the library, for many have a ``ConnectionError`` of their own."""
-    package = kind.__module__.partition(".")[0]
-    if not installed(getattr(sys.modules.get(package), "__file__", None) or ""):
-        return kind.__name__
-    at_the_face = getattr(sys.modules[package], kind.__name__, None) is kind
-    return f"{package if at_the_face else kind.__module__}.{kind.__name__}"
 
 
 def _one_read(trace: Trace, before: Trace) -> str:
