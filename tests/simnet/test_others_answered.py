@@ -365,3 +365,44 @@ def test_who_goes_on_with_the_others_passes_and_so_does_one_that_has_to_wait_for
     assert found(two_at_a_hub(when_both_are_there, words=1)) == [], (
         "who was never answered may wait for the other one to be there"
     )
+
+
+def test_what_came_in_one_piece_with_a_word_that_was_handed_out_may_go_with_its_connection() -> None:
+    """Each word is confirmed; who is not there to hear that is left, and what else it has said is not looked at."""
+
+    async def main() -> None:
+        hears: list[Writer] = []
+
+        async def talk(reader: Reader, writer: Writer) -> None:
+            try:
+                if await reader.readline() == b"hear\n":
+                    hears.append(writer)
+                    writer.write(b"ok\n")
+                    await reader.read()
+                while line := await reader.readline():
+                    for each in hears:
+                        each.write(line)
+                    writer.write(b"told\n")
+                    await writer.drain()
+            except OSError:
+                pass
+            finally:
+                writer.close()
+
+        async with await asyncio.start_server(talk, None, 7) as server:
+            await server.serve_forever()
+
+    def test(net: Any) -> list[bytes]:
+        net.host("server").spawn(lambda: asyncio.run(main()))
+        with (
+            socket.create_connection(("server", 7)) as first,
+            socket.create_connection(("server", 7)) as second,
+            first.makefile("rb") as hears,
+            second.makefile("rb") as confirmed,
+        ):
+            first.sendall(b"hear\n")
+            heard = [hears.readline()]
+            second.sendall(b"speak\none\ntwo\n")
+            return [*heard, confirmed.readline(), confirmed.readline(), hears.readline(), hears.readline()]
+
+    assert found(test, kinds=["error", "reset"]) == []

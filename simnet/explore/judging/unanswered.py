@@ -3,7 +3,8 @@
 Nothing had happened to that one, its question is the baseline's, and there the target answers it, or hangs up. The connection that a
 fault was on is the target's own second leg, as a proxy's is, and it has heard of it; or it was another client's: then the target has not
 read the question, or that one had asked its own, and was over before this one began. Of two who talk to each other by a hub, the one may rightly wait for what the other
-could not say: unless all that it had to say has been said, and this one was answered before.
+could not say: unless all that it had to say has been said, and this one was answered before; what came in one piece with something that was
+handled, a server may drop with the connection.
 """
 
 from __future__ import annotations
@@ -248,7 +249,24 @@ def _needs_nothing_more(place: str, told: _Told, others: list[str], baseline: Ru
         if entry[3] == place and entry[1] == CALL and entry[4] == SERVER and entry[5] == "send":
             gone += _moved("send", entry[7][1])
             if gone > told.sent:
+                if _came_with_another(place, before[:index], others):
+                    return False
                 return all(_told(each, run.trace.entries).read >= _told(each, before[:index]).read for each in others)
+    return False
+
+
+def _came_with_another(place: str, before: list[Entry], others: list[str]) -> bool:
+    """Is it one of *others* who was read last, and has something been said on *place* since then? Then what is said there next was
+    asked for in the same piece.
+    """
+    said = False
+    for entry in reversed(before):
+        if entry[1] != CALL or entry[4] != SERVER:
+            continue
+        if entry[3] == place and entry[5] == "send":
+            said = said or _moved("send", entry[7][1]) > 0
+        elif entry[5] == "recv" and _moved("recv", entry[7][1]):
+            return said and entry[3] in others
     return False
 
 
