@@ -257,6 +257,14 @@ def test_a_listener_that_is_gone_has_not_survived() -> None:
     assert [each.message for each in judgement.findings] == [seen.message]
 
 
+def test_of_two_listeners_of_a_port_one_that_never_came_to_be_is_none_that_is_gone() -> None:
+    """As where asyncio gets no socket for IPv6, and goes on with that for IPv4."""
+    baseline = run_of(listening=("server:7", "server:7"), entries=[LISTENED, LISTENED])
+    assert judge(baseline, run_of(EMFILE, listening=("server:7",), entries=[LISTENED])).status == "equal"
+    gone = judge(baseline, run_of(EMFILE, listening=("server:7",), entries=[LISTENED, LISTENED]))
+    assert (gone.status, gone.findings[0].reason) == ("failure", "listener-survives")
+
+
 def test_the_cause_comes_before_what_follows_from_it() -> None:
     wrong = reached_handle_error(TypeError("cannot unpack"))
     closed = Verdict("listener-survives", "the listener server:7 was closed at 0.001 s", "server", wrong.error)
@@ -313,6 +321,8 @@ def test_outcomes_that_differ_are_told_by_what_differs() -> None:
     assert judgement.findings[0].message == "observation 1 is lines=2; without the fault lines=3"
     judgement = judge(run_of(observed=(("lines", 3),)), run_of(SPLIT))
     assert judgement.findings[0].message == "the test observed 0 things; without the fault 1"
+    judgement = judge(run_of(observed=(("lines", 3), ("lines", 2))), run_of(SPLIT, observed=(("lines", 3),)))
+    assert judgement.findings[0].message == "the test observed 1 thing; without the fault 2"
 
 
 def test_long_outcomes_are_cut_around_the_place_where_they_part() -> None:

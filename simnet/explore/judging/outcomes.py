@@ -43,7 +43,8 @@ def difference_of_outcomes(before: Outcome, after: Outcome) -> str:
                 return f"observation {index} is {now[0]}={short_repr(now[1])}, and == cannot compare it: {exception_line(found)}"
             was_text, now_text = _told_apart(was[1], now[1])
             return f"observation {index} is {now[0]}={now_text}; without the fault {was[0]}={was_text}"
-    return f"the test observed {len(after.observed)} things; without the fault {len(before.observed)}"
+    now_seen = len(after.observed)
+    return f"the test observed {now_seen} thing{'s' * (now_seen != 1)}; without the fault {len(before.observed)}"
 
 
 def _ended(raised: str | None) -> str:
