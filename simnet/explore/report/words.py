@@ -50,7 +50,9 @@ def _whole_family(kind: type[BaseException]) -> str:
 def _typed(kind: type[BaseException]) -> str:
     """How a test types the name of *kind*: a library's with the library, for many have a ``ConnectionError`` of their own."""
     package = kind.__module__.partition(".")[0]
-    if not installed(getattr(sys.modules.get(package), "__file__", None) or ""):
+    library = sys.modules.get(package)
+    of_python = package in sys.stdlib_module_names and package != "builtins"
+    if not (of_python or installed(getattr(library, "__file__", None) or "")):
         return named(kind)
-    at_the_face = getattr(sys.modules[package], kind.__name__, None) is kind
+    at_the_face = getattr(library, kind.__name__, None) is kind
     return f"{package if at_the_face else kind.__module__}.{kind.__name__}"
