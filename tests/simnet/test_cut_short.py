@@ -18,6 +18,10 @@ from simnet.explore.sweep import run_sweep
 pytestmark = pytest.mark.slow  # each is a sweep
 
 FILE = b"0123456789"
+ALL = (
+    *(FILE, ["one", "two"], ["one\n", "two\n"], b"onetwo"),
+    *((True, FILE), {"data": FILE, "error": None}, (FILE, "complete"), (FILE, len(FILE), "a file")),
+)
 
 
 def serve(port: int) -> None:
@@ -55,6 +59,28 @@ def all_there_is() -> bytes:
         return file.read()
 
 
+def download_that_says(how: Callable[[bool, bytes], Any]) -> Any:
+    data = download()
+    return how(len(data) == len(FILE), data)
+
+
+def download_with_a_flag() -> tuple[bool, bytes]:
+    return download_that_says(lambda whole, data: (whole, data))
+
+
+def download_with_an_error() -> dict[str, Any]:
+    return download_that_says(lambda whole, data: {"data": data, "error": None if whole else EOFError()})
+
+
+def download_with_a_word() -> tuple[bytes, str]:
+    return download_that_says(lambda whole, data: (data, "complete" if whole else "cut short"))
+
+
+def download_with_its_size() -> tuple[bytes, int, str]:
+    """Which may be that of half of it."""
+    return download_that_says(lambda whole, data: (data, len(data), "a file"))
+
+
 async def lines(*, looks: bool = False, strips: bool = True) -> list[str]:
     reader, writer = await asyncio.open_connection("server", 80)
     heard = []
@@ -90,7 +116,7 @@ def as_many_as_there_were() -> bytes:
 def sweep(client: Callable[[], Any], target: str = "client", **options: Any) -> SweepResult:
     def test(net: Any) -> None:
         net.host("server").spawn(serve, 80)
-        assert net.host("client").run(client) in (FILE, ["one", "two"], ["one\n", "two\n"], b"onetwo")
+        assert net.host("client").run(client) in ALL
 
     return run_sweep(test, SweepOptions.of(target=target or None, kinds=["eof", "reset"], **options))
 
@@ -99,7 +125,7 @@ def told(result: SweepResult) -> list[str]:
     return [each.text for each in result.warnings if each.name == "cut-short"]
 
 
-@pytest.mark.parametrize("client", [download, half_a_line])
+@pytest.mark.parametrize("client", [download, half_a_line, download_with_its_size])
 def test_who_takes_a_part_for_all_of_it_is_warned_of_once(client: Callable[[], Any]) -> None:
     (text,) = told(sweep(client))
     assert text.startswith(
@@ -114,7 +140,10 @@ def test_the_line_is_that_of_the_read_which_tells_of_the_end() -> None:
 
 @pytest.mark.parametrize(
     "client",
-    [download_that_looks, whole_lines, as_many_as_there_were, half_a_line_with_what_is_left_of_it, all_there_is],
+    [
+        *(download_that_looks, whole_lines, as_many_as_there_were, half_a_line_with_what_is_left_of_it, all_there_is),
+        *(download_with_a_flag, download_with_an_error, download_with_a_word),
+    ],
 )
 def test_who_looks_and_who_cannot_know_is_not(client: Callable[[], Any]) -> None:
     assert not told(sweep(client))

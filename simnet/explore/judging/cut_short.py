@@ -76,13 +76,23 @@ def _is_cut(was: Any, now: Any, said: bytes, begun: int) -> bool:
 
 
 def _pieces(baseline: Run, run: Run) -> Iterator[tuple[Any, Any]]:
-    """What both have seen, and of what is in order each piece."""
+    """What both have seen, and of what is in order each piece; not of a record in which another piece tells that something is amiss."""
     for was, now in values(baseline, run):
         yield was, now
+        pieces: list[tuple[Any, Any]] = []
         if isinstance(was, (list, tuple)) and isinstance(now, (list, tuple)):
-            yield from zip(was, now, strict=False)
+            pieces += zip(was, now, strict=False)
         elif isinstance(was, dict) and isinstance(now, dict):
-            yield from ((was[key], now[key]) for key in was if key in now)
+            pieces += ((was[key], now[key]) for key in was if key in now)
+        if isinstance(was, list) or not any(_tells(*piece) for piece in pieces):
+            yield from pieces
+
+
+def _tells(was: Any, now: Any) -> bool:
+    """Is it a flag that is set otherwise, or another word?"""
+    if isinstance(was, str) and isinstance(now, str):
+        return not was.startswith(now)
+    return any(isinstance(each, bool | None) for each in (was, now)) and was is not now
 
 
 def _is_singled_out(run: Run) -> bool:
