@@ -86,6 +86,14 @@ def says_goodbye() -> None:
             sock.sendall(b"bye\n")
 
 
+def closes_a_file_that_has_more_to_say() -> None:
+    """Each layer of it tries once more."""
+    with suppress(OSError), connect() as sock, sock.makefile("rw") as file:
+        for line in LINES:
+            print(line.decode(), file=file, flush=True)
+            time.sleep(1)
+
+
 def hears_of_the_end_and_has_more_to_say() -> None:
     """The collector may have closed no more than its own half."""
     with suppress(OSError), connect() as sock:
@@ -180,7 +188,10 @@ def test_who_is_told_by_another_thread_that_it_has_closed_is_not() -> None:
 
 @pytest.mark.parametrize(
     "client",
-    [connects_anew, says_goodbye, says_goodbye_to_what_it_has_closed, hears_of_the_end_and_has_more_to_say],
+    [
+        *(connects_anew, says_goodbye, says_goodbye_to_what_it_has_closed, hears_of_the_end_and_has_more_to_say),
+        closes_a_file_that_has_more_to_say,
+    ],
 )
 def test_who_gives_it_up_is_not(client: Callable[[], None]) -> None:
     assert not sweep(client).warnings

@@ -1,7 +1,8 @@
 """Whether a target goes on with a connection of which it has been told that it is broken, or has ended: asks there again, and is told again.
 
 What it says there reaches nobody, and nobody will answer; one connection made anew would do. Who tries once more, or says goodbye, in
-the end closes it. A peer that has only half-closed is written to and says no more, so who hears of its end a second time has read on.
+the end closes it; a file that ``makefile`` has made sends what it still has once more for each layer that closes. A peer that has only
+half-closed is written to and says no more, so who hears of its end a second time has read on.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ def _told_again(run: Run) -> tuple[str, int] | None:
     again: dict[tuple[str, str], int] = {}  # of those that are broken: how often
     tried: set[tuple[str, str]] = set()  # to say something there since it was told last
     ended: set[tuple[str, str]] = set()  # it has read the end, and was not told yet that what it says reaches nobody
-    for index, (_, kind, host, place, end, op, _, detail) in enumerate(entries):
+    in_vain: dict[
+        tuple[str, str], tuple[int, object]
+    ] = {}  # what it had to say when it was told last, and when that was
+    for index, (at_ns, kind, host, place, end, op, _, detail) in enumerate(entries):
         if kind != CALL or host not in run.targets:
             continue
         which = place, end
@@ -58,6 +62,10 @@ def _told_again(run: Run) -> tuple[str, int] | None:
         elif op not in ASKS:
             continue
         elif _tells(detail[1]) and (op == "recv" or detail[1]):
+            before = in_vain.get(which)
+            in_vain[which] = at_ns, detail[0]
+            if op == "send" and before == in_vain[which]:
+                continue
             if which not in again:
                 again[which] = 0
                 if op == "recv" and detail[1] == b"":

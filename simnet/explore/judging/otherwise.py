@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["otherwise", "taken_for_another"]
 
 SHOWN = 40  # bytes
+OPENER = "client"
 
 
 class Look(Protocol):
@@ -105,9 +106,9 @@ def _goes_on_with_the_broken(case: Case) -> tuple[str, str, int] | None:
     if broken is None:
         return None
     place, entry = broken
-    host = case.run.trace.entries[entry][2]
+    _, _, host, _, end, *_ = case.run.trace.entries[entry]
     message = f"{host} goes on with {place} after it has been told that it is broken, or has ended, and is told so again and again: "
-    return host, f"{message}close it, and connect anew", entry
+    return host, f"{message}close it{', and connect anew' if end == OPENER else ''}", entry
 
 
 def _goes_on_with_the_closed(case: Case) -> tuple[str, str, None] | None:
