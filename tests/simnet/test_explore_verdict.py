@@ -314,6 +314,17 @@ def test_a_warning_that_the_baseline_gives_too_is_not_repeated() -> None:
     assert judge(run_of(verdicts=[warning]), run_of(SPLIT, verdicts=[warning])).warnings == ()
 
 
+def test_what_follows_from_an_exception_is_no_warning_beside_it() -> None:
+    """A loop that goes round a broken connection, and one that has ended, and serves nobody any more, are told as that."""
+    warnings = [Verdict(name, "...", "server", level="warning") for name in ("broken-given-up", "abandoned")]
+    ended = judge(BASELINE, run_of(RESET, verdicts=warnings, failures=[target_ended(TypeError("x"))]))
+    assert [each.reason for each in ended.warnings] == ["abandoned"]
+    another = judge(
+        BASELINE, run_of(RESET, verdicts=warnings, handler_errors=[reached_handle_error(os_error(errno.EPIPE))])
+    )
+    assert [each.reason for each in another.warnings] == ["broken-given-up", "abandoned"], "that error is excused"
+
+
 def test_outcomes_that_differ_are_told_by_what_differs() -> None:
     judgement = judge(run_of(returned=[1]), run_of(SPLIT, returned=[2]))
     assert judgement.findings[0].message == "the test returned [2]; without the fault [1]"

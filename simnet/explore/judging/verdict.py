@@ -22,7 +22,7 @@ from simnet.explore.judging.served_anyway import tells, unserved
 from simnet.explore.judging.table import EQUAL, FAILURE, INTERRUPTED, NOTED, OFF, TABLE, WARNING
 from simnet.faults.hosts import BODY, Strangers
 from simnet.faults.transparent import Preempt, Stall
-from simnet.invariants import LATE_END, SERVED_ANYWAY
+from simnet.invariants import BROKEN_GIVEN_UP, LATE_END, SERVED_ANYWAY
 from simnet.trace import CALL, PROCESS, SEGMENT, WAKE, Failed
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ _EQUAL = Judgement(EQUAL)
 WAITS_TOGETHER = 0.04  # seconds: how long bytes wait for others that they are to arrive with
 MARGIN_NS = 1_000_000_000  # beyond all delays that a delay can bring about, such as an acknowledgement that waits
 SLEEP = "time to pass"  # what who sleeps waits for
+FOLLOWS = frozenset({SERVED_ANYWAY, BROKEN_GIVEN_UP})  # what somebody does, or leaves undone, who has just failed
 LOSES_NOTHING = frozenset({"duplicate", "reorder"})  # a datagram that is late may come behind somebody's deadline
 
 
@@ -106,13 +107,19 @@ def judge(
         findings = [each for each in findings if tells(each)]
     elif strict:  # a test may count its clients
         findings = [replace(each, level=FAILURE) if each.level == INTERRUPTED else each for each in findings]
-    warnings = tuple(each for each in findings if each.level == WARNING)
+    stopped = {each.host for each in findings if each.level == FAILURE and each.error is not None}
+    warnings = tuple(each for each in findings if each.level == WARNING and not _follows(each, stopped))
     told = [each for each in findings if each.level not in (WARNING, OFF)]
     for status in (FAILURE, INTERRUPTED, NOTED):
         if any(each.level == status for each in told):
             told.sort(key=lambda each: each.level != status)  # stable: the order of the table stays
             return Judgement(status, tuple(told), warnings, bool(disruptive))
     return Judgement(EQUAL, tuple(told), warnings, bool(disruptive))
+
+
+def _follows(warned: Finding, stopped: Collection[str]) -> bool:
+    """Is it what comes of an exception, or of a loop that never waits, which is told as a failure of that host's?"""
+    return warned.reason in FOLLOWS and warned.host in stopped
 
 
 def _disruptive(fault: Fault, baseline: Run, run: Run) -> bool:
