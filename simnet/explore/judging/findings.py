@@ -21,6 +21,7 @@ from simnet.explore.judging.drowned import writes_on
 from simnet.explore.judging.elapsed import time_was_up
 from simnet.explore.judging.excuses import excused
 from simnet.explore.judging.outcomes import difference_of_outcomes
+from simnet.explore.judging.own_end import ended_with_their_connection
 from simnet.explore.judging.served import served_to_the_end
 from simnet.explore.judging.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
 from simnet.explore.judging.unanswered import SILENT, unanswered
@@ -104,8 +105,9 @@ class Case:
         self.dead_hosts = [fault.on for fault in run.happened if isinstance(fault, (Crash, Restart))]
         self.ended_early = [name for name in self.ended_early if name.partition("/")[0] not in self.dead_hosts]
         if self.ended_early and disruptive:
-            served = served_to_the_end(self.ended_early, baseline, run)
-            self.ended_early = [name for name in self.ended_early if name not in served]
+            rightly = served_to_the_end(self.ended_early, baseline, run)
+            rightly += ended_with_their_connection(self.ended_early, baseline, run)
+            self.ended_early = [name for name in self.ended_early if name not in rightly]
         elapsed = [name for name in self.ended_early if time_was_up(name, baseline, run)]
         self.ended_early = [name for name in self.ended_early if name not in elapsed]
         self.dead_hosts += [name.partition("/")[0] for name in elapsed]

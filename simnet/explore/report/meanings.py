@@ -106,7 +106,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         "let an error of `accept`, or of what is made of a connection, end that connection alone; `dispatch.Listener` does",
     ),
     "loop-survives": Invariant(
-        "a process that would go on without the fault goes on with it",
+        "a process that would go on without the fault goes on with it, but for a client that returns when the one connection that it has is over",
         "catch in the loop what one connection raises",
     ),
     OTHERS_SURVIVE: Invariant(
