@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import linecache
 import socket
 import socketserver
+import threading
+import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -256,3 +259,49 @@ def test_what_is_at_a_later_place_and_what_is_not(was: str, now: str, moved: boo
 )
 def test_what_is_refused_behind_a_late_one_and_what_is_not(was: str, now: str, lost: bool) -> None:
     assert _lost_step(list(was), list(now)) is lost
+
+
+def count(port: int) -> None:
+    """What it answers is how many questions there were."""
+    numbers = itertools.count(1)
+
+    def answer(sock: socket.socket) -> None:
+        with sock, suppress(OSError):
+            while sock.recv(1):
+                sock.sendall(b"%d\n" % next(numbers))
+
+    with socket.create_server(("", port)) as listener:
+        while True:
+            threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+
+def counted_on_one_connection_after_the_other() -> list[bytes]:
+    """Who is not answered in time hangs up and connects anew; and sleeps before each question."""
+    answers: list[bytes] = []
+    with ExitStack() as there:
+        lines: Any = None
+        for _ in range(5):
+            time.sleep(5)
+            try:
+                if lines is None:
+                    lines = there.enter_context(there.enter_context(connect()).makefile("rwb"))
+                lines.write(b"?")
+                lines.flush()
+                answers.append(lines.readline())
+            except TimeoutError:
+                answers.append(b"")
+                there.close()
+                lines = None
+    return answers
+
+
+@pytest.mark.slow
+def test_who_connects_anew_is_not_though_what_is_counted_comes_later() -> None:
+    def test(net: simnet.Network) -> object:
+        net.host("server").spawn(count, 7)
+        net.host("server").wait_listening(7)
+        return net.host("client").run(counted_on_one_connection_after_the_other)
+
+    result: SweepResult = simnet.sweep(target="client", kinds=["stall"])(test).simnet_explore()  # type: ignore[attr-defined]
+    assert result.noted
+    assert not result.warnings

@@ -7,6 +7,7 @@ question an answer is to, refuses the late one, and with it each that follows: i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,7 +39,7 @@ def taken_for_the_next(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -
     moved_on = any(_moved_on(*pair) for pair in both)
     if not (moved_on or any(_lost_step(*pair) for pair in both)):
         return None
-    asked = list(_asked_again(run))
+    asked = list(_asked_again(baseline, run))
     if moved_on:
         taken = "a late answer was taken for that to the next question"
         return next((Late(*each, taken) for each in asked), None)
@@ -95,19 +96,49 @@ def _lost_step(was: Sequence[Any], now: Sequence[Any]) -> bool:
     return len(rest) >= REST_MIN and all(each == rest[0] != now[first] for each in rest) and rest[0] not in was
 
 
-def _asked_again(run: Run) -> Iterator[tuple[str, int]]:
-    """The connections to where a fault is, and on which a target has sent something after its time was up; and which call that was.
+def _asked_again(baseline: Run, run: Run) -> Iterator[tuple[str, int]]:
+    """The connections to where a fault is, and on which a target has sent something after its time was up for an answer there; and which call
+    that was.
 
-    What is late on the one, as the file that a server sends, may delay what is said on another.
+    What is late on the one, as the file that a server sends, may delay what is said on another. Who just sleeps between two questions, or has
+    connected anew since, waits for no answer that could come late.
     """
     struck = {_hosts(entry[3]) for entry in run.trace.entries if entry[1] == FAULT}
+    answered = _answered(baseline)
+    said: Counter[str] = Counter()
+    read: Counter[str] = Counter()
+    asks: dict[str, tuple[str, int]] = {}  # by connection: whose it is, and how much is read there when all is answered
     gave_up: set[str] = set()
     for index, entry in enumerate(run.trace.entries):
         _, kind, host, place, end, op, _, detail = entry
         if kind == WAKE and detail is False and host in run.targets:
-            gave_up.add(host)
-        elif kind == CALL and op == "send" and end == "client" and host in gave_up and _hosts(place) in struck:
-            yield place, index
+            gave_up.update(where for where, (whose, due) in asks.items() if whose == host and read[where] < due)
+        elif kind == CALL and end == "client" and _hosts(place) in struck:
+            if op == "send":
+                if place in gave_up:
+                    yield place, index
+                said[place] += 1
+                asks[place] = host, answered.get((place, said[place]), read[place] + 1)
+            elif op == "recv" and isinstance(detail[1], bytes):
+                read[place] += len(detail[1])
+            elif op == "close":
+                asks.pop(place, None)
+
+
+def _answered(run: Run) -> dict[tuple[str, int], int]:
+    """How many bytes the opener of a connection has read there, after so many times that it said something, before it says the next thing."""
+    said: Counter[str] = Counter()
+    read: Counter[str] = Counter()
+    found: dict[tuple[str, int], int] = {}
+    for _, kind, _, place, end, op, _, detail in run.trace.entries:
+        if kind != CALL or end != "client" or op not in ("send", "recv"):
+            continue
+        if op == "send":
+            said[place] += 1
+        elif isinstance(detail[1], bytes):
+            read[place] += len(detail[1])
+        found[place, said[place]] = read[place]
+    return found
 
 
 def _hosts(place: str) -> str:
