@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import selectors
 import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -231,3 +234,49 @@ def test_real_sockets_say_so_too() -> None:
     plan = FaultPlan.parse("error reader->server:7#1 end=server op=send call=2 errno=ENOBUFS")
     baseline, run = (play_real(test, each, target="server") for each in (FaultPlan(), plan))
     assert judge(baseline, run).findings[0].reason == "others-survive"
+
+
+def hub_of_threads() -> None:
+    """One that reads and one that writes for each client; who reads has a time-out, and waits for the other before it closes."""
+    outputs: list[queue.Queue[bytes]] = []
+
+    def write(conn: socket.socket, output: queue.Queue[bytes]) -> None:
+        try:
+            while line := output.get():
+                conn.sendall(line)
+        except OSError:
+            with suppress(OSError):
+                conn.shutdown(socket.SHUT_RDWR)  # so that who reads has done
+
+    def talk(conn: socket.socket) -> None:
+        outputs.append(output := queue.Queue())
+        writes = threading.Thread(target=write, args=(conn, output))
+        writes.start()
+        with suppress(OSError), conn.makefile("rb") as lines:
+            conn.settimeout(60)
+            for line in lines:
+                for each in outputs:
+                    each.put(line)
+        outputs.remove(output)
+        output.put(b"")
+        writes.join()
+        conn.close()
+
+    with socket.create_server(("", PORT)) as listener:
+        while True:
+            with suppress(OSError):
+                threading.Thread(target=talk, args=(listener.accept()[0],)).start()
+
+
+def test_whose_time_is_up_is_closed_for_that_also_by_threads_that_wake_each_other() -> None:
+    def test(net: Any) -> list[bytes]:
+        net.host("server").spawn(hub_of_threads)
+        with socket.create_connection(("server", PORT)) as one, socket.create_connection(("server", PORT)) as other:
+            with one.makefile("rb") as first, other.makefile("rb") as second:
+                one.sendall(b"hi\n")
+                heard = [first.readline(), second.readline()]
+                other.sendall(b"ho\n")
+                return [*heard, first.readline(), second.readline()]
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["error", "eof"]))
+    assert "others-survive" not in [each.reason for each in result.failures]

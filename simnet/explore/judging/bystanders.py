@@ -90,9 +90,14 @@ def _was_hung_up_on(place: str, run: Run, since: int) -> bool:
     entries = run.trace.entries
     if not any(entry[3] == place and entry[1] == CALL and entry[4] == TOWARDS_SERVER for entry in entries[:since]):
         return False
-    host = first[1][2]
-    woken = next((each for each in reversed(entries[: first[0]]) if each[1] == WAKE and each[2] == host), None)
-    return woken is None or woken[7] is not False
+    return not _by_its_time(entries[: first[0]], first[1])
+
+
+def _by_its_time(before: list[Entry], end: Entry) -> bool:
+    """Was a time-out of that host the last thing that it woke by? Or was one up at that instant: then its threads may wake each other to take leave."""
+    at_ns, _, host, *_ = end
+    woken = [each for each in before if each[1] == WAKE and each[2] == host]
+    return bool(woken) and (woken[-1][7] is False or any(each[0] == at_ns and each[7] is False for each in woken))
 
 
 def _said(place: str, run: Run) -> bytes:
