@@ -6,6 +6,7 @@ import asyncio
 import queue
 import selectors
 import socket
+import socketserver
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -236,6 +237,46 @@ def test_real_sockets_say_so_too() -> None:
     assert judge(baseline, run).findings[0].reason == "others-survive"
 
 
+def hub_of_socketserver() -> None:
+    """Its handlers let the error of one end the connection of another; each close is a ``shutdown`` first."""
+    there: list[Any] = []
+
+    class Talk(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            there.append(self.wfile)
+            with suppress(OSError):
+                for line in self.rfile:
+                    for each in there:
+                        each.write(line)
+            there.remove(self.wfile)
+
+    class Hub(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Hub(("", PORT), Talk) as server:
+        server.serve_forever()
+
+
+def said_to_both(serve: Callable[[], None]) -> set[str]:
+    def test(net: Any) -> list[bytes]:
+        net.host("server").spawn(serve)
+        net.host("server").wait_listening(PORT)
+        with socket.create_connection(("server", PORT)) as one, socket.create_connection(("server", PORT)) as other:
+            with one.makefile("rb") as first, other.makefile("rb") as second:
+                net.sleep(0.1)
+                one.sendall(b"hi\n")
+                heard = [first.readline(), second.readline()]
+                other.sendall(b"ho\n")
+                return [*heard, first.readline(), second.readline()]
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["error", "eof"]))
+    return {each.reason for each in result.failures}
+
+
+def test_socketserver_shuts_down_before_it_closes_and_is_told_of_as_others_are() -> None:
+    assert "others-survive" in said_to_both(hub_of_socketserver)
+
+
 def hub_of_threads() -> None:
     """One that reads and one that writes for each client; who reads has a time-out, and waits for the other before it closes."""
     outputs: list[queue.Queue[bytes]] = []
@@ -269,14 +310,4 @@ def hub_of_threads() -> None:
 
 
 def test_whose_time_is_up_is_closed_for_that_also_by_threads_that_wake_each_other() -> None:
-    def test(net: Any) -> list[bytes]:
-        net.host("server").spawn(hub_of_threads)
-        with socket.create_connection(("server", PORT)) as one, socket.create_connection(("server", PORT)) as other:
-            with one.makefile("rb") as first, other.makefile("rb") as second:
-                one.sendall(b"hi\n")
-                heard = [first.readline(), second.readline()]
-                other.sendall(b"ho\n")
-                return [*heard, first.readline(), second.readline()]
-
-    result = run_sweep(test, SweepOptions.of(target="server", kinds=["error", "eof"]))
-    assert "others-survive" not in [each.reason for each in result.failures]
+    assert "others-survive" not in said_to_both(hub_of_threads)

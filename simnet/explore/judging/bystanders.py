@@ -85,12 +85,20 @@ def _was_hung_up_on(place: str, run: Run, since: int) -> bool:
     first = next(_ends(place, run), None)
     if first is None or not first[2] or first[0] <= since:
         return False
-    if first[1][1] != CALL:
-        return False  # nobody has closed it: its process was over, as all are when the run is
     entries = run.trace.entries
+    if first[1][1] != CALL and not _is_shutdown(entries, first[0]):
+        return False  # nobody has closed it: its process was over, as all are when the run is
     if not any(entry[3] == place and entry[1] == CALL and entry[4] == TOWARDS_SERVER for entry in entries[:since]):
         return False
     return not _by_its_time(entries[: first[0]], first[1])
+
+
+def _is_shutdown(entries: list[Entry], fin: int) -> bool:
+    """Was that FIN sent by a call of ``shutdown``, which comes behind it in a trace, as socketserver's before each close?"""
+    place = entries[fin][3]
+    return any(
+        entry[1] == CALL and entry[3] == place and entry[5] == "shutdown" for entry in entries[fin + 1 : fin + 2]
+    )
 
 
 def _by_its_time(before: list[Entry], end: Entry) -> bool:
