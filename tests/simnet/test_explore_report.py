@@ -626,6 +626,32 @@ def test_what_may_raise_is_to_be_given_is_an_exception_under_a_name_that_is_know
     assert told.headline.startswith(f"{name} at test_explore_report.py:")
 
 
+def test_what_a_program_has_noted_on_its_exception_stands_below_it_and_what_the_network_knows_once() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            if len(conn.recv(5)) < 5:
+                error = ValueError("too short")
+                error.add_note("asked by\nnobody")
+                raise error
+
+    def body(net: Any) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+
+    def misnamed(net: Any) -> None:
+        net.host("server").spawn(socket.create_connection, ("sever", 7))
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds="short-recv"))
+    for _ in range(2):  # what is raised has the report among its notes, which is none of these
+        told = report(result.failures[0], result)
+        assert "E     ValueError: too short\nE     asked by\nE     nobody\n\nnetwork" in told.text()
+        with pytest.raises(ValueError, match="too short"):
+            raise_failures(result)
+    alone = run_sweep(misnamed, SweepOptions.of(target="server"))
+    assert report(alone.failures[0], alone).text().count("is no host of this network") == 1
+
+
 @pytest.mark.parametrize("into", [False, True])
 def test_a_close_before_all_is_read_is_told_as_what_reset_the_connection(into: bool) -> None:
     def serve() -> None:

@@ -399,7 +399,9 @@ def test_several_distinct_failures_stand_one_after_the_other(pytester: pytest.Py
                 with conn:
                     data = conn.recv(100)
                     if len(data) == 1:
-                        raise ValueError("one")
+                        error = ValueError("one")
+                        error.add_note("of hello,\\nwhich is more")
+                        raise error
                     if len(data) < 4:
                         raise KeyError("few")
                     conn.sendall(data)
@@ -416,6 +418,7 @@ def test_several_distinct_failures_stand_one_after_the_other(pytester: pytest.Py
     result = run(pytester, "test_two.py")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines_random(["E   ValueError: one", "E   KeyError: 'few'", "FAILED *3 distinct failures: *"])
+    result.stdout.fnmatch_lines(["E   ValueError: one", "", "E   of hello,", "E   which is more", "", "network *"])
     again = pytester.inline_run("-p", "no:cacheprovider", "test_two.py").getreports("pytest_runtest_logreport")
     (sent,) = (each for each in again if each.when == "call")
     got = pytest.TestReport._from_json(sent._to_json())  # as from a worker of pytest-xdist

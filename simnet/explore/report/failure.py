@@ -87,6 +87,8 @@ class FailureReport:
 
     line: str = ""
     """``server.py:42 in answer: sent = conn.send(data)``: what made the target's first call that went otherwise, if not *place*."""
+    noted: tuple[str, ...] = ()
+    """What the program has noted on its exception (``add_note``)."""
     why: str = ""
     """What the network knows of an error that came without a fault, or of a test that reads once; empty if nothing."""
 
@@ -106,6 +108,7 @@ class FailureReport:
                 head += [f"E     {part}" for part in wrap(line, width - 6, break_on_hyphens=False)]
             elif not _WHERE.match(line):
                 head.append(_cut(f"E     {line}", width))
+        head += [_cut(f"E     {line}", width) for each in self.noted for line in each.splitlines()]
         if not unicode:
             head = [line.replace("…", "~").encode("ascii", "replace").decode() for line in head]
         text = "\n".join([*(line for line in head if line), "", *self.parts(width, unicode)])
@@ -207,6 +210,7 @@ def report_run(
     main = judgement.findings[0] if judgement.findings else None
     plan = run.plan or run.happened
     diagram = _diagram(run, baseline, main)
+    why = "" if main is None else _why(run, baseline, main, judgement, plan)
     return FailureReport(
         title=_title(main),
         place=_place(main),
@@ -219,8 +223,9 @@ def report_run(
         commands=tuple(_commands(plan, main, _Test(test_id, by_pytest, asked_target, root or _root(file), call), file)),
         kernel=kernel,
         headline=headline(main, plan),
+        noted=_noted(main, why),
         line=_line(run, main),
-        why="" if main is None else _why(run, baseline, main, judgement, plan),
+        why=why,
     )
 
 
@@ -248,6 +253,13 @@ def _title(main: Finding | None) -> str:
     if main.error is None:
         return main.message
     return exception_text(main.error)
+
+
+def _noted(main: Finding | None, why: str) -> tuple[str, ...]:
+    """Without what stands in *why*, and what a report has noted there before, which begins with an empty line."""
+    notes = getattr(main.error, "__notes__", ()) if main is not None else ()
+    texts = [each for each in notes if isinstance(each, str) and not each.startswith("\n")]
+    return tuple(each for each in texts if not why or why not in each)
 
 
 def _place(main: Finding | None) -> str:

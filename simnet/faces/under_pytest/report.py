@@ -98,7 +98,11 @@ def _show_failures(report: pytest.TestReport, item: pytest.Item, told: Told, rai
         heading = failure.headline if drawn is None else ""
         if len(told.failures) > 1:
             heading = f"--- {number} of {len(told.failures)}: {failure.headline} ---"
-        chain.append(_under(heading, drawn, failure.below(**looks(item.config))))
+        below = failure.below(**looks(item.config))
+        if error is not raised:  # else its notes come last, with those of others
+            lines = [f"E   {line}\n" for each in failure.noted for line in each.splitlines()]
+            below = "".join([*lines, *(["\n"] if lines else []), below])
+        chain.append(_under(heading, drawn, below))
     for text in dict.fromkeys((*_others_notes(raised, told), told.summary)):  # each once
         if text:
             chain[-1][0].extraline = f"{chain[-1][0].extraline}{text}\n"
