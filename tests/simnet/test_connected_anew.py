@@ -56,8 +56,8 @@ def lines_of(sock: socket.socket) -> Any:
         yield from lines
 
 
-def listens(say: Callable[[int, list[bytes]], list[bytes]]) -> list[bytes]:
-    """What it hears, on one connection after the other; what it has to say on the n-th is *say*(n, heard)."""
+def listens(say: Callable[[int, list[bytes]], list[bytes]], *, patient: bool = True) -> list[bytes]:
+    """What it hears, on one connection after the other; what it has to say on the n-th is *say*(n, heard). Who is not *patient* leaves one that is silent."""
     heard: list[bytes] = []
     number = 0
     while time.monotonic() < END and b"word 5" not in heard:
@@ -68,7 +68,7 @@ def listens(say: Callable[[int, list[bytes]], list[bytes]]) -> list[bytes]:
             for line in lines_of(sock):
                 if line is not None:
                     heard.append(line)
-                if time.monotonic() > END or line == b"word 5":
+                if time.monotonic() > END or line == b"word 5" or not (patient or line):
                     break
         time.sleep(0.5)
     return heard
@@ -84,6 +84,10 @@ def says_again() -> list[bytes]:
 
 def goes_on_where_it_was() -> list[bytes]:
     return listens(lambda number, heard: [b"from %d\n" % len(heard)])
+
+
+def goes_on_elsewhere_when_all_is_silent() -> list[bytes]:
+    return listens(lambda number, heard: [b"from %d\n" % len(heard)], patient=False)
 
 
 def forgets_one_of_two() -> list[bytes]:
@@ -162,6 +166,14 @@ def test_who_leaves_out_what_it_had_said_is_warned_of_with_the_line(
     (warned,) = (each for each in result.warnings if each.name == "connected-anew")
     assert warned.text == f"client has connected anew (client->server:7#2), {what}"
     assert "create_connection" in linecache.getline(__file__, int(warned.at.partition(":")[2]))
+
+
+@pytest.mark.slow
+def test_who_is_told_nothing_since_the_servers_host_stands_still_is_not() -> None:
+    options = SweepOptions.of(target="client", kinds="pause")
+    result = run_sweep(conversation(goes_on_elsewhere_when_all_is_silent), options)
+    assert result.noted, "or nothing has been asked"
+    assert not result.warnings
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from simnet.explore.judging.healed import of_no_use
 from simnet.explore.judging.patient import waited_for_the_kernel
 from simnet.explore.judging.said_twice import said_twice
 from simnet.explore.judging.table import OFF, WARNING
-from simnet.faults.hosts import BODY
+from simnet.faults.hosts import BODY, Pause
 from simnet.invariants import (
     ANSWERED_AGAIN,
     ANSWERS_TOLD_APART,
@@ -122,7 +122,9 @@ def _goes_on_with_the_closed(case: Case) -> tuple[str, str, None] | None:
 
 
 def _does_less_than_before(case: Case) -> tuple[str, str, int] | None:
-    """What was said on a connection that broke is not said on the one in its place."""
+    """What was said on a connection that broke is not said on the one in its place. Whose host stands still tells nobody anything, whatever is said."""
+    if any(isinstance(fault, Pause) for fault in case.disruptive):
+        return None
     anew = does_less_than_before(case.baseline, case.run)
     return (
         None if anew is None else (anew.host, f"{anew.host} has connected anew ({anew.place}), {anew.what}", anew.entry)
