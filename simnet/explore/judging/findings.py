@@ -50,6 +50,11 @@ TAKEN_ALONG = " held when it ended"  # said of a lock, see `mutex`
 TOLD_BEFORE = ": in the run without faults it ends"  # and the next client may end it here, too
 OF_SOCKETS = "OSError"
 LINKED = "->"  # in the name of a connection
+WITHOUT_A_WORD = (
+    "crash",
+    "restart",
+    "partition",
+)  # a host that has lost its power sends no end, and one cut off none that comes
 SENDS = frozenset({"drain", "flush", "send", "sendall", "sendfile", "sendmsg", "sendto", "write", "writelines"})
 
 
@@ -100,7 +105,7 @@ class Case:
         ]
         if invariants.get("loop-survives") == OFF:
             self.ended_early = []
-        self.silenced = any(fault.kind in SILENT for fault in disruptive)
+        self.silenced = any(fault.kind in (*SILENT, *WITHOUT_A_WORD) for fault in disruptive)
         # The plan itself took all that ran there.
         self.dead_hosts = [fault.on for fault in run.happened if isinstance(fault, (Crash, Restart))]
         self.ended_early = [name for name in self.ended_early if name.partition("/")[0] not in self.dead_hosts]
