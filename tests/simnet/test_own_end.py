@@ -49,6 +49,16 @@ async def shows_what_comes_by_a_loop() -> None:
         writer.close()
 
 
+def has_a_heart_that_beats() -> None:
+    with suppress(ConnectionError), socket.create_connection(("server", 7), timeout=5) as sock:
+        while True:
+            try:
+                if not sock.recv(100):
+                    return
+            except TimeoutError:
+                sock.sendall(b".")
+
+
 def catches_nothing() -> None:
     with socket.create_connection(("server", 7)) as sock:
         while sock.recv(100):
@@ -85,7 +95,9 @@ def reasons(client: Callable[[], object]) -> set[str]:
     return {each.reason for each in result.failures}
 
 
-@pytest.mark.parametrize("client", [shows_what_comes, lambda: asyncio.run(shows_what_comes_by_a_loop())])
+@pytest.mark.parametrize(
+    "client", [shows_what_comes, has_a_heart_that_beats, lambda: asyncio.run(shows_what_comes_by_a_loop())]
+)
 def test_a_client_may_return_when_the_one_connection_that_it_has_is_over(client: Callable[[], object]) -> None:
     assert reasons(client) == set()
 

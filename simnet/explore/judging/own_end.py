@@ -20,14 +20,16 @@ CONNECTS = ("connect", "connect_ex")
 
 
 def ended_with_their_connection(ended: list[str], baseline: Run, run: Run) -> list[str]:
-    """Those of *ended*, which wait for their peer in *baseline* for ever, that have returned since their only connection is over."""
+    """Those of *ended*, which go on in *baseline*, that have returned since their only connection is over; of hosts with threads, none that may be one."""
     raised = [each.process for each in run.failures]
     waiting = [each.process for each in baseline.waiting if not each.thread]
-    return [
-        name
-        for name in ended
-        if name in waiting and name not in raised and _is_over(name.partition("/")[0], baseline, run)
-    ]
+    found = []
+    for name in ended:
+        host = name.partition("/")[0]
+        whole = name in waiting or host not in baseline.trace.threaded
+        if whole and name not in raised and _is_over(host, baseline, run):
+            found.append(name)
+    return found
 
 
 def _is_over(host: str, baseline: Run, run: Run) -> bool:
