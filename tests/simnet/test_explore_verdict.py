@@ -92,6 +92,13 @@ def test_a_target_may_end_with_the_errno_that_the_fault_made() -> None:
         assert judge(BASELINE, run).status == "equal", errno.errorcode[code]
 
 
+def test_it_may_end_with_that_of_a_path_at_which_no_unix_socket_is_any_more() -> None:
+    """As ECONNREFUSED of a port; a file that is not there is another thing."""
+    for missing, status in ((os_error(errno.ENOENT), "interrupted"), (FileNotFoundError(2, "x", "/etc/x"), "failure")):
+        assert judge(BASELINE, run_of(EMFILE, failures=[target_ended(missing)])).status == status
+    assert judge(BASELINE, run_of(SPLIT, failures=[target_ended(os_error(errno.ENOENT))])).status == "failure"
+
+
 def test_it_may_not_end_with_an_errno_that_the_fault_did_not_make() -> None:
     for fault, code in ((RESET, errno.EBADF), (RESET, errno.EMFILE), (EMFILE, errno.ENOBUFS), (RESET, errno.EAGAIN)):
         run = run_of(fault, failures=[target_ended(os_error(code))])

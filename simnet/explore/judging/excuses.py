@@ -55,8 +55,8 @@ def excused(
         return False
     if error.errno is None:  # a time-out of the socket object; asyncio's and http.client's "connection lost"
         return isinstance(error, (TimeoutError, ConnectionError))
-    if error.errno in PEER_GONE:
-        return True
+    if error.errno in PEER_GONE or (error.errno == errno.ENOENT and error.filename is None):
+        return True  # the path of a Unix socket, too, is gone with who listened there; one that is opened is named
     return any(
         error.errno in MADE_BY.get(fault.kind, ()) or error.errno == getattr(fault, "code", None)
         for fault in disruptive
