@@ -366,7 +366,7 @@ class RealNetwork(Holding):
                 if threads:
                     process.interrupt()
             for process, threads in running.items():
-                if threads and process.join_threads(real.monotonic_ns() + END_NS):
+                if threads and _goes_on(process):
                     text = f"{process.name} did not end when its network did: {process.describe_wait()}"
                     stage.record(Verdict("Hang", text, process.host_name))
         finally:
@@ -411,3 +411,11 @@ class RealNetwork(Holding):
         if process.done:
             refuse_arguments(process)
         return process
+
+
+def _goes_on(process: RealProcess) -> bool:
+    """Has *process* been interrupted, and does not end? Who waits in C, as a pool's idle threads do for what may come, hears of nothing and does no harm."""
+    looks = [process.idle]  # one says nothing of who computes
+    left = process.join_threads(real.monotonic_ns() + END_NS)
+    looks.append(process.idle)
+    return bool(left) and not looks[-1]

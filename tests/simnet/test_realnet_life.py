@@ -22,6 +22,7 @@ import time
 import urllib.request
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -584,6 +585,43 @@ def test_a_computation_is_interrupted() -> None:
     run = play_real(lambda net: net.host("server").spawn(compute) and None)
     assert [(verdict.name, verdict.host) for verdict in run.verdicts] == [("Hang", "server")]
     assert "neither waits nor ends: server/compute computes at test_realnet_life.py" in run.verdicts[0].message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("kind", ["a pool's idle thread", "a thread", "the first thread"])
+def test_who_waits_for_what_may_come_in_c_does_not_compute(kind: str, *, fails: bool) -> None:
+    """As the threads of a ThreadPoolExecutor do for the next task."""
+    tasks: queue.SimpleQueue[None] = queue.SimpleQueue()
+    pool = ThreadPoolExecutor(1)
+    spawned: list[RealProcess] = []
+
+    def serve() -> None:
+        if kind == "a thread":
+            threading.Thread(target=tasks.get, daemon=True).start()
+        with socket.create_server(("", 7)) as listener:
+            if kind == "a pool's idle thread":
+                pool.submit(time.sleep, 0)
+            while True:
+                with listener.accept()[0] as conn:
+                    conn.sendall(b"hello")
+                if kind == "the first thread":
+                    tasks.get()
+
+    def test(net: RealNetwork) -> bytes:
+        spawned.append(net.host("server").spawn(serve))
+        with socket.create_connection(("server", 7)) as sock:
+            assert not fails
+            return sock.recv(5)
+
+    run = play_real(test)
+    assert run.verdicts == []
+    assert (run.outcome.returned, run.body_error is not None) == (None if fails else b"hello", fails)
+    tasks.put(None)
+    pool.shutdown()
+    (process,) = spawned
+    assert process.join_threads(time.monotonic_ns() + 10**10) == []
+    process.close()
 
 
 @pytest.mark.slow
