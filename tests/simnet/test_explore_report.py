@@ -164,6 +164,16 @@ def test_a_test_that_trusts_in_waitall_on_a_socket_with_a_time_out_is_told_what_
     assert found.why == f"the test's last recv brought 1 byte of 5: {told}"
 
 
+def test_each_word_at_the_left_is_colored() -> None:
+    failure, result = accept_failure()
+    told = report(failure, result, test_id=ID)
+    told.line, told.why, told.akin, told.kernel = "server.py:1 in serve", "it reads once", "to 1", "real sockets"
+    plain, colored = told.text().splitlines(), told.text(color=True).splitlines()
+    words = {line[:10].strip(): colored[number] for number, line in enumerate(plain) if line[9:10] == " " != line[:1]}
+    assert {"network", "line", "why", "so", "akin", "kernel"} <= words.keys()
+    assert all(words[word].startswith("\033[36m") for word in ("network", "line", "why", "so", "akin", "kernel"))
+
+
 def test_without_a_file_the_plan_itself_is_on_the_command_line() -> None:
     failure, result = accept_failure()
     (command,) = report(failure, result, test_id=ID).commands

@@ -9,7 +9,8 @@ __all__ = ["WIDTH", "colored", "line_of", "many", "width_of"]
 # Columns where nobody says how many there are: fits a terminal of 120 with a margin, and a code host's page.
 WIDTH = 110
 WIDTH_MIN, WIDTH_MAX = 60, 120  # a ladder has no room in fewer; a line of text that is longer is hard to come back from
-MARGIN = 10  # columns of the words at the left: network, so, run it ...
+MARGIN = 10  # columns of the words at the left:
+NAMES = ("network", "line", "why", "so", "seen", "akin", "run it", "keep it", "kernel")
 
 RED, BOLD, DIM, YELLOW, CYAN, PLAIN = "\033[31m", "\033[1m", "\033[2m", "\033[33m", "\033[36m", "\033[0m"
 
@@ -55,7 +56,7 @@ def colored(text: str) -> str:
             line = f"{YELLOW}{line}{PLAIN}"
         elif "equal to the baseline up to here" in line or "⋮" in line:
             line = f"{DIM}{line}{PLAIN}"
-        elif name in ("network", "so", "seen", "akin", "run it", "keep it", "kernel"):
+        elif name in NAMES:
             line = f"{CYAN}{line[:MARGIN]}{PLAIN}{line[MARGIN:]}"
         lines.append(line)
     return "\n".join(lines)
