@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from hypothesis import settings
@@ -54,6 +54,17 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if hurries and not watched and getattr(asked, "numprocesses", 0) is None and not hasattr(config, "workerinput"):
         asked.numprocesses = pytest_xdist_auto_num_workers()
         asked.dist, asked.maxworkerrestart, asked.loadscopereorder = "loadfile", "0", False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What all tests are made of stays to the end: the collector need not walk over it, neither meanwhile nor in each of its rounds."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Known", "Pool", "Pools", "Work", "called", "called_by", "has_a_hook", "live", "live_by_itself"]
 
 UNLIMITED = sys.maxsize
-OF_LOCALS = (
-    "_threading_local._localimpl."  # what names begin with by which a thread knows those that have something of it
-)
+# What names begin with by which a thread knows the locals that have something of it.
+OF_LOCALS = "_threading_local._localimpl."
 
 
 class Work:
