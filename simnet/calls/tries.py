@@ -183,15 +183,21 @@ class Tries:
         if self.timeout is not None:
             if opening or not sock._timeout:
                 return FAILED  # ready to no avail, Python waits again if by now it still has a time-out
-        elif op == "recv" and sock._kind == SOCK_DGRAM and file.shut & SHUT_RECEIVE:
-            self.answer = self.nothing  # who has said that it wants to hear nothing more does not wait for ever
+        elif self._hears_no_more() and file.blocks():  # who has said so does not wait for ever
+            if op == "accept":
+                raise self._failure(socket_error(errno.EINVAL)) from None
+            self.answer = self.nothing
             return ANSWERED
-        elif op == "accept" and file.family == AF_UNIX and file.shut & SHUT_RECEIVE:
-            raise self._failure(socket_error(errno.EINVAL)) from None  # nor does a listener
         deadline = self.deadline
         if deadline is not None and deadline != BY_SOCKET and sock._process.scheduler.clock.now_ns >= deadline:
             raise self._late() from None  # ready, to no avail
         return WAIT
+
+    def _hears_no_more(self) -> bool:
+        """Does the call wait for what its socket, shut down, is not going to get: a datagram, or a client of a Unix listener?"""
+        sock, op = self.sock, self.op
+        waits = (op == "recv" and sock._kind == SOCK_DGRAM) or (op == "accept" and self.file.family == AF_UNIX)
+        return waits and bool(self.file.shut & SHUT_RECEIVE)
 
     def _wait(self) -> str:
         """Wait until it is worth another try, or too late."""

@@ -896,6 +896,21 @@ def test_k106_a_blocking_accept_of_a_listener_that_is_shut_down_is_invalid(world
     assert outcome(listener.accept) == "EAGAIN"
 
 
+@pytest.mark.parametrize("kind", ["udp", "dgram", "accept"])
+def test_who_has_shut_a_descriptor_down_that_does_not_block_is_told_to_try_again(world: World, kind: str) -> None:
+    if kind == "accept":
+        sock = world.socket(socket.AF_UNIX)
+        sock.bind(world.abstract("shut"))
+        sock.listen()
+    else:
+        sock, _ = ends(world, kind)
+        sock.setblocking(False)
+    sock.shutdown(socket.SHUT_RD)
+    twin = world.keep(socket.socket(fileno=os.dup(sock.fileno())))
+    assert twin.gettimeout() is None  # Python does not ask what the descriptor is set to
+    assert outcome(twin.accept if kind == "accept" else lambda: twin.recv(5)) == "EAGAIN"
+
+
 @pytest.mark.slow
 def test_k120_a_read_of_nothing_waits_and_gives_nothing_when_so_rcvtimeo_is_over(world: World) -> None:
     def limited(kind: str) -> Any:
