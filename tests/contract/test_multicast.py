@@ -197,6 +197,24 @@ def test_k089_who_is_bound_to_an_address_of_several_hosts_has_not_named_a_link(w
     world.gives("EAGAIN", sock.recvfrom, 9)
 
 
+@pytest.mark.parametrize("bound", [GROUP, "127.255.255.255"])
+def test_k089_who_is_bound_to_an_address_of_several_hosts_comes_from_where_it_says(world: World, bound: str) -> None:
+    hearer = world.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    hearer.bind(("0.0.0.0", 0))
+    hearer.setsockopt(IP, socket.IP_ADD_MEMBERSHIP, member(GROUP))
+    sender = world.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.setsockopt(IP, socket.IP_MULTICAST_IF, LOOPBACK)
+    sender.bind((bound, 0))
+    source = (IP, IP_PKTINFO, struct.pack("i", 0) + socket.inet_aton(world.other_ip) + bytes(4))
+    for target in (world.ip, GROUP):
+        sender.sendmsg([b"x"], [source], 0, (target, port_of(hearer)))
+        world.readable(hearer)
+        assert hearer.recvfrom(9)[1][0] == world.other_ip
+        sender.sendto(b"x", (target, port_of(hearer)))
+        world.readable(hearer)
+        assert hearer.recvfrom(9)[1][0] == "127.0.0.1"
+
+
 UNBLOCK, BLOCK, ADD, DROP = 37, 38, 39, 40  # IP_UNBLOCK_SOURCE ...: the socket module has them from Python 3.12 on
 SOURCED = socket.inet_aton("232.1.2.3") + socket.inet_aton("127.0.0.1")
 

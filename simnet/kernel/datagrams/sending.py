@@ -427,7 +427,7 @@ class DatagramSender(File):
         return flow
 
     def _check_state(self, source: str, target: Endpoint) -> None:
-        if self.locks & MANY_ADDRESS:
+        if self.locks & MANY_ADDRESS and inet.is_many(source):
             source = self._speaker()
         if (source[:4] == "127." or self.locks & FOREIGN_ADDRESS) and not inet.is_group(target[0]):
             self.stack.check_route(source, target[0])  # the way is looked up before a buffer is asked for
@@ -442,11 +442,11 @@ class DatagramSender(File):
     ) -> None:
         """Send a whole datagram, from *source* if that is said, with *marks* or those of the options."""
         if source is None:
-            source = local[0]
+            source = inet.ANY4 if self.locks & MANY_ADDRESS else local[0]
         if inet.is_group(target[0]):
             self._emit_to_group(source, local[1], target, payload, marks)
             return
-        if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]) or self.locks & MANY_ADDRESS:
+        if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]):
             source = self.speaks_from or self.stack.source_for(target[0])
         elif (source[:4] == "127." and target[0][:4] != "127.") or self.locks & FOREIGN_ADDRESS:
             self.stack.check_route(source, target[0])
@@ -463,7 +463,7 @@ class DatagramSender(File):
         self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
 
     def _emit_to_group(self, source: str, port: int, target: Endpoint, payload: bytes, marks: Marks | None) -> None:
-        if self.locks & MANY_ADDRESS:
+        if self.locks & MANY_ADDRESS and source == inet.ANY4:
             source = self._speaker()
         link = link_to_groups(self, target[0], source)
         if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]):
