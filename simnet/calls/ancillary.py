@@ -122,6 +122,8 @@ def from_kernel(
                     numbers.append(number)
                     if not asked & MSG_CMSG_CLOEXEC:
                         descriptors.inheritable.add(number)
+            if not numbers:
+                continue
             value = numbers.tobytes()
         elif (level, kind) == (SOL_SOCKET, SCM_CREDENTIALS):
             value = shown_pid(value)

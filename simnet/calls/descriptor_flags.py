@@ -184,7 +184,7 @@ def _dup_from(process: Process, fd: int, least: int) -> int:
     table = process.descriptors
     if 0 <= least < table.limit + STANDARD:
         least = table.base + max(0, least - STANDARD)
-    if not table.base <= least < table.base + table.limit:
+    elif not table.base <= least < table.base + table.limit:
         raise socket_error(errno.EINVAL)
     while least in table.open:
         least += 1

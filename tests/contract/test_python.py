@@ -780,6 +780,14 @@ def test_k132_an_accept_with_a_timeout_waits_before_it_finds_no_descriptor(world
     world.keep(listener.accept()[0])  # it is there yet
 
 
+def test_k132_of_files_that_came_those_without_a_number_are_not_told_of(world: World) -> None:
+    reader, writer = map(world.keep, socket.socketpair())
+    socket.send_fds(writer, [b"x"], [writer.fileno()])
+    with no_more_descriptors(world):
+        assert reader.recvmsg(9, 100) == (b"x", [], socket.MSG_CTRUNC, None)
+        world.gives("EMFILE", fcntl.fcntl, reader, fcntl.F_DUPFD, 0)
+
+
 def _told_by_poll(sock: Any) -> str:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
