@@ -378,6 +378,7 @@ def test_k133_what_is_wrong_with_the_arguments_comes_first(
     world: World, call: Any, arguments: Any, error: type[Exception]
 ) -> None:
     number = pair(world)[0].fileno()
+    call = getattr(os, call.__name__)  # as it is now: what stands in the table is the real one
     with pytest.raises(error) as ours:
         call(number, *arguments)
     with pytest.raises(error) as nobodys:
