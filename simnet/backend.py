@@ -35,6 +35,7 @@ from simnet.files.pipes import NO_MORE, OF_PIPES, Pipes
 from simnet.kernel.descriptors import STANDARD
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX
+from simnet.kernel.options.values import INT_MAX
 from simnet.owned.eventloops import SLEEPS, WAITS, look_for_a_loop
 from simnet.owned.mutex import wait_on
 from simnet.owned.threads import Pool, Pools, Work
@@ -133,7 +134,7 @@ class SimulatedBackend:
         if not least <= len(arguments) <= most:
             return original(fd, *arguments)  # which says so
         number = descriptor_of(fd) if call in OF_FCNTL else fd
-        if not isinstance(number, int) or number < FIRST_DESCRIPTOR:
+        if not isinstance(number, int) or not FIRST_DESCRIPTOR <= number <= INT_MAX:
             return original(fd, *arguments)
         if call in ("set_blocking", "set_inheritable") and arguments[0].__class__ is not bool:
             descriptors.look_over(original, descriptor_flags.NOBODY, *arguments)
@@ -177,7 +178,7 @@ class SimulatedBackend:
         """``os.fdopen`` of a simulated descriptor, of a pipe of this run, or of a real file."""
         fd = arguments[0] if arguments else options.get("fd")
         pipes = self._scheduler.pipes
-        if isinstance(fd, int) and (fd >= FIRST_DESCRIPTOR or (pipes is not None and pipes.find(fd))):
+        if isinstance(fd, int) and (FIRST_DESCRIPTOR <= fd <= INT_MAX or (pipes is not None and pipes.find(fd))):
             return fdopen(original, *arguments, **options)
         return original(*arguments, **options)
 
