@@ -61,7 +61,10 @@ def _key(machine: Machine, path: Any, follow: bool = False) -> str:
 
 def exists(machine: Machine, path: Any, follow_symlinks: bool = True, **_: Any) -> bool:
     """Is there the file of a Unix socket of that name on this host?"""
-    return _key(machine, path, follow_symlinks) in machine.stack.unix_names
+    name = name_of(path)
+    if "\0" in name:  # no file has such a name: os says so itself, and os.path.exists says no
+        return False
+    return file_key(machine.stack, name, follow_symlinks) in machine.stack.unix_names
 
 
 def link(machine: Machine, path: Any, to: Any, **_: Any) -> None:

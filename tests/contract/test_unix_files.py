@@ -97,6 +97,20 @@ def test_k104_a_file_tells_its_times_and_that_it_takes_no_room(world: World, tmp
     assert int(told.st_mtime) == told.st_mtime_ns // 1_000_000_000 == told[stat.ST_MTIME] > 0
 
 
+def test_k104_an_abstract_name_is_no_path(world: World) -> None:
+    """Also of a host that has a socket with a path, among which it is looked for."""
+    for name in (world.abstract("a"), world.unix_path("b")):
+        world.socket(socket.AF_UNIX, socket.SOCK_DGRAM).bind(name)
+    abstract = world.abstract("a")
+    for name in (abstract, abstract.encode()):
+        assert not os.path.exists(name)
+        assert not os.path.lexists(name)
+        assert not Path(os.fsdecode(name)).is_socket()
+        for call in (os.stat, os.lstat, os.unlink, os.listdir, os.scandir, os.readlink):
+            with pytest.raises(ValueError, match="embedded null"):
+                call(name)
+
+
 def test_k104_a_link_to_a_socket_is_another_name_of_it(world: World, tmp_path: Path) -> None:
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
     listener = bound(world, tmp_path / "first")
