@@ -111,6 +111,21 @@ def test_k104_an_abstract_name_is_no_path(world: World) -> None:
                 call(name)
 
 
+def test_k104_no_symbolic_link_takes_the_place_of_a_socket(world: World, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    world.socket(socket.AF_UNIX).bind(path)
+    with pytest.raises(FileExistsError) as refused:
+        os.symlink("elsewhere", path)
+    assert (refused.value.filename, refused.value.filename2) == ("elsewhere", path)
+    with pytest.raises(FileExistsError):
+        Path(path).symlink_to("elsewhere")
+    os.symlink("s", tmp_path / "l")
+    assert Path(tmp_path / "l").is_socket()
+    os.unlink(path)
+    os.symlink("elsewhere", path)
+    assert os.readlink(path) == "elsewhere"
+
+
 def test_k104_a_link_to_a_socket_is_another_name_of_it(world: World, tmp_path: Path) -> None:
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
     listener = bound(world, tmp_path / "first")
