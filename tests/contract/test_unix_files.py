@@ -162,14 +162,6 @@ def test_k104_a_link_that_is_renamed_takes_the_place_of_a_socket(
     assert os.listdir() == []
 
 
-def test_a_link_does_not_take_the_place_of_the_file_of_a_socket(world: World) -> None:
-    path = world.unix_path("in-the-way")
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.bind(path)
-        world.gives("EEXIST", os.symlink, "elsewhere", path)
-        assert not os.path.islink(path)
-
-
 def test_in_a_folder_that_was_removed_there_is_nothing(world: World, tmp_path: Path) -> None:
     before, gone = os.getcwd(), tmp_path / "gone"
     gone.mkdir()
