@@ -7,7 +7,7 @@ elapsed. The two sides of a proxy are not such a pair, since it opened one of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from simnet.faults.place import Place
@@ -31,6 +31,14 @@ class Bystander(NamedTuple):
     struck: str
 
 
+class _End(NamedTuple):
+    """Where in a trace a connection ends."""
+
+    at: int
+    entry: Entry
+    by_target: bool
+
+
 def bystander(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Bystander | None:
     """The first connection of a target's listener that *run* has lost so, by faults that were *disruptive*."""
     siblings = _siblings(baseline)
@@ -45,10 +53,13 @@ def bystander(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Bystand
         return None
     since = min(struck.values())
     (listener,) = listeners
+    now, before = _first_ends(run), _first_ends(baseline)
     for place, its in siblings.items():
-        if its != listener or place in struck or not _was_hung_up_on(place, run, since):
+        end = now.get(place)
+        if its != listener or place in struck or end is None or not _was_hung_up_on(end, run, since):
             continue
-        if not _hung_up_by_target(place, baseline) and _said(place, baseline).startswith(_said(place, run)):
+        was = before.get(place)
+        if not (was and was.by_target) and _said(place, baseline).startswith(_said(place, run)):
             return Bystander(place, place.partition("->")[2].rpartition(":")[0], next(iter(struck)))
     return None
 
@@ -60,37 +71,33 @@ def _siblings(baseline: Run) -> dict[str, str]:
         if connect.server in baseline.targets and connect.answered:
             place = Place.parse(connect.place)
             connections[connect.place] = f"{place.target}:{place.port}"
-    several = list(connections.values())
-    return {place: its for place, its in connections.items() if several.count(its) > 1}
+    several = Counter(connections.values())
+    return {place: its for place, its in connections.items() if several[its] > 1}
 
 
-def _ends(place: str, run: Run) -> Iterator[tuple[int, Entry, bool]]:
-    """Where in the trace an end of *place* is told to the other side, and whether it is the target who ends it."""
+def _first_ends(run: Run) -> dict[str, _End]:
+    """Of each connection where its end is told to the other side first."""
+    found: dict[str, _End] = {}
     for index, entry in enumerate(run.trace.entries):
-        if entry[3] != place:
+        if entry[3] in found:
             continue
         if entry[1] == SEGMENT and any(word in ENDS for word in entry[5].split()):
-            yield index, entry, entry[4] == TOWARDS_CLIENT
+            found[entry[3]] = _End(index, entry, entry[4] == TOWARDS_CLIENT)
         elif entry[1] == CALL and entry[5] in ("close", "shutdown"):
-            yield index, entry, entry[4] != TOWARDS_CLIENT
+            found[entry[3]] = _End(index, entry, entry[4] != TOWARDS_CLIENT)
+    return found
 
 
-def _hung_up_by_target(place: str, run: Run) -> bool:
-    first = next(_ends(place, run), None)
-    return first is not None and first[2]
-
-
-def _was_hung_up_on(place: str, run: Run, since: int) -> bool:
-    """Did the target end *place*, which stood when the faults began, before its client did, and not because of the time?"""
-    first = next(_ends(place, run), None)
-    if first is None or not first[2] or first[0] <= since:
+def _was_hung_up_on(end: _End, run: Run, since: int) -> bool:
+    """Did the target end the connection, which stood when the faults began, before its client did, and not because of the time?"""
+    if not end.by_target or end.at <= since:
         return False
-    entries = run.trace.entries
-    if first[1][1] != CALL and not _is_shutdown(entries, first[0]):
+    entries, place = run.trace.entries, end.entry[3]
+    if end.entry[1] != CALL and not _is_shutdown(entries, end.at):
         return False  # nobody has closed it: its process was over, as all are when the run is
     if not any(entry[3] == place and entry[1] == CALL and entry[4] == TOWARDS_SERVER for entry in entries[:since]):
         return False
-    return not _by_its_time(entries[: first[0]], first[1])
+    return not _by_its_time(entries[: end.at], end.entry)
 
 
 def _is_shutdown(entries: list[Entry], fin: int) -> bool:
