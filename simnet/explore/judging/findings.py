@@ -212,9 +212,10 @@ class Case:
             how = f"was ended by {exception_line(error)}" if error is not None else "ended"
             message = f"{name} {how}; without the fault it goes on"
             yield self.found("loop-survives", message, host, error, process=name)
+        missing = _missing(self.baseline.listening, self.run.listening)
         # A program may go on with one of two, for IPv4 and for IPv6.
-        never = _listens(self.baseline) - _listens(self.run)
-        for name in _missing(self.baseline.listening, self.run.listening):
+        never = _listens(self.baseline) - _listens(self.run) if missing else Counter()
+        for name in missing:
             host = name.rpartition(":")[0]
             if host in dead_hosts or any(name in message for message in told) or not self.began(CALL, "listen", name):
                 continue

@@ -48,9 +48,8 @@ def _told_again(run: Run) -> tuple[str, int] | None:
     again: dict[tuple[str, str], int] = {}  # of those that are broken: how often
     tried: set[tuple[str, str]] = set()  # to say something there since it was told last
     ended: set[tuple[str, str]] = set()  # it has read the end, and was not told yet that what it says reaches nobody
-    in_vain: dict[
-        tuple[str, str], tuple[int, object]
-    ] = {}  # what it had to say when it was told last, and when that was
+    # What it had to say when it was told last, and when that was.
+    in_vain: dict[tuple[str, str], tuple[int, object]] = {}
     for index, (at_ns, kind, host, place, end, op, _, detail) in enumerate(entries):
         if kind != CALL or host not in run.targets:
             continue

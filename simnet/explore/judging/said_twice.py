@@ -71,7 +71,7 @@ def said_twice(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Twice 
     if not disruptive or any(fault.kind not in ENDS or not fault.place.concrete for fault in disruptive):
         return None
     struck = list(dict.fromkeys(str(fault.place) for fault in disruptive))
-    usual, talks = _talks(baseline), _talks(run)
+    talks = _talks(run)
     for place in struck:
         first = talks.get(place)
         if first is None or not first.last or not first.came:
@@ -80,7 +80,7 @@ def said_twice(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Twice 
         if first.read < first.asked or not lost:
             continue  # not all that was said has been heard, or nothing of the answer is lost
         said = bytes(first.last)
-        if _times(said, talks) != _times(said, usual) + 1:
+        if _times(said, talks) != _times(said, _talks(baseline)) + 1:
             continue
         its = run.trace.entries[first.said[-1][0]]
         for other, talk in talks.items():
