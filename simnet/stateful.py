@@ -416,6 +416,11 @@ def _shown(data: bytes) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 20]}…' {len(data):,} B"
 
 
+def _is_looked_at(value: Any) -> bool:
+    """By hypothesis, whatever its name."""
+    return isinstance(value, Bundle) or any(hasattr(value, marker) for marker in MARKERS)
+
+
 def _check(cls: type[NetworkMachine]) -> None:
     """Speak up about what no example could use.
 
@@ -424,18 +429,21 @@ def _check(cls: type[NetworkMachine]) -> None:
         ValueError: cannot be.
     """
     __tracebackhide__ = True
+    said = {name: value for name, value in vars(cls).items() if not _is_looked_at(value)}
     for name, right in OTHERWISE.items():
-        if name in vars(cls):
+        if name in said:
             raise TypeError(f"{cls.__name__}.{name} is not looked at: call it {right}")
     for name in ("start", "answer", "end"):
-        if any(hasattr(vars(cls).get(name), marker) for marker in MARKERS):
+        if name in vars(cls) and name not in said:
             raise TypeError(
                 f"{cls.__name__}.{name} is called in each example by itself: it is no @rule, @initialize or @invariant"
             )
         if not (callable(method := getattr(cls, name)) or isinstance(method, property)):
             raise TypeError(f"{cls.__name__}.{name}={method!r} is no function, and is called in each example")
-    for name, value in vars(cls).items():
-        alike = [each for each in SAID if each not in vars(cls) and callable(getattr(cls, each)) is callable(value)]
+    users = cls.__mro__[: cls.__mro__.index(NetworkMachine)]
+    unsaid = [each for each in SAID if not any(each in vars(owner) for owner in users)]
+    for name, value in said.items():
+        alike = [each for each in unsaid if callable(getattr(cls, each)) is callable(value)]
         for meant in difflib.get_close_matches(name, alike, 1, NEAR) if not hasattr(NetworkMachine, name) else ():
             warnings.warn(
                 f"nothing looks at {cls.__name__}.{name}; did you mean {meant}?", RuntimeWarning, stacklevel=3

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.errors import UnsatisfiedAssumption
-from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, initialize, invariant, rule, run_state_machine_as_test
 
 import dispatch
 import simnet
@@ -588,6 +588,23 @@ def test_what_nothing_looks_at_is_warned_of_with_what_was_meant(slip: dict[str, 
     assert told[0].filename == __file__
     type("Machine", (NetworkMachine,), {**slip, meant: getattr(NetworkMachine, meant)})  # it has both, and means both
     type("Machine", (NetworkMachine,), {"answers": {}})
+
+
+def test_what_hypothesis_looks_at_may_have_any_name() -> None:
+    class Shop(Machine):
+        targets: Bundle[int] = Bundle("targets")
+        addresses: Bundle[int] = Bundle("addresses")
+
+        @rule()
+        def plan(self) -> None: ...
+
+        @invariant()
+        def answers(self) -> None: ...
+
+
+def test_whose_base_says_it_already_has_not_mistyped_it() -> None:
+    class Branch(Machine):
+        def restart(self) -> None: ...
 
 
 def test_an_answer_is_bytes() -> None:
