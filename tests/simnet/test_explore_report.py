@@ -240,6 +240,14 @@ def test_what_follows_from_a_broken_rule_is_told_behind_it_in_one_sentence() -> 
     )
 
 
+def test_who_left_it_since_it_waits_elsewhere_is_told_with_its_line() -> None:
+    left = Verdict("nothing-left", "server/serve holds a socket. Close it.", "server", None)
+    told = report(*failure_of(verdicts=[left], waiting=[waits()]), test_id=ID)
+    assert told.consequence.startswith("server/serve holds a socket. Close it; server/serve waits for recv on ")
+    assert "at server.py:12 in serve" in told.consequence
+    assert told.consequence.endswith("[nothing-left]")
+
+
 def test_text_fits_its_width_and_can_be_ascii_or_colored() -> None:
     failure, result = accept_failure()
     told = report(failure, result, test_id=ID)

@@ -289,3 +289,31 @@ def test_where_a_client_of_the_tests_own_waits_for_the_target_as_well_it_is_told
         )
     else:
         assert told == []
+
+
+def test_a_task_that_waits_in_the_midst_of_its_loop_is_told_without_those_that_always_wait() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with socket.create_server(("", 20)) as listener:
+            await reader.readline()
+            writer.write(b"go\n")
+            with listener.accept()[0] as sock:  # HOLDS-UP-ALL
+                sock.sendall(b"data")
+        writer.close()
+
+    async def main() -> None:
+        async with await asyncio.start_server(handle, "", 21) as server:
+            await server.serve_forever()
+
+    def test(net: simnet.Network) -> bytes:
+        net.host("server").spawn(lambda: asyncio.run(main()))
+        with socket.create_connection(("server", 21)) as sock, sock.makefile("rb") as lines:
+            sock.sendall(b"GET\n")
+            assert lines.readline() == b"go\n"
+            with socket.create_connection(("server", 20)) as data, data.makefile("rb") as whole:
+                return whole.read()
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["would-block"]))
+    (report,) = result.reports()
+    assert f"; a task of server/<lambda> waits at {line_of('HOLDS-UP-ALL')} in handle, without a" in " ".join(
+        report.text().split()
+    )

@@ -292,7 +292,12 @@ class Case:
                 tasks = tuple((Counter(tasks) - Counter(there)).elements())
                 if not tasks:
                     continue
-            yield self.waits(waiting, tasks)
+            yield self.waits(waiting, self.not_usual(waiting.process, tasks))
+
+    def not_usual(self, process: str, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of *tasks* that do not wait at the same place without the fault; all, if it is their loop that stands elsewhere."""
+        usual = Counter(task for each in self.baseline.waiting if each.process == process for task in each.tasks)
+        return tuple((Counter(tasks) - usual).elements()) or tasks
 
     def leaves_a_thread(self) -> bool:
         """Did an assertion of the test fail, and keeps a thread of its own open what the targets wait for? Then they wait because it failed."""

@@ -378,7 +378,7 @@ def _consequence(judgement: Judgement) -> str:
         return f"{_told(first)}  [{first.reason}]" if first.host != BODY else ""
     if first.error is not None and exception_text(first.error) == f"{type(first.error).__name__}: {first.message}":
         return f"{BROKEN}{first.reason}] is broken"  # how, the error above has said
-    after = [_told(each) for each in rest[:1] if each.error is not first.error]
+    after = [_told(each) for each in rest[:1] if each.error is None or each.error is not first.error]
     return f"{'; '.join([_told(first), *after])}  [{first.reason}]"
 
 
