@@ -184,6 +184,45 @@ def test_who_says_it_again_or_has_other_things_to_say_is_not(client: Callable[[]
     assert not result.warnings
 
 
+def greets(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        while True:
+            with suppress(OSError), listener.accept()[0] as sock, sock.makefile("rb") as lines:
+                sock.sendall(b"hello\n")
+                for _ in lines:
+                    sock.sendall(b"yes\n")
+
+
+def asks_when_it_is_greeted(wait: bool) -> list[bytes]:
+    """Three times, at most; without *wait* it does not read the greeting of any but the first."""
+    for n in range(5):
+        with (
+            suppress(OSError),
+            socket.create_connection(("server", 7), timeout=5) as sock,
+            sock.makefile("rb") as lines,
+        ):
+            if n and not wait:
+                time.sleep(1)
+            elif lines.readline() == b"hello\n":
+                sock.sendall(b"more\n")
+                return [lines.readline()]
+        time.sleep(1)
+    return []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait", [True, False])
+def test_who_is_to_be_greeted_first_and_is_not_has_nothing_to_say(wait: bool) -> None:
+    def test(net: Any) -> list[bytes]:
+        net.host("server").spawn(greets, 7)
+        heard: list[bytes] = net.host("client").run(asks_when_it_is_greeted, wait)
+        return heard
+
+    result = run_sweep(test, SweepOptions.of(target="client"))
+    assert result.noted, "or nothing has been asked"
+    assert [each.name for each in result.warnings] == ([] if wait else ["connected-anew"])
+
+
 @pytest.mark.slow
 def test_it_may_be_a_failure_or_meant() -> None:
     (failure,) = sweep(forgets, invariants={"connected-anew": "failure"}).failures

@@ -28,6 +28,7 @@ TOLD_LATER_NS = 100_000_000  # after the one before, once at least: an answer in
 SHOWN = 40  # bytes
 GOES_AT_ONCE = 3  # connections in a row that it closes, and has neither said nor heard anything
 CLIENT = "client"
+AGAIN = "EAGAIN"
 CONNECTS = ("connect", "connect_ex")
 
 
@@ -47,6 +48,7 @@ class _Connection:
         self.place, self.host, self.entry, self.since_ns = place, host, entry, at_ns
         self.until_ns = at_ns  # when it closed it
         self.closed = False
+        self.over = False  # it was told of the end, of an error, or that nothing came in time
         self.said: list[bytes] = []
         self.came: list[list[int]] = [[]]  # when something was read, before and after each thing that it has said
         self.arrived_ns = 0  # when the first has come there, read or not; 0: nothing
@@ -61,12 +63,18 @@ class _Connection:
         elif op == "recv" and isinstance(result, bytes) and result:
             if at_ns not in self.came[-1][-1:]:
                 self.came[-1].append(at_ns)
+        elif op == "recv" and result != AGAIN:
+            self.over = True
         elif op == "close" and not self.closed:
             self.closed, self.until_ns = True, at_ns
 
     @property
     def reads(self) -> bool:
         return any(self.came)
+
+    @property
+    def waited_in_vain(self) -> bool:
+        return self.over or not self.arrived_ns
 
     @property
     def is_told(self) -> bool:
@@ -116,7 +124,10 @@ def _less(first: _Connection, made: list[_Connection]) -> Anew | None:
     if first.reads and not any(each.reads for each in later):
         if sum(each.until_ns - each.arrived_ns for each in later if each.arrived_ns) > longest_ns:
             return _told(later, "and does not read what comes there")
-        if len(later) >= GOES_AT_ONCE and all(each.closed and not each.said for each in later):
+        greeted = bool(first.came[0])  # who waits for that has nothing to say until it has come
+        if len(later) >= GOES_AT_ONCE and all(
+            each.closed and not each.said and not (greeted and each.waited_in_vain) for each in later
+        ):
             return _told(later, "and closes it again and again without a word, where it had said something before")
     if told_by is None or sum(each.until_ns - each.since_ns for each in later) <= longest_ns:
         return None
