@@ -311,6 +311,11 @@ class SimulatedBackend:
             return None
         return (getattr(socket_files, call)(machine, path, *arguments, **options),)
 
+    def through_a_socket(self, *paths: Any) -> bool:
+        """Does the first of *paths* that leads nowhere go through the file of a Unix socket?"""
+        machine = getattr(self._scheduler.current, "machine", None)  # as above
+        return machine is not None and socket_files.through(machine, *paths)
+
     def by_number(self, call: str, original: Any, number: int, *arguments: Any, **options: Any) -> tuple[Any] | None:
         """The same of a call that takes a number in the place of a path; ``None`` if that is of a real descriptor."""
         if number < FIRST_DESCRIPTOR or call not in BY_NUMBER:

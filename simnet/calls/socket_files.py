@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from errno import EEXIST, EINVAL, EISDIR, ENOTDIR, ENXIO
+from errno import EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENXIO, EPERM
 from posixpath import dirname
 from typing import TYPE_CHECKING, Any
 
 from simnet.clock import EPOCH_NS
+from simnet.files.folders import leads_through
 from simnet.kernel.datagrams.memory import PAGE
 from simnet.kernel.unix.names import file_key, obstacle_to_bind
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SocketFiles",
-    "access", "chmod", "described", "exists", "link", "listdir", "mkdir", "names_in", "new_inode", "open_", "readlink", "rename", "rmdir", "scandir", "stat",
-    "truncate", "umask", "unlink",
+    "access", "chmod", "described", "exists", "link", "listdir", "names_in", "new_inode", "open_", "readlink", "rename", "rmdir", "scandir", "stat",
+    "through", "truncate", "umask", "unlink",
 ]  # fmt: skip
 
 ALL = 0o777
@@ -26,13 +27,17 @@ UMASK = 0o022  # the usual one
 
 
 class SocketFiles:
-    """The files of one host that somebody has looked at: number and mode of each, while it is there."""
+    """The files of one host that somebody has looked at: number and mode of each, while it is there; by number, who was made its
+    owner, and when it was said to be used and changed.
+    """
 
-    __slots__ = ("seen", "numbers", "born_with")
+    __slots__ = ("seen", "numbers", "born_with", "owners", "times")
 
     def __init__(self) -> None:
         self.born_with = ALL & ~UMASK
         self.seen: dict[str, tuple[int, int]] = {}
+        self.owners: dict[int, tuple[int, int]] = {}
+        self.times: dict[int, tuple[int, int]] = {}
         self.numbers = 0  # given so far; none is given twice, so that a file and its successor can be told apart
 
 
@@ -67,6 +72,18 @@ def exists(machine: Machine, path: Any, follow_symlinks: bool = True, **_: Any) 
     return file_key(machine.stack, name, follow_symlinks) in machine.stack.unix_names
 
 
+def through(machine: Machine, *paths: Any) -> bool:
+    """Does the first of *paths* that leads nowhere go through the file of a Unix socket, as if that were a folder?"""
+    follow = len(paths) == 1  # what has two follows no link at their ends
+    for path in paths if machine.stack.unix_names else ():
+        name = name_of(path)
+        if leads_through(name, machine.stack.unix_names, follow):
+            return True
+        if not os.path.exists(dirname(name.rstrip("/")) or "."):
+            return False
+    return False
+
+
 def link(machine: Machine, path: Any, to: Any, **_: Any) -> None:
     """``os.link`` of one: its socket is found there too, and calls itself as before.
 
@@ -75,7 +92,7 @@ def link(machine: Machine, path: Any, to: Any, **_: Any) -> None:
     """
     stack = machine.stack
     key, new = _key(machine, path), _key(machine, to)
-    obstacle = EEXIST if new in stack.unix_names else obstacle_to_bind(stack, name_of(to))
+    obstacle = ENOENT if not to else EEXIST if new in stack.unix_names else obstacle_to_bind(stack, name_of(to))
     if obstacle:
         raise OSError(obstacle, os.strerror(obstacle), path, None, to)
     new = stack.real_path(name_of(to), False) if stack.real_path is not None else new
@@ -94,8 +111,12 @@ def rename(machine: Machine, path: Any, to: Any, **_: Any) -> None:
     key, new = _key(machine, path), _key(machine, to)
     if new not in stack.unix_names:
         new = stack.real_path(name_of(to), False) if stack.real_path is not None else new
-        obstacle = obstacle_to_bind(stack, name_of(to))
-        if obstacle == EEXIST:
+        obstacle = obstacle_to_bind(stack, name_of(to).rstrip("/") or "/")
+        if not to:
+            obstacle = ENOENT
+        elif obstacle in (0, EEXIST) and name_of(to)[-1:] == "/":
+            obstacle = ENOTDIR
+        elif obstacle == EEXIST:
             if os.path.isdir(new):
                 obstacle = EISDIR
             else:
@@ -120,9 +141,11 @@ def unlink(machine: Machine, path: Any, **_: Any) -> bool:
 def stat(machine: Machine, path: Any, follow_symlinks: bool = True, **_: Any) -> os.stat_result:
     """What ``os.stat`` gives for the file of a Unix socket."""
     number, mode = _seen(machine, _key(machine, path, follow_symlinks))
-    uid, gid = machine.stack.credentials[1:]
-    links = sum(each[0] == number for each in _files(machine).seen.values())
-    return described((modes.S_IFSOCK | mode, number, 1, links, uid, gid), EPOCH_NS, EPOCH_NS, EPOCH_NS)
+    files = _files(machine)
+    uid, gid = files.owners.get(number, machine.stack.credentials[1:])
+    links = sum(each[0] == number for each in files.seen.values())
+    used, changed = files.times.get(number, (EPOCH_NS, EPOCH_NS))
+    return described((modes.S_IFSOCK | mode, number, 1, links, uid, gid), used, changed, EPOCH_NS)
 
 
 def described(first: tuple[int, ...], *times_ns: int) -> os.stat_result:
@@ -145,6 +168,47 @@ def chmod(machine: Machine, path: Any, mode: int, follow_symlinks: bool = True, 
     number, _before = _seen(machine, _key(machine, path, follow_symlinks))
     seen = _files(machine).seen
     seen.update({name: (number, mode & 0o7777) for name, each in seen.items() if each[0] == number})
+
+
+def chown(machine: Machine, path: Any, uid: int, gid: int, follow_symlinks: bool = True, **_: Any) -> None:
+    """``os.chown`` of one; -1 leaves it as it is.
+
+    Raises:
+        OSError: EPERM, only root gives files away.
+    """
+    number, _mode = _seen(machine, _key(machine, path, follow_symlinks))
+    owners, own = _files(machine).owners, machine.stack.credentials[1:]
+    before = owners.get(number, own)
+    uid, gid = (old if new == -1 else new for new, old in zip((uid, gid), before, strict=True))
+    if own[0] and (uid, gid) not in (before, own):
+        raise _refusal(EPERM, path)
+    owners[number] = uid, gid
+
+
+def utime(
+    machine: Machine, path: Any, times: Any = None, *, ns: Any = None, follow_symlinks: bool = True, **_: Any
+) -> None:
+    """``os.utime`` of one: its host's time, or two that are given, in seconds or in *ns*."""
+    number, _mode = _seen(machine, _key(machine, path, follow_symlinks))
+    now = machine.stack.epoch_ns + machine.stack.clock.now_ns
+    if times is not None:
+        ns = [int(each // 1) * 1_000_000_000 + int(each % 1 * 1e9) for each in times]
+    used, changed = (now, now) if ns is None else ns
+    _files(machine).times[number] = used, changed
+
+
+def statvfs(_machine: Machine, path: Any, **_: Any) -> os.statvfs_result:
+    """``os.statvfs`` of one: of the file system on which its folder is."""
+    return os.statvfs(dirname(name_of(path)) or ".")
+
+
+def pathconf(_machine: Machine, path: Any, name: Any, **_: Any) -> int:
+    """``os.pathconf`` of one, in the same way."""
+    return os.pathconf(dirname(name_of(path)) or ".", name)
+
+
+def listxattr(_machine: Machine, _path: Any, **_: Any) -> list[str]:
+    return []
 
 
 def umask(machine: Machine, mask: int) -> None:
@@ -176,15 +240,11 @@ def open_(_machine: Machine, path: Any, flags: int, *_: Any, **_options: Any) ->
     raise _refusal(EEXIST if flags & new == new else ENOTDIR if flags & os.O_DIRECTORY else ENXIO, path)
 
 
-def mkdir(_machine: Machine, path: Any, *_: Any, **_options: Any) -> None:
-    raise _refusal(EEXIST, path)
-
-
 def rmdir(_machine: Machine, path: Any, *_: Any, **_options: Any) -> None:
     raise _refusal(ENOTDIR, path)
 
 
-listdir = scandir = rmdir
+chdir = listdir = scandir = rmdir
 
 
 def readlink(_machine: Machine, path: Any, *_: Any, **_options: Any) -> None:

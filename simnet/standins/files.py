@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import itertools
 import os
+from collections.abc import Callable
 from typing import Any
 
 from simnet.standins import whose
@@ -30,9 +32,29 @@ def _by_number(call: str, original: Any, number: int, *arguments: Any, **options
     return None if by_number is None else by_number(call, original, number, *arguments, **options)
 
 
+def _on_disk(call: Callable[[], Any], *paths: Any) -> Any:
+    """What the disk says of *paths*; but where one of them goes through the file of a Unix socket, that is no folder."""
+    try:
+        return call()
+    except FileNotFoundError as missed:
+        through = getattr(whose.world(), "through_a_socket", None)  # as above
+        if through is None or not through(*paths):
+            raise
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), missed.filename, None, missed.filename2) from None
+
+
+def _bare(path: Any) -> Any:
+    """*path* without the slashes at its end, as what makes a new file looks first whether there is one."""
+    return (os.fsdecode(path).rstrip("/") or path) if _is_path(path) else path
+
+
+def _is_path(path: Any) -> bool:
+    return isinstance(path, (str, bytes, os.PathLike))
+
+
 def _under(path: Any, dir_fd: int | None) -> Any:
     """*path* as it is from here, where it is told from a folder's descriptor."""
-    if dir_fd is None or not isinstance(path, (str, bytes, os.PathLike)) or os.path.isabs(path):
+    if dir_fd is None or not _is_path(path) or os.path.isabs(path):
         return path
     try:
         return os.path.join(_true_readlink(f"/proc/self/fd/{dir_fd}"), os.fsdecode(path))
@@ -46,13 +68,16 @@ def _file_call(call: str, follows: bool = True) -> Maker:
     def maker(original: Any) -> Any:
         def standin(_: Origin, path: Any, *args: Any, dir_fd: int | None = None, **kwargs: Any) -> Any:
             answer = None
+            whole = _under(path, dir_fd)
             if isinstance(path, int) and dir_fd is None:
                 answer = _by_number(call, original, path, *args, **kwargs)
             if answer is None:
-                answer = _answer(call, _under(path, dir_fd), *args, **{**way, **kwargs})
+                answer = _answer(call, whole, *args, **{**way, **kwargs})
             if answer is not None:
                 return answer[0] if call != "unlink" else None
-            real = original(path, *args, **kwargs) if dir_fd is None else original(path, *args, dir_fd=dir_fd, **kwargs)
+            if dir_fd is not None:
+                kwargs["dir_fd"] = dir_fd
+            real = _on_disk(lambda: original(path, *args, **kwargs), whole)
             if call == "open_" and (opened := getattr(whose.world(), "opened", None)) is not None:
                 opened(real)
             return real
@@ -70,7 +95,6 @@ for _name, _call, _follows in (
     ("chmod", "chmod", True),
     ("access", "access", True),
     ("open", "open_", True),
-    ("mkdir", "mkdir", False),
     ("readlink", "readlink", False),
     ("truncate", "truncate", True),
 ):
@@ -78,19 +102,29 @@ for _name, _call, _follows in (
 
 
 def _number_call(call: str) -> Maker:
-    """A maker of stand-ins for what knows no file of a Unix socket, but takes a number in the place of a path."""
+    """A maker of stand-ins for what takes a number in the place of a path.
+
+    Some know the file of a Unix socket as well, once the original has seen that nothing is wrong with what else it is given.
+    """
 
     def maker(original: Any) -> Any:
         def standin(_: Origin, path: Any, *args: Any, **kwargs: Any) -> Any:
             answer = _by_number(call, original, path, *args, **kwargs) if isinstance(path, int) else None
-            return original(path, *args, **kwargs) if answer is None else answer[0]
+            if answer is None and call in OF_FILES and not kwargs.get("dir_fd"):
+                way = {"follow_symlinks": kwargs.get("follow_symlinks", True)}
+                if _answer("exists", path, **way) is not None:
+                    with contextlib.suppress(FileNotFoundError):
+                        original("", *args, **kwargs)
+                    answer = _answer(call, path, *args, **kwargs)
+            return _on_disk(lambda: original(path, *args, **kwargs), path) if answer is None else answer[0]
 
         return standin
 
     return maker
 
 
-for _name in ("chdir", "chown", "getxattr", "listxattr", "pathconf", "removexattr", "setxattr", "statvfs", "utime"):
+OF_FILES = ("chdir", "chown", "listxattr", "pathconf", "statvfs", "utime")
+for _name in (*OF_FILES, "getxattr", "removexattr", "setxattr"):
     if hasattr(os, _name):
         PAIRS.standin(os, _name)(_number_call(_name))
 
@@ -169,7 +203,7 @@ def _(original: Any) -> Any:
             _by_number("listdir", original, path)
         else:
             _answer("listdir", path)
-        here = original(path)
+        here = _on_disk(lambda: original(path), path)
         return here + _names_in("." if path is None else path)
 
     return standin
@@ -182,7 +216,7 @@ def _(original: Any) -> Any:
             _by_number("scandir", original, path)
         else:
             _answer("scandir", path)
-        real = original(path)
+        real = _on_disk(lambda: original(path), path)
         names = _names_in("." if path is None else path)
         if not names:
             return real
@@ -194,6 +228,17 @@ def _(original: Any) -> Any:
     return standin
 
 
+@PAIRS.standin(os, "mkdir")
+def _(original: Any) -> Any:
+    def standin(_: Origin, path: Any, *args: Any, dir_fd: int | None = None, **kwargs: Any) -> None:
+        whole = _under(path, dir_fd)
+        if _answer("exists", _bare(whole), follow_symlinks=False) is not None:
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        _on_disk(lambda: original(path, *args, dir_fd=dir_fd, **kwargs), whole)
+
+    return standin
+
+
 @PAIRS.standin(os, "rmdir")
 def _(original: Any) -> Any:
     def standin(_: Origin, path: Any, *, dir_fd: int | None = None) -> None:
@@ -201,7 +246,7 @@ def _(original: Any) -> Any:
         _answer("rmdir", whole, follow_symlinks=False)
         if os.path.isdir(whole) and not os.path.islink(whole) and _names_in(whole):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
-        original(path, dir_fd=dir_fd)
+        _on_disk(lambda: original(path, dir_fd=dir_fd), whole)
 
     return standin
 
@@ -221,11 +266,12 @@ def _(original: Any) -> Any:
 @PAIRS.standin(os, "link")
 def _(original: Any) -> Any:
     def standin(_: Origin, src: Any, dst: Any, **kwargs: Any) -> None:
-        if not kwargs and _answer("link", src, dst, follow_symlinks=False) is not None:
+        if not kwargs and _is_path(dst) and _answer("link", src, dst, follow_symlinks=False) is not None:
             return
         if not kwargs and _answer("exists", dst, follow_symlinks=False) is not None and os.path.lexists(src):
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), src, None, dst)
-        original(src, dst, **kwargs)
+        paths = (src, dst) if os.path.lexists(src) else (src,)
+        _on_disk(lambda: original(src, dst, **kwargs), *paths)
 
     return standin
 
@@ -233,21 +279,22 @@ def _(original: Any) -> Any:
 @PAIRS.standin(os, "symlink")
 def _(original: Any) -> Any:
     def standin(_: Origin, src: Any, dst: Any, *args: Any, dir_fd: int | None = None, **kwargs: Any) -> None:
-        if _answer("exists", _under(dst, dir_fd), follow_symlinks=False) is not None:
+        whole = _under(dst, dir_fd)
+        if _answer("exists", _bare(whole), follow_symlinks=False) is not None:
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), src, None, dst)
-        original(src, dst, *args, dir_fd=dir_fd, **kwargs)
+        _on_disk(lambda: original(src, dst, *args, dir_fd=dir_fd, **kwargs), whole)
 
     return standin
 
 
 def _rename(original: Any) -> Any:
     def standin(_: Origin, src: Any, dst: Any, **kwargs: Any) -> None:
-        if not kwargs and _answer("rename", src, dst, follow_symlinks=False) is not None:
+        if not kwargs and _is_path(dst) and _answer("rename", src, dst, follow_symlinks=False) is not None:
             return
-        taken = not kwargs and _answer("exists", dst, follow_symlinks=False) is not None
+        taken = not kwargs and _answer("exists", _bare(dst), follow_symlinks=False) is not None
         if taken and os.path.isdir(src):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), src, None, dst)
-        original(src, dst, **kwargs)
+        _on_disk(lambda: original(src, dst, **kwargs), _bare(src), _bare(dst), src)  # the folders come first
         if taken:  # by its whole path: a relative one now tells what lies there on the disk
             _answer("unlink", os.path.abspath(dst), follow_symlinks=False)
 
@@ -258,6 +305,7 @@ PAIRS.standin(os, "rename")(_rename)
 PAIRS.standin(os, "replace")(_rename)
 
 _true_exists = os.path.exists
+_true_ismount = os.path.ismount
 
 
 @functools.wraps(_true_exists)
@@ -266,3 +314,11 @@ def _exists(path: Any) -> bool:
 
 
 PAIRS.add(_true_exists, _exists)
+
+
+@functools.wraps(_true_ismount)
+def _ismount(path: Any) -> bool:
+    return _answer("exists", path, follow_symlinks=False) is None and _true_ismount(path)
+
+
+PAIRS.add(_true_ismount, _ismount)

@@ -53,7 +53,7 @@ LEFT_OUT = """
 | Sockets made before the run | they stay the real kernel's; a simulated poller answers EBADF |
 | Selectors made before the run | in the place of a `DefaultSelector`, `EpollSelector` or `PollSelector` in which nothing is registered each program of a run has one of its own; an `epoll` or a `poll` by itself stays the real kernel's |
 | Terminals in `select`, `poll`, `epoll` | a simulated process polls sockets, pipes that it made with `os.pipe` or opened by name, eventfds, and files, which are always ready |
-| `open`, `os.chown` and `os.utime` of a Unix socket's path, and the effect of its permissions on `connect` | paths of Unix sockets are in the network, not on the disk. `os.stat`, `listdir`, `scandir`, `unlink`, `rename`, `link`, `chmod`, `access` and the like know them; the disk is consulted for their folders and for files in their way |
+| `open`, and `os.open` with `O_PATH`, of a Unix socket's path, and the effect of its permissions on `connect` | paths of Unix sockets are in the network, not on the disk. `os.stat`, `listdir`, `scandir`, `unlink`, `rename`, `link`, `chmod`, `chown`, `access` and the like know them; the disk is consulted for their folders and for files in their way |
 | `tcp_syncookies`, `tcp_abort_on_overflow`, other sysctls | the defaults of Linux 6.18 are built in |
 """
 

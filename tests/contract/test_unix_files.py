@@ -75,6 +75,76 @@ def test_k104_what_the_file_of_a_socket_is_not(world: World, tmp_path: Path) -> 
         assert (outcome(call), raised.value.filename) == (code, path)
 
 
+def test_k104_the_file_of_a_socket_is_no_folder(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    world.socket(socket.AF_UNIX).bind("s")
+    os.symlink("s/x", "l")
+    (tmp_path / "f").touch()
+    for call in (
+        *(lambda path: os.stat(path), lambda path: os.lstat(path), os.unlink, os.mkdir, os.rmdir, os.listdir),
+        *(os.scandir, os.readlink, os.chdir, os.listxattr, os.statvfs, lambda path: os.chmod(path, 0o600)),
+        *(lambda path: os.open(path, os.O_RDONLY), lambda path: os.open(path, os.O_RDWR | os.O_CREAT)),
+        *(lambda path: os.symlink("f", path), lambda path: os.link("f", path), lambda path: os.rename("f", path)),
+        *(lambda path: os.link(path, "new"), lambda path: os.rename(path, "new"), lambda path: os.replace("s", path)),
+        *(lambda path: os.truncate(path, 0), lambda path: os.chown(path, -1, -1), lambda path: os.utime(path)),
+        *(world.socket(socket.AF_UNIX).bind, world.socket(socket.AF_UNIX).connect),
+    ):
+        for path in ("s/x", "s/x/y", "s/./x"):
+            with pytest.raises(NotADirectoryError):
+                call(path)
+    for path in ("s/", "s/.", "l"):
+        with pytest.raises(NotADirectoryError) as refused:
+            os.stat(path)
+        assert refused.value.filename == path
+        assert not os.path.exists(path)
+        assert not os.access(path, os.F_OK)
+    for missed in ("none/s/x", "none/../s/x", "none/", "s2/x"):
+        assert outcome(lambda path=missed: os.stat(path)) == "ENOENT"  # type: ignore[misc]
+    for new in (lambda: os.mkdir("s/"), lambda: os.symlink("f", "s/"), lambda: os.link("f", "s/")):
+        assert outcome(new) in ("EEXIST", "ENOTDIR")
+    assert outcome(lambda: os.rename("s", "new/")) == "ENOTDIR"
+    assert outcome(lambda: os.rename("none", "s/")) == "ENOENT"
+    assert outcome(lambda: os.rename("s", "")) == outcome(lambda: os.link("s", "")) == "ENOENT"
+    assert not os.path.ismount("s")
+
+
+def test_k104_what_else_a_program_asks_of_the_file_of_a_socket(world: World, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    bound(world, tmp_path / "s")
+    os.chown(path, -1, os.getgid())  # as servers give theirs to who may connect
+    shutil.chown(path, os.getuid(), os.getgid())
+    assert (os.stat(path).st_uid, os.stat(path).st_gid) == (os.getuid(), os.getgid())
+    os.utime(path, (1, 2.5))
+    assert (os.stat(path).st_atime, os.stat(path).st_mtime_ns) == (1, 2_500_000_000)
+    os.utime(path, ns=(3, 4))
+    assert (os.stat(path).st_atime_ns, os.stat(path).st_mtime_ns) == (3, 4)
+    os.utime(path)
+    assert os.stat(path).st_atime_ns == os.stat(path).st_mtime_ns > 1_000_000_000
+    assert os.listxattr(path) == []
+    assert os.statvfs(path).f_namemax == os.pathconf(path, "PC_NAME_MAX") == os.statvfs(tmp_path).f_namemax
+    for wrong, kind in (
+        (lambda: os.utime(path, (1, 2), ns=(3, 4)), ValueError),
+        (lambda: os.chown(path, "root", -1), TypeError),
+        (lambda: os.pathconf(path, "x"), ValueError),
+        (lambda: os.rename(path, 5), TypeError),
+        (lambda: os.link(path, 5), TypeError),
+    ):
+        with pytest.raises(kind):
+            wrong()
+    assert outcome(lambda: os.chdir(path)) == "ENOTDIR"
+
+
+def test_k104_no_socket_is_bound_in_a_folder_that_was_removed(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    sock = world.socket(socket.AF_UNIX)
+    assert outcome(lambda: sock.bind("s")) == outcome(lambda: sock.connect("s")) == "ENOENT"
+
+
 def test_k104_a_socket_has_the_mode_that_the_umask_leaves_it(world: World, tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
