@@ -7,6 +7,7 @@ therefore lives on until then.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,14 @@ FEW = 64  # records that are kept before anybody looks which of them were read
 class Travels:
     """The records of one host that carry Unix sockets, each with the socket in whose queue it lies."""
 
-    __slots__ = ("records", "limit", "due", "busy")
+    __slots__ = ("records", "limit", "due", "busy", "leaving")
 
     def __init__(self) -> None:
         self.records: list[tuple[Record, UnixSocket]] = []
         self.limit = FEW
         self.due = False  # a socket was closed since the last look
         self.busy = False  # files are being let go of, and who looks waits for the last of them
+        self.leaving: deque[File] = deque()
 
     def note(self, record: Record, receiver: UnixSocket) -> None:
         """*record* was queued at *receiver*."""
@@ -46,18 +48,25 @@ class Travels:
     def socket_closed(self) -> None:
         """A socket was closed: close those, too, that only each other's queues hold."""
         self.due = True
-        if not self.busy:
-            self.let_go(())
+        self.let_go(())
 
     def let_go(self, files: Iterable[File]) -> None:
-        """Release *files*, then close what that has put out of reach."""
-        outer, self.busy = self.busy, True
-        for file in files:
-            file.release()
-        while self.due and not outer:
-            self.due = False
-            self._collect()
-        self.busy = outer
+        """Release *files*, those that these held after them, as the kernel does with its delayed fput, and close what that has put out
+        of reach.
+        """
+        self.leaving.extend(files)
+        if self.busy:
+            return
+        self.busy = True
+        try:
+            while self.leaving or self.due:
+                if self.leaving:
+                    self.leaving.popleft().release()
+                else:
+                    self.due = False
+                    self._collect()
+        finally:
+            self.busy = False
 
     def _collect(self) -> None:
         self._forget_read()
