@@ -202,7 +202,7 @@ class SimulatedBackend:
     def _made(self, *ends: int) -> None:
         scheduler = self._scheduler
         try:
-            scheduler.current.descriptors.reserve()
+            scheduler.current.descriptors.reserve_several(len(ends))
         except OSError:  # EMFILE
             for fd in ends:
                 os.close(fd)

@@ -23,6 +23,7 @@ def socketpair(family: int, type: int, proto: int) -> tuple[Socket, Socket]:
     process = scheduler.current
     if type & ~(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC):
         raise socket_error(EINVAL)  # before the family is looked at
+    process.descriptors.reserve_several(2)
     kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)
     files = process.machine.stack.socketpair(family, kind, proto)
     process.pairs += 1

@@ -166,6 +166,12 @@ class Descriptors:
         if (self._free[0] if self._free else self._next) - self.base >= self.limit:
             raise socket_error(EMFILE)
 
+    def reserve_several(self, count: int) -> None:
+        """Raise EMFILE if fewer than *count* are free."""
+        end = self.base + self.limit
+        if max(0, end - self._next) + sum(fd < end for fd in self._free) < count:
+            raise socket_error(EMFILE)
+
     def add(self, file: File) -> int:
         """Give *file* the lowest free number, and take over its creator's reference.
 

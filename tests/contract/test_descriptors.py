@@ -6,6 +6,7 @@ import array
 import errno
 import fcntl
 import os
+import resource
 import select
 import socket
 import stat
@@ -820,3 +821,28 @@ def test_k133_calls_that_take_objects_take_sockets(world: World) -> None:
         assert os.get_blocking(here.fileno()) is before
     else:
         assert os.get_blocking(here.fileno()) is True
+
+
+def test_k132_a_pipe_and_a_pair_need_two_numbers(world: World) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    reserved = os.dup(0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(reserved + 40, 100), before[1]))
+    os.close(reserved)
+    taken = []
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                taken.append(socket.socket())
+        assert [outcome(os.pipe), outcome(lambda: os.pipe2(0))] == ["EMFILE", "EMFILE"]
+        taken.pop().close()
+        assert [outcome(os.pipe), outcome(lambda: os.pipe2(0)), outcome(socket.socketpair)] == ["EMFILE"] * 3
+        assert outcome(lambda: socket.socketpair(socket.AF_UNIX, 7)) == "EMFILE"  # before its kind is looked at
+        taken.append(socket.socket())
+        for sock in taken[:2]:
+            sock.close()
+        for fd in os.pipe():
+            os.close(fd)
+    finally:
+        for sock in taken:
+            sock.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
