@@ -11,7 +11,7 @@ import threading
 from types import GenericAlias
 from typing import Any
 
-from simnet.owned.mutex import Lock, Reentrant
+from simnet.owned.mutex import Lock, Reentrant, checked_wait
 from simnet.owned.state import PER_THREAD
 from simnet.standins import own_locals, whose
 from simnet.standins.pairs import Origin, Pairs
@@ -79,8 +79,19 @@ def _kind(true: type, ours: type) -> Any:
     return _Kind(true.__name__, (), names)
 
 
+class _SimpleQueue(queue._PySimpleQueue):  # type: ignore[name-defined,misc]
+    """The library's own in Python, which looks at a time-out as that in C does: not at all where none is waited for."""
+
+    def get(self, block: Any = True, timeout: Any = None) -> Any:
+        if not block:
+            return super().get(False)
+        if timeout is not None:  # a negative one is refused, too, if it is a time at all
+            checked_wait(True, abs(timeout) if isinstance(timeout, (int, float)) else timeout)
+        return super().get(True, timeout)
+
+
 PAIRS.add(_thread.RLock, _kind(_thread.RLock, Reentrant))
 if isinstance(threading.Lock, type):  # from Python 3.13 on
     PAIRS.add(threading.Lock, _kind(threading.Lock, Lock))
-PAIRS.add(queue.SimpleQueue, _kind(queue.SimpleQueue, queue._PySimpleQueue))  # type: ignore[attr-defined]
+PAIRS.add(queue.SimpleQueue, _kind(queue.SimpleQueue, _SimpleQueue))
 PAIRS.add(own_locals.true_local, _kind(own_locals.true_local, own_locals.local))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import math
+import queue
 import sys
 import threading
 import time
@@ -124,3 +125,34 @@ def test_a_thread_of_a_pool_cannot_wait_for_the_end_of_that(world: World) -> Non
 def test_what_is_no_dictionary_begins_no_thread(world: World, options: Any) -> None:
     with pytest.raises(TypeError, match="optional 3rd arg must be a dictionary"):
         _thread.start_new_thread(int, (), options)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ((False, -1), ""),
+        ((False, 1), ""),
+        ((False, math.nan), ""),
+        ((False, "x"), ""),
+        ((True, -1), "'timeout' must be a non-negative number"),
+        ((True, -math.inf), RANGE),
+        ((True, math.nan), NUMBER),
+        ((True, math.inf), RANGE),
+        ((True, "x"), "'str' object cannot be interpreted as an integer"),
+        ((True, 0), ""),
+        (([], 0), ""),
+    ],
+    ids=repr,
+)
+def test_what_is_no_way_to_wait_for_a_simple_queue(world: World, asked: Any, error: str) -> None:
+    things: Any = queue.SimpleQueue()
+    for full in (False, True):
+        if full:
+            things.put("thing")
+        if full and not error:
+            assert things.get(*asked) == "thing"
+            continue
+        with pytest.raises((TypeError, ValueError, OverflowError, queue.Empty)) as raised:
+            things.get(*asked)
+        assert str(raised.value) == error
+        assert things.qsize() == full
