@@ -24,7 +24,7 @@ DEPTH = 4  # containers in containers
 SIZE = 1_000  # of one of them; a table of more is no counter
 
 #: What is empty, or zero, when it is made of nothing.
-EMPTIED = (dict, list, set, deque, tuple, str, bytes, bytearray, int, float, threading.local)
+EMPTIED = (dict, list, set, frozenset, deque, tuple, str, bytes, bytearray, int, float, complex, threading.local)
 
 #: What ``functools.lru_cache`` and ``cache`` make of a function.
 CACHED = type(lru_cache(len))

@@ -25,7 +25,7 @@ from dispatch import asyncore
 from simnet import tellers
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
-from simnet.owned.fresh import copied
+from simnet.owned.fresh import copied, maker_of
 from simnet.realnet import RealNetwork
 
 WORLDS = pytest.mark.parametrize("world", [simnet.Network, RealNetwork])
@@ -163,6 +163,12 @@ def test_what_tests_have_left_in_a_global_since_its_name_was_given_is_not_found(
     options = SweepOptions.of(per_process=[f"{__name__}:latest_port"], runs=1)
     monkeypatch.setattr(sys.modules[__name__], "latest_port", 5187)
     assert run_sweep(look, options).baseline.outcome.returned == 5000
+
+
+@pytest.mark.parametrize("value", [frozenset(), 0j, (), b"", set()])
+def test_what_is_empty_begins_so(value: Any) -> None:
+    made = maker_of(value, copied(value))()
+    assert (type(made), made) == (type(value), value)
 
 
 @WORLDS
