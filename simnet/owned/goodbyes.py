@@ -6,9 +6,9 @@ import contextvars
 import sys
 import traceback
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from simnet.owned.unraisable import hand_on
 from simnet.verdicts import VERDICTS, ProcessEnded
 
 if TYPE_CHECKING:
@@ -49,10 +49,7 @@ def say(process: Process) -> None:
 def _write(error: BaseException, function: Any) -> None:
     """Who has a hook for it is told, as pytest, which makes a warning of it."""
     if sys.unraisablehook is not sys.__unraisablehook__:  # that one takes nothing but what C makes
-        told: Any = SimpleNamespace(
-            exc_type=type(error), exc_value=error, exc_traceback=error.__traceback__, err_msg=IGNORED, object=function
-        )
-        sys.unraisablehook(told)
+        hand_on(error, IGNORED, function)
     else:
         sys.stderr.write(f"{IGNORED}: {function!r}\n")
         traceback.print_exception(error)

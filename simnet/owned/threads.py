@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from simnet.owned.eventloops import loop_given_back, loop_set_aside
+from simnet.owned.unraisable import hand_on, is_a_programs
 from simnet.verdicts import VERDICTS, ProcessEnded
 from simnet.wait import running
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Known", "Pool", "Pools", "Work", "called", "called_by", "has_a_hook", "live", "live_by_itself"]
 
 UNLIMITED = sys.maxsize
+IGNORED = "Exception ignored in thread started by"  # CPython's words
 # What names begin with by which a thread knows the locals that have something of it.
 OF_LOCALS = "_threading_local._localimpl."
 
@@ -271,11 +273,24 @@ def live(thread: Any) -> None:
 
 
 def live_by_itself(function: Callable[..., Any], *arguments: Any) -> None:
-    """The life of one that ``_thread.start_new_thread`` begins, to which SystemExit is an end as any other."""
+    """The life of one that ``_thread.start_new_thread`` begins, to which SystemExit is an end as any other.
+
+    Who has a hook for what can be raised nowhere gets its exceptions.
+    """
     try:
         function(*arguments)
     except SystemExit:
         pass
+    except (ProcessEnded, *VERDICTS):
+        raise
+    except BaseException as error:
+        stopped = running.scheduler is not None and running.scheduler.interrupted is not None
+        if stopped or not is_a_programs(sys.unraisablehook, sys.__unraisablehook__):
+            raise
+        if sys.version_info >= (3, 13):
+            hand_on(error, f"{IGNORED} {function!r}", None)
+        else:
+            hand_on(error, IGNORED, function)
     finally:
         known = running.scheduler.current.thread  # type: ignore[union-attr]
         if known is not None and known.thread is not None:
@@ -299,11 +314,7 @@ def called_by(thread: Any) -> str:
 
 def has_a_hook() -> bool:
     """Whether the program, and not pytest, has set one for the exceptions of its threads."""
-    hook: Any = threading.excepthook
-    if hook is threading.__excepthook__:
-        return False
-    module = getattr(getattr(hook, "func", hook), "__module__", None)  # None: a method in C, as that of a list
-    return not str(module).startswith("_pytest")
+    return is_a_programs(threading.excepthook, threading.__excepthook__)
 
 
 def called(function: Any, arguments: Any) -> str:

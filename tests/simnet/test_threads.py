@@ -4,6 +4,7 @@ threads share, and waits in virtual time.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import concurrent.futures
 import http.client
@@ -488,6 +489,36 @@ def test_a_thread_that_raises_keyboardinterrupt_itself_does_not_stop_the_run(hoo
         patch.setattr(threading, "excepthook", threading.excepthook)
         assert net.host("a").run(main) == "goes on"
     assert told == [KeyboardInterrupt] * hooked
+
+
+def test_who_has_a_hook_for_what_goes_nowhere_gets_the_exceptions_of_the_threads_in_c(
+    monkeypatch: pytest.MonkeyPatch, simnet_network: Any
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    def fail() -> None:
+        raise KeyError("nothing")
+
+    def main() -> str:
+        _thread.start_new_thread(fail, ())
+        time.sleep(1)
+        return "goes on"
+
+    assert simnet_network.host("a").run(main) == "goes on"
+    monkeypatch.undo()
+    assert [each.exc_type for each in told] == [KeyError]
+    assert told[0].err_msg.startswith("Exception ignored in thread started by")
+    assert told[0].exc_traceback is told[0].exc_value.__traceback__ is not None
+
+
+def test_an_exception_that_nobody_catches_in_a_thread_in_c_is_a_failure() -> None:
+    def main() -> None:
+        _thread.start_new_thread(lambda: 1 // 0, ())
+        time.sleep(1)
+
+    with pytest.raises(ZeroDivisionError), simnet.Network() as net:
+        net.host("a").run(main)
 
 
 def test_a_thread_knows_itself_and_its_likes(simnet_network: Any) -> None:
