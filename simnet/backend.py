@@ -27,7 +27,7 @@ from simnet.calls.number_files import fdopen
 from simnet.calls.sendfile import sendfile
 from simnet.calls.signals import SIGINT, ends_who_has_none, has_handler, is_signal, keep_back, signal_call
 from simnet.calls.socketpair import socketpair
-from simnet.calls.splice import copy_file_range, file_into_pipe, socket_into_pipe, splice
+from simnet.calls.splice import F_SETPIPE_SZ, copy_file_range, file_into_pipe, socket_into_pipe, splice
 from simnet.calls.unopened import unopened
 from simnet.clock import deadline_after
 from simnet.epoll import Epoll
@@ -135,6 +135,8 @@ class SimulatedBackend:
             return original(fd, *arguments)  # which says so
         number = descriptor_of(fd) if call in OF_FCNTL else fd
         if not isinstance(number, int) or not FIRST_DESCRIPTOR <= number <= INT_MAX:
+            if call == "fcntl" and arguments[0] == F_SETPIPE_SZ and (pipes := self._scheduler.pipes) is not None:
+                return pipes.resized(number, lambda: original(fd, *arguments))
             return original(fd, *arguments)
         if call in ("set_blocking", "set_inheritable") and arguments[0].__class__ is not bool:
             descriptors.look_over(original, descriptor_flags.NOBODY, *arguments)

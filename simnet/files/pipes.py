@@ -351,6 +351,12 @@ class Pipes:
                 for each in files.values():
                     each.seen &= each.mask()
 
+    def resized(self, fd: Any, resize: Callable[[], Any]) -> Any:
+        """F_SETPIPE_SZ: there may be room for who writes (pipe_resize_ring)."""
+        pipe = self.find(fd)
+        with self.moving(*(() if pipe is None else self.ends(pipe, writing=True))):
+            return resize()
+
     @contextmanager
     def _held(self, pipe: Pipe) -> Iterator[None]:
         """A call waits, and goes on with *pipe* though others close all its numbers meanwhile."""

@@ -8,6 +8,7 @@ import itertools
 import os
 import select
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +17,9 @@ from typing import Any
 import pytest
 
 from simnet.conform.words import outcome
-from tests.contract.worlds import SOON, World
+from tests.contract.worlds import SOON, World, until_the_test_waits
 
+F_SETPIPE_SZ = 1031
 IN, OUT, HUP, ET = select.EPOLLIN, select.EPOLLOUT, select.EPOLLHUP, select.EPOLLET
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "eventfd"), reason="Linux has it, and the C library since 2.8")
@@ -399,3 +401,26 @@ def test_a_fifo_that_a_file_object_has_opened_is_waited_for(world: World, tmp_pa
     assert file.closed
     for fd in (writer, *itertools.chain(*pipes)):
         os.close(fd)
+
+
+def test_a_pipe_that_is_made_larger_tells_who_writes(world: World) -> None:
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(writer, F_SETPIPE_SZ, 4096)
+        os.set_blocking(writer, False)
+        assert os.write(writer, bytes(10_000)) == 4096
+        with select.epoll() as epoll:
+            epoll.register(writer, OUT | ET)
+            assert epoll.poll(0) == []
+            assert fcntl.fcntl(reader, F_SETPIPE_SZ, 16_384) == 16_384
+            assert [epoll.poll(0), epoll.poll(0)] == [[(writer, OUT)], []]
+        assert os.write(writer, bytes(20_000)) == 12_288
+        os.set_blocking(writer, True)
+        larger = threading.Thread(target=lambda: (until_the_test_waits(), fcntl.fcntl(reader, F_SETPIPE_SZ, 32_768)))
+        larger.start()
+        assert os.write(writer, b"x") == 1
+        larger.join()
+        assert outcome(lambda: fcntl.fcntl(reader, F_SETPIPE_SZ, 4096)) == "EBUSY"
+    finally:
+        os.close(reader)
+        os.close(writer)
