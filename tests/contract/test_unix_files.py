@@ -92,7 +92,8 @@ def test_k104_the_file_of_a_socket_is_no_folder(world: World, tmp_path: Path, mo
         for path in ("s/x", "s/x/y", "s/./x"):
             with pytest.raises(NotADirectoryError):
                 call(path)
-    for path in ("s/", "s/.", "l"):
+    os.symlink("s", "m")
+    for path in ("s/", "s/.", "l", "m/", "m/.", "m/x"):
         with pytest.raises(NotADirectoryError) as refused:
             os.stat(path)
         assert refused.value.filename == path

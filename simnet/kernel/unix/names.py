@@ -34,7 +34,8 @@ def file_key(stack: Stack, path: str, follow: bool = False) -> str:
     if key in names:
         return "" if key != path and (path[-1:] == "/" or _obstacle(stack, path)) else key
     if names and path and stack.real_path is not None:
-        return stack.real_path(path, follow)
+        key = stack.real_path(path, follow)
+        return "" if key in names and path.endswith(("/", "/.")) else key
     return key
 
 
