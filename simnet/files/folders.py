@@ -6,9 +6,9 @@ Sockets of other programs on the disk are ignored.
 
 from __future__ import annotations
 
-from collections.abc import Container
-from errno import EEXIST, ENOENT, ENOTDIR
-from os import getcwd, lstat, readlink, stat  # the true ones, whatever stands in for them in `os`
+from collections.abc import Container, Iterator
+from errno import EEXIST, ELOOP, ENOENT, ENOTDIR
+from os import getcwd, lstat, readlink, stat, strerror  # the true ones, whatever stands in for them in `os`
 from os.path import dirname
 from stat import S_ISDIR, S_ISSOCK
 from typing import Any
@@ -37,16 +37,41 @@ def without_links(path: str, follow: bool) -> str:
 
     And *path* itself where it leads back out of what is no folder, or begins in one that was removed.
     """
+    at = ""
     try:
-        parts = (path if path[:1] == "/" else f"{getcwd()}/{path}").split("/")[::-1]
+        for at, part in _steps(path, follow):
+            if part == ".." and at and not _is_folder(at):
+                return path
+    except OSError as error:
+        return "" if error.errno == ELOOP else path
+    return at or "/"
+
+
+def leads_through(path: str, files: Container[Any], follow: bool) -> bool:
+    """Does *path*, or the links in it, go on behind one of *files* as if that were a folder, before it leads nowhere?"""
+    try:
+        for at, part in _steps(path, follow):
+            if at in files:
+                return part is not None
+            if at and not _is_folder(at):
+                return False
     except OSError:
-        return path
+        pass
+    return False
+
+
+def _steps(path: str, follow: bool) -> Iterator[tuple[str, str | None]]:
+    """Where *path* has led so far, and its next part, a link's own parts in place of the link; at last where it leads, and None.
+
+    Raises:
+        OSError: it begins in a folder that was removed, or goes round (ELOOP).
+    """
+    parts = (path if path[:1] == "/" else f"{getcwd()}/{path}").split("/")[::-1]
     at, links = "", 0
     while parts:
         part = parts.pop()
+        yield at, part
         if part == "..":
-            if at and not _is_folder(at):
-                return path
             at = at.rpartition("/")[0]
         elif part not in ("", "."):
             here = f"{at}/{part}"
@@ -56,37 +81,10 @@ def without_links(path: str, follow: bool) -> str:
                 continue
             links += 1
             if links > LINKS_MAX:
-                return ""
-            if target[:1] == "/":
-                at = ""
+                raise OSError(ELOOP, strerror(ELOOP), path)
+            at = "" if target[:1] == "/" else at
             parts += target.split("/")[::-1]
-    return at or "/"
-
-
-def leads_through(path: str, files: Container[Any], follow: bool) -> bool:
-    """Does *path*, or the links in it, go on behind one of *files* as if that were a folder, before it leads nowhere?"""
-    try:
-        parts = (path if path[:1] == "/" else f"{getcwd()}/{path}").split("/")[::-1]
-    except OSError:
-        return False
-    at, links = "", 0
-    while parts:
-        part = parts.pop()
-        if at in files:
-            return True
-        if part == "..":
-            at = at.rpartition("/")[0]
-        elif part not in ("", "."):
-            here = f"{at}/{part}"
-            if links <= LINKS_MAX and (target := _target(here) if follow or parts else ""):
-                links += 1
-                at = "" if target[:1] == "/" else at
-                parts += target.split("/")[::-1]
-            elif links > LINKS_MAX or (parts and here not in files and not _is_folder(here)):
-                return False
-            else:
-                at = here
-    return False
+    yield at, None
 
 
 def _target(path: str) -> str:
