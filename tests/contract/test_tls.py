@@ -70,6 +70,7 @@ def soon(world: World, call: Callable[[], Any]) -> Any:
             time.sleep(SOON)  # a record may wait for the acknowledgement of the one before it
 
 
+@pytest.mark.slow
 def test_what_is_written_arrives_record_by_record(world: World, contexts: Contexts) -> None:
     client, server = secured(world, contexts)
     assert client.send(b"a" * 100) == 100

@@ -366,6 +366,7 @@ def test_k101_a_listener_in_the_queue_of_who_waits_for_it_ends_too(world: World)
     world.gives("ECONNREFUSED", world.socket(socket.AF_UNIX).connect, name)
 
 
+@pytest.mark.slow
 def test_k101_many_sockets_each_in_the_queue_of_the_next_end_together(world: World) -> None:
     """One after the other: what a socket held is closed behind it, not within."""
     first, held = pair(world)

@@ -116,6 +116,7 @@ def imported_within_functions(tree: ast.Module) -> Iterator[str]:
             yield str(node.module)
 
 
+@pytest.mark.slow
 def test_what_is_imported_when_it_is_needed_is_what_is_loaded_before():
     """The program above has most of it for reasons of its own."""
     files = Path(dispatch.__file__).parent.rglob("*.py")

@@ -260,6 +260,7 @@ def test_much_may_be_written_before_there_is_a_connection(world, sizes):
     assert channel.events == ["full", "connect", "drained"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lines", "bytes"])
 @pytest.mark.parametrize("way", ["file", "items"])
 def test_who_asks_for_many_files_at_once_is_not_listened_to_until_they_are_sent(world, kind, way, tmp_path):

@@ -217,6 +217,7 @@ def chatter(steps: list[tuple[str, Any]], *, past: bool) -> tuple[simnet.Trace, 
         return net.trace, told
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.one_of(

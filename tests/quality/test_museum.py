@@ -67,6 +67,7 @@ FOUND = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hall", "kind", "reason", "at"), FOUND, ids=[f"{hall.__name__}-{kind}" for hall, kind, _, _ in FOUND]
 )

@@ -105,6 +105,7 @@ def by_asyncio(serve: Any, argument: Any) -> None:
     asyncio.run(serve(argument))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("serve", "argument", "at", "remedy"),
     [

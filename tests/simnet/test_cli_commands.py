@@ -682,6 +682,7 @@ def test_what_pytest_does_not_do_either_is_not_promised(simnet: Run, failure: Pa
     assert 'expect = { error = "TypeError", at = "handle_accept", reason = "#123" }' in told
 
 
+@pytest.mark.slow
 def test_of_a_file_what_needs_no_pytest_is_done_and_the_rest_is_told_last(simnet: Run) -> None:
     text = Path("test_servers.py").read_text()
     more = "\n\n@simnet.sweep(target='server')\ndef test_more(net, tmp_path): ...\n"
@@ -703,6 +704,7 @@ def test_of_a_file_what_needs_no_pytest_is_done_and_the_rest_is_told_last(simnet
         assert (ran.code, ran.err.startswith(f"simnet {command[0]}: {left}{remedies[command[0]]}")) == (2, True)
 
 
+@pytest.mark.slow
 def test_of_a_file_the_others_are_swept_where_one_cannot_be(simnet: Run) -> None:
     text = Path("test_servers.py").read_text()
     Path("test_servers.py").write_text(text.replace("def test_echo(net):\n", "def test_echo(net):\n    return\n"))
@@ -715,6 +717,7 @@ def test_of_a_file_the_others_are_swept_where_one_cannot_be(simnet: Run) -> None
         assert (ran.code, f"simnet {command[0]}: NothingToTest: " in ran.err) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -755,6 +758,7 @@ def test_a_test_with_a_set_up_is_left_to_pytest_too(simnet: Run) -> None:
     forget_modules("test_groups")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["function", "class", "module"])
 @pytest.mark.parametrize(
     ("mark", "told"),
@@ -878,6 +882,7 @@ def test_none(net):
 """
 
 
+@pytest.mark.slow
 def test_marks_change_what_a_command_does_as_they_do_under_pytest(simnet: Run) -> None:
     Path("test_marks.py").write_text(MARKED)
     for test, kinds, failed in (("test_it", ["split"], False), ("TestIt::test_it", ["reset"], False)):
@@ -940,6 +945,7 @@ def test_what_nobody_could_call_is_refused_by_name(simnet: Run, test: str, told:
     forget_modules("test_kinds")
 
 
+@pytest.mark.slow
 def test_a_file_stands_for_all_that_pytest_finds_in_it(simnet: Run) -> None:
     Path("test_kinds.py").write_text(
         "import unittest, simnet\nfrom test_servers import talk, test_echo\nfrom servers import echo\n\n"

@@ -57,6 +57,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     forget_modules("servers", "test_servers", "test_more")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("sweep",), ("fuzz", "--seeds", "3")])
 @pytest.mark.parametrize(
     ("name", "why"), [("test_counts", "NotRepeatable: two runs"), ("test_says_nothing", "NothingToTest: ")]
@@ -72,6 +73,7 @@ def test_a_test_that_cannot_be_tried_has_an_object_that_says_why(
     assert (found["test"], found["ok"], found["runs"], found["failures"]) == (f"test_more.py::{name}", False, 0, [])
 
 
+@pytest.mark.slow
 def test_of_a_file_all_tests_are_there_in_their_order(told: Told) -> None:
     each = told(2, "sweep", "test_more.py")
     assert [(one["test"].rpartition("::")[2], one["ok"]) for one in each] == [

@@ -79,6 +79,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "owner", [WithSetUp(), told(Bare()), WithArguments(b"ping"), told(Plain())], ids=lambda each: type(each).__name__
 )

@@ -104,6 +104,7 @@ def test_a_test_that_a_function_has_made_is_named_from_its_project(pytester: pyt
     )
 
 
+@pytest.mark.slow
 def test_a_test_that_has_been_given_another_name_is_called_by_that(pytester: pytest.Pytester) -> None:
     lay_out(pytester.path)
     (pytester.path / "test_renamed.py").write_text(
@@ -123,6 +124,7 @@ def test_a_test_that_has_been_given_another_name_is_called_by_that(pytester: pyt
     again.stdout.fnmatch_lines(["*replay: exact*"])
 
 
+@pytest.mark.slow
 def test_two_failures_of_one_title_are_both_kept_as_the_reports_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

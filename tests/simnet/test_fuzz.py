@@ -168,6 +168,7 @@ def test_what_belongs_to_a_sweep_is_refused() -> None:
         fuzz("server")  # type: ignore[call-overload]
 
 
+@pytest.mark.slow
 def test_what_fails_after_many_runs_without_a_fault_is_no_test_that_fails_by_itself() -> None:
     """A counter that stays from run to run: the run that fails may have had no fault at all."""
     runs = itertools.count()

@@ -105,6 +105,7 @@ WAYS: dict[str, tuple[Callable[[Any], Iterator[Callable[[], None]]], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_what_was_made_before_the_run_is_told(way: str, real_socket: socket.socket) -> None:
     make, what = WAYS[way]

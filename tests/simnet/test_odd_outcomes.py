@@ -117,6 +117,7 @@ class Speechless(Exception):
         return str(self.args[0])
 
 
+@pytest.mark.slow
 def test_values_that_cannot_be_compared_are_told_as_that() -> None:
     with pytest.raises(NotRepeatable) as caught:
         run_sweep(lambda net: Ambiguous(talk(net)), SHORT)

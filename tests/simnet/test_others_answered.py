@@ -367,6 +367,7 @@ def test_who_goes_on_with_the_others_passes_and_so_does_one_that_has_to_wait_for
     )
 
 
+@pytest.mark.slow
 def test_what_came_in_one_piece_with_a_word_that_was_handed_out_may_go_with_its_connection() -> None:
     """Each word is confirmed; who is not there to hear that is left, and what else it has said is not looked at."""
 

@@ -273,6 +273,7 @@ def said_to_both(serve: Callable[[], None]) -> set[str]:
     return {each.reason for each in result.failures}
 
 
+@pytest.mark.slow
 def test_socketserver_shuts_down_before_it_closes_and_is_told_of_as_others_are() -> None:
     assert "others-survive" in said_to_both(hub_of_socketserver)
 
@@ -309,5 +310,6 @@ def hub_of_threads() -> None:
                 threading.Thread(target=talk, args=(listener.accept()[0],)).start()
 
 
+@pytest.mark.slow
 def test_whose_time_is_up_is_closed_for_that_also_by_threads_that_wake_each_other() -> None:
     assert "others-survive" not in said_to_both(hub_of_threads)

@@ -95,6 +95,7 @@ def reasons(client: Callable[[], object]) -> set[str]:
     return {each.reason for each in result.failures}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "client", [shows_what_comes, has_a_heart_that_beats, lambda: asyncio.run(shows_what_comes_by_a_loop())]
 )
@@ -102,6 +103,7 @@ def test_a_client_may_return_when_the_one_connection_that_it_has_is_over(client:
     assert reasons(client) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", [catches_nothing, shows_it_by_a_thread, tries_once_more_and_gives_up, listens_too])
 def test_who_is_ended_by_an_exception_and_who_has_more_to_do_has_not_survived(client: Callable[[], object]) -> None:
     assert "loop-survives" in reasons(client)

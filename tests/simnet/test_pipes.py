@@ -124,6 +124,7 @@ def test_one_that_is_closed_by_its_file_object_is_none_of_a_later_ones_with_its_
         assert poll.poll(1) == [(later, select.EPOLLIN)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ready", POLLERS)
 def test_who_writes_to_himself_and_reads_it_in_each_turn_does_not_spin(ready: Any) -> None:
     with simnet.Network():
@@ -240,6 +241,7 @@ def test_a_file_object_keeps_the_fifo_that_it_has_opened_when_the_run_ends(tmp_p
         os.fstat(opened)
 
 
+@pytest.mark.slow
 def test_a_thousand_runs_leave_no_descriptor() -> None:
     def test(net: Network) -> None:
         os.pipe()

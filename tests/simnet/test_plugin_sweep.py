@@ -145,6 +145,7 @@ def test_what_no_kernel_can_be_made_to_show_is_refused_in_a_sentence(suite: pyte
     assert "traceback" not in result.stdout.str()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [
@@ -726,6 +727,7 @@ def read_terminal(fd: int) -> bytes:
         return b""
 
 
+@pytest.mark.slow
 def test_a_test_that_waits_for_output_in_vain_is_told_that_a_sweep_has_none(suite: pytest.Pytester) -> None:
     body = """
 import simnet

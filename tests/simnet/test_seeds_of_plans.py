@@ -115,6 +115,7 @@ def test_what_a_sweep_with_another_seed_has_found_is_played_with_that(
     forget_modules("servers", "test_servers", "test_dice")
 
 
+@pytest.mark.slow
 def test_a_plan_of_the_command_line_brings_its_seed_to_a_marked_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_marked="import pytest\n\n@pytest.mark.simnet(seed=5)\ndef test_it(simnet_network):\n    assert simnet_network.seed == 4\n"

@@ -68,6 +68,7 @@ def hundreds() -> Points:
     return points
 
 
+@pytest.mark.slow
 def test_where_there_are_too_many_calls_the_edges_have_their_part() -> None:
     selection = select(families(hundreds(), ("server",)), 300)
     assert len(selection.faults) == len(set(selection.faults)) == 300
@@ -78,6 +79,7 @@ def test_where_there_are_too_many_calls_the_edges_have_their_part() -> None:
     assert {"test->server:7#1", "test->server:7#2", "test->server:7#400"} <= {fault.on for fault in reads}
 
 
+@pytest.mark.slow
 def test_a_small_budget_grows_until_there_is_one_of_each_sort_but_not_for_ever() -> None:
     found = families(hundreds(), ("server",), ["error", "short-recv", "split"])
     sorts = {sort_of(fault) for fault in select(found, 1_000_000).faults if fault.kind != "split"}

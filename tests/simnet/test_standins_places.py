@@ -231,6 +231,7 @@ def test_a_monkeypatch_set_in_between_survives_restore(originals: None, monkeypa
     assert time.sleep is print
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", ["streams", "events", "base_events", "selector_events", "tasks"])
 def test_a_module_of_asyncios_that_somebody_has_forgotten_gets_its_own_back_too(
     originals: None, monkeypatch: pytest.MonkeyPatch, gone: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 import simnet
 from tests.simnet.test_stateful import Machine, failure, run
 
@@ -30,6 +32,7 @@ def test_one_that_raises_before_it_does_is_told_by_what_it_raised() -> None:
         """It has been left."""
 
 
+@pytest.mark.slow
 def test_one_of_a_class_between_or_beside_is_enough() -> None:
     ended: list[str] = []
 

@@ -158,6 +158,7 @@ def test_the_two_that_a_sweep_tries() -> None:
 # ---- whom a sweep warns of --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_can_be_made_a_failure_or_nothing() -> None:
     (warned,) = sweep(asked(keeps_the_places_of_the_vanished)).warnings
     assert warned.name == "served-anyway"
@@ -233,6 +234,7 @@ def three_workers() -> None:
     work()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "serve",
     [

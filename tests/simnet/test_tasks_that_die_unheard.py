@@ -74,6 +74,7 @@ def sweep(app: type[App], *kinds: str) -> SweepResult:
     return run_sweep(test, SweepOptions.of(target="server", kinds=kinds))
 
 
+@pytest.mark.slow
 def test_who_holds_a_task_that_has_failed_is_warned_of_with_the_line_at_which_it_did() -> None:
     """A word that is cut off is no number."""
 
@@ -92,10 +93,12 @@ def test_who_holds_a_task_that_has_failed_is_warned_of_with_the_line_at_which_it
     assert linecache.getline(__file__, int(line)).endswith("# FAILS\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("app", [Asks, AsksByACallback, CatchesIt])
 def test_who_asks_what_came_of_it_is_not(app: type[App]) -> None:
     assert not [each for each in sweep(app, "eof", "reset").warnings if each.name == "handler-raised"]
 
 
+@pytest.mark.slow
 def test_an_errno_that_the_fault_made_is_excused_there_as_elsewhere() -> None:
     assert not [each for each in sweep(App, "reset").warnings if each.name == "handler-raised"]

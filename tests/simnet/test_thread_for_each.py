@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
 from simnet.faults.plan import FaultPlan
@@ -69,10 +71,12 @@ def reasons(*, careful: bool) -> list[str]:
     return [failure.reason for failure in result.failures]
 
 
+@pytest.mark.slow
 def test_who_is_served_by_a_thread_of_its_own_may_leave() -> None:
     assert reasons(careful=True) == []
 
 
+@pytest.mark.slow
 def test_a_thread_that_ends_by_what_befell_another_does_not_survive() -> None:
     assert reasons(careful=False) == ["others-survive"]
 

@@ -71,6 +71,7 @@ async def ask(word: bytes = b"x", rounds: int = 1, pause: float = 0.1) -> None:
 # --- swept -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_handler_that_lets_an_error_of_its_client_out_ends_the_server_and_is_found_at_its_own_line() -> None:
     result = run_sweep(talk_to(careless), SweepOptions.of(target="server", kinds=["reset", "error"]))
     lines = Path(__file__).read_text(encoding="utf-8").splitlines()

@@ -392,6 +392,7 @@ def looks_without_waiting(conn: socket.socket) -> bool:
     return bool(select.select([conn], [], [], 0)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", [asks_for_room, looks_without_waiting])
 @pytest.mark.parametrize("level", ["warning", "off: it is known, and its author has gone"])
 def test_where_that_is_let_a_busy_loop_goes_on_and_time_passes(
@@ -1090,6 +1091,7 @@ def at_work(work: Callable[[float], None], seconds: float) -> Callable[[simnet.N
     return test
 
 
+@pytest.mark.slow
 @works
 def test_who_waits_for_a_server_that_wakes_often_until_it_answers_is_answered(work: Callable[[float], None]) -> None:
     assert play(at_work(work, 1.5)).outcome.returned == b"done"

@@ -6,6 +6,8 @@ import asyncio
 import socket
 from typing import Any
 
+import pytest
+
 from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
 from simnet.explore.sweep import run_sweep
@@ -32,12 +34,14 @@ def sweep(**options: Any) -> SweepResult:
     return run_sweep(test, SweepOptions.of(target="server", kinds=["eof"], **options))
 
 
+@pytest.mark.slow
 def test_who_goes_on_writing_is_not_said_to_keep_the_connection() -> None:
     result = sweep()
     assert result.ok, [each.text() for each in result.reports()]
     assert [each.name for each in result.warnings] == ["nothing-left"]
 
 
+@pytest.mark.slow
 def test_it_is_where_the_test_says_so() -> None:
     (failure,) = sweep(invariants={"nothing-left": "failure"}).failures
     assert failure.reason == "nothing-left"
