@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import signal
 import socket
@@ -17,6 +18,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -28,6 +31,7 @@ settings.register_profile("thorough", deadline=None, max_examples=2_000)  # pyte
 settings.load_profile("house")
 
 
+TESTS = Path(__file__).parent
 WORKERS_MAX = 4
 
 
@@ -54,13 +58,33 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if hurries and not watched and getattr(asked, "numprocesses", 0) is None and not hasattr(config, "workerinput"):
         asked.numprocesses = pytest_xdist_auto_num_workers()
         asked.dist, asked.maxworkerrestart, asked.loadscopereorder = "loadfile", "0", False
+        os.environ["PYTHONDONTWRITEBYTECODE"] = ""  # as `make` does: what one worker compiles the others need not
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["reads_all"] = node.config.args_source is pytest.Config.ArgsSource.TESTPATHS
+
+
+def read_in_turns(worker: dict[str, Any]) -> None:
+    """Each file of tests is compiled by pytest, which takes longer than all else until the first one runs. A *worker* begins
+    with other files than the rest, and finds compiled by them what it comes to later. What cannot be loaded is told at its turn.
+    """
+    files = sorted(TESTS.rglob("test_*.py"))
+    begin = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for file in files[begin:] + files[:begin]:
+        with contextlib.suppress(Exception, pytest.skip.Exception, pytest.fail.Exception):
+            importlib.import_module(".".join(file.relative_to(TESTS.parent).with_suffix("").parts))
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """What all tests are made of stays to the end: the collector need not walk over it, neither meanwhile nor in each of its rounds."""
     gc.disable()
     try:
+        worker = getattr(session.config, "workerinput", {})
+        if worker.get("reads_all"):
+            read_in_turns(worker)
         return (yield)
     finally:
         gc.freeze()

@@ -11,10 +11,6 @@ from tests.contract.worlds import World, open_world, unprivileged
 WORLDS = ("kernel", "simnet")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "only_on(world, reason): simnet differs here, or does not model it; says why")
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "world" in metafunc.fixturenames:
         only = metafunc.definition.get_closest_marker("only_on")
