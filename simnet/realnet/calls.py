@@ -27,7 +27,7 @@ from simnet.trace import CALL, SEGMENT, Failed
 if TYPE_CHECKING:
     from simnet.realnet.stage import Stage
 
-__all__ = ["WRITABLE", "C", "Calls"]
+__all__ = ["READABLE", "WRITABLE", "C", "Calls", "ready"]
 
 READABLE, WRITABLE = IN | ERR | HUP | RDHUP, OUT | ERR | HUP
 WAITED_FOR = {"recv": READABLE, "accept": READABLE, "send": WRITABLE}
@@ -97,12 +97,17 @@ class Calls(_stdlib.socket):
         self._process.look_up()
         file = self._file
         n = file.tag.count(op)
-        waits = self._timeout != 0.0 and not flags & MSG_DONTWAIT
+        timed = bool(self._timeout)
+        waits = timed or (self._timeout is None and not flags & MSG_DONTWAIT)
         fault = None
         result: Any = None
         if file.tag.faults is not None:
             fault = self._fault(op, n, waits, size)
             size = self._before(op, n, arguments, fault, size)
+        if deadline == -1:
+            deadline = self._deadline()
+        if timed and C.fileno(self) != -1:
+            self._wait_for_it(op, n, arguments, deadline, again=False)
         while True:
             try:
                 if isinstance(fault, ResetBeforeAccept):
@@ -123,18 +128,23 @@ class Calls(_stdlib.socket):
                     break
                 self._record(op, n, arguments, error)
                 raise
-            if deadline == -1:
-                deadline = self._deadline()
-            if not self._wait(op, WAITED_FOR[op], deadline):
-                late = TimeoutError("timed out")
-                self._record(op, n, arguments, late)
-                raise late
+            self._wait_for_it(op, n, arguments, deadline, again=True)
         if isinstance(fault, Reset) and fault.when == "after":
             self._sever()
         elif isinstance(fault, (ShortRecv, PartialSend)):
             self._rearm()
         self._record(op, n, arguments, result if told is None else told(result))
         return result
+
+    def _wait_for_it(self, op: str, n: int, arguments: tuple[Any, ...], deadline: int | None, *, again: bool) -> None:
+        """Wait for what the call needs: before it is tried, as Python does with a time-out, whatever the flags; *again* if that
+        was in vain: what is ready and has nothing to give, as after ``shutdown``, is asked until the time is up.
+        """
+        late = again and deadline is not None and self._stage.clock.now_ns >= deadline
+        if late or not self._wait(op, WAITED_FOR[op], deadline):
+            error = TimeoutError("timed out")
+            self._record(op, n, arguments, error)
+            raise error
 
     def _gave_nothing(self) -> None:
         """TLS has given the end again, and the kernel was not asked: a loop of such reads ends with its process all the same."""
@@ -145,7 +155,7 @@ class Calls(_stdlib.socket):
     def _fault(self, op: str, n: int, blocking: bool, size: int) -> Fault | None:
         tag = self._file.tag
         fault = self._stage.injector.for_call(tag, op, n, blocking, size, self._timeout is not None)
-        if fault is not None and tag.datagrams and not can_meet(fault, self, self._file, _ready(C.fileno(self), IN)):
+        if fault is not None and tag.datagrams and not can_meet(fault, self, self._file, ready(C.fileno(self), IN)):
             return None
         if fault is not None and not isinstance(fault, ResetBeforeAccept):
             self._stage.fire(fault, tag.place, tag.text, tag.end, n)
@@ -185,7 +195,7 @@ class Calls(_stdlib.socket):
 
     def _reset_next(self, fault: ResetBeforeAccept) -> None:
         """Who is next in the accept queue has gone by RST before accept looks."""
-        if not _ready(C.fileno(self), IN):
+        if not ready(C.fileno(self), IN):
             return  # nobody is there: EAGAIN, or a wait after which we come here again
         stage, tag = self._stage, self._file.tag
         waiting = [
@@ -228,7 +238,8 @@ class Calls(_stdlib.socket):
             entries.append((now, SEGMENT, tag.host_name, tag.text, "client", "SYN ACK", 0, (b"", now)))
 
 
-def _ready(fd: int, events: int) -> bool:
+def ready(fd: int, events: int) -> bool:
+    """Whether the kernel has one of *events* to tell of *fd*, or an error or the end of both directions."""
     poller = real.poll()
     poller.register(fd, events)
     return bool(poller.poll(0))

@@ -32,6 +32,8 @@ class Ground:
         self._prefix = f"127.{1 + a % 254}.{b}."  # 127.0 is left to localhost and to distributions that use it
         self._real: dict[tuple[str, bool, int, int], int] = {}  # (host, IPv6, type, port named by a program)
         self._shown: dict[tuple[str, int, int], int] = {}  # (address, type, port of the kernel)
+        # Host, type and port named by a program: what one socket has for both families.
+        self._both: set[tuple[str, int, int]] = set()
         self._closed: dict[tuple[str, int], _socket.socket] = {}
         self._lock = threading.Lock()
         self.machines: dict[str, Machine] = {}
@@ -83,6 +85,8 @@ class Ground:
         if owner is None:
             raise socket_error(errno.ENETUNREACH)
         v6 = host in ("::", "::1")
+        if v6 and (owner.name, file.kind, port) in self._both and self.port_of(owner, True, file.kind, port) is None:
+            v6 = False
         where = "::1" if v6 else owner.address if file.family == socket.AF_INET else f"::ffff:{owner.address}"
         return where, owner, self.port_of(owner, v6, file.kind, port)
 
@@ -97,6 +101,8 @@ class Ground:
         with self._lock:
             self._real[machine.name, v6, kind, port] = kernel_port
             self._shown[address.removeprefix("::ffff:"), kind, kernel_port] = port
+            if address.startswith("::ffff:"):
+                self._both.add((machine.name, kind, port))
 
     def assign_once(self, machine: Machine, kind: int, address: str, kernel_port: int) -> None:
         """The same for a port that the kernel chose, unless it stands for one already."""

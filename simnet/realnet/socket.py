@@ -7,7 +7,7 @@ import os
 import socket as _stdlib
 import sys
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from simnet.arguments.sockets import checked_blocking, checked_timeout, taken, writable_view
@@ -16,10 +16,11 @@ from simnet.faults.place import Place
 from simnet.files.dropped import dropped
 from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
-from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_WAITALL, SOCK_NONBLOCK
+from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_WAITALL, SIOCINQ, SOCK_NONBLOCK
 from simnet.realnet import datagrams, strangers, tamper, unix
-from simnet.realnet.calls import WRITABLE, C, Calls
-from simnet.realnet.connection import Connection, RealFile
+from simnet.realnet.addressed import AF_INET, AF_INET6, Addressed
+from simnet.realnet.calls import READABLE, WRITABLE, C, ready
+from simnet.realnet.connection import Connection, RealFile, counted
 from simnet.realnet.process import RealProcess, current_process
 from simnet.resolver.addresses import kernel_address
 from simnet.trace import SEGMENT, Failed
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RealSocket", "forget"]
 
-AF_INET, AF_INET6 = int(_stdlib.AF_INET), int(_stdlib.AF_INET6)
 
-
-class RealSocket(Calls):
+class RealSocket(Addressed):
     """A ``socket.socket`` of a process of a `RealNetwork`."""
 
     __slots__ = ()
@@ -70,30 +69,13 @@ class RealSocket(Calls):
         return self._timeout != 0.0
 
     def settimeout(self, value: float | None) -> None:
-        timeout = checked_timeout(value)
+        self._timeout = checked_timeout(value)
         C.settimeout(self, 0.0)  # EBADF, if it is closed; the kernel's is never a blocking one, not even for a moment
-        self._timeout = timeout
 
     def setblocking(self, flag: bool) -> None:
         RealSocket.settimeout(self, checked_blocking(flag))
 
     # --- naming, options: never wait -------------------------------------------------------------------------------
-
-    def bind(self, address: Any, /) -> None:
-        file = self._file
-        if file.family not in (AF_INET, AF_INET6):
-            self._quick("bind", (address,), C.bind, self, address)
-            if file.family == AF_UNIX:
-                unix.bound(self._stage, C.getsockname(self))
-            return
-        host, port, *rest = kernel_address(file.machine, file.family, address, "bind")  # type: ignore[arg-type]
-        where = self._own_address(host)
-        ground, v6 = self._stage.ground, where == "::1"
-        kernel_port = (ground.port_of(file.machine, v6, file.kind, port) if port else None) or 0
-        self._quick("bind", (address,), C.bind, self, (where, kernel_port, *rest))
-        ground.assign(file.machine, v6, file.kind, port or C.getsockname(self)[1], where, C.getsockname(self)[1])
-        file.shown_host = host if host != file.machine.address else None
-        datagrams.at_port(self._stage, file, self._seen(C.getsockname(self))[1])
 
     def listen(self, backlog: int = 128, /) -> None:
         file = self._file
@@ -109,17 +91,6 @@ class RealSocket(Calls):
         tag = Tag(place, str(place), "", file.machine.name, counts)
         self._stage.injector.arm(tag, file.machine.target)
         file.tag = tag
-
-    def getsockname(self) -> Any:
-        name = self._quick("getsockname", (), C.getsockname, self)
-        file = self._file
-        if file.family not in (AF_INET, AF_INET6):
-            return name
-        host = file.shown_host if file.shown_host is not None and file.connection is None else name[0]
-        return (host, self._stage.ground.shown(name[0], file.kind, name[1]), *name[2:])
-
-    def getpeername(self) -> Any:
-        return self._seen(self._quick("getpeername", (), C.getpeername, self))
 
     def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:
         more = (buflen,) if buflen else ()
@@ -138,17 +109,6 @@ class RealSocket(Calls):
         if (how + 1) & ~self._file.shut:  # said a second time, it does nothing
             self._file.shut |= how + 1
             self._process.effect()
-
-    def _own_address(self, host: str) -> str:
-        """The kernel's address that stands for *host*, which a program binds."""
-        v6only = self._file.family == AF_INET6 and C.getsockopt(self, _stdlib.IPPROTO_IPV6, _stdlib.IPV6_V6ONLY)
-        return self._stage.ground.own_address(self._file.machine, host, bool(v6only))
-
-    def _seen(self, address: Any) -> Any:
-        """An address from the kernel as the program sees it."""
-        if self._file.family not in (AF_INET, AF_INET6) or not isinstance(address, tuple):
-            return address
-        return (address[0], self._stage.ground.shown(address[0], self._file.kind, address[1]), *address[2:])
 
     # --- connections -----------------------------------------------------------------------------------------------
 
@@ -172,9 +132,11 @@ class RealSocket(Calls):
         if file.family in (AF_INET, AF_INET6):
             host, port, *rest = kernel_address(file.machine, file.family, address, call)  # type: ignore[arg-type]
             where, owner, kernel_port = self._stage.ground.route(file, host, port)
-            target = (where, kernel_port or self._stage.ground.closed_port(where, file.family), *rest)
+            if port or file.stream:
+                kernel_port = kernel_port or self._stage.ground.closed_port(where, file.family)
+            target = (where, kernel_port or 0, *rest)
             if not file.stream:
-                self._take_home()
+                self._take_home(where)
                 datagrams.towards(self._stage, file, owner, port)
             elif file.connection is None or file.severed:
                 target = self._opens(owner, port, target)
@@ -204,6 +166,9 @@ class RealSocket(Calls):
             failure = TimeoutError("timed out")
         elif code := C.getsockopt(self, _stdlib.SOL_SOCKET, _stdlib.SO_ERROR):
             failure = socket_error(code)
+        elif self._timeout is None:
+            with suppress(OSError):
+                C.connect(self, target)  # has been made: the next attempt hears EISCONN, as behind one that blocks
         self._record("connect", n, (address,), failure)
         if failure is not None:
             file.connection = None  # the next attempt is another connection
@@ -290,7 +255,7 @@ class RealSocket(Calls):
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         if bufsize < 0:
             raise ValueError("negative buffersize in recvfrom")
-        if self._file.connection is not None and self._file.family != AF_UNIX:
+        if bufsize and self._file.connection is not None and self._file.family != AF_UNIX:
             return RealSocket.recv(self, bufsize, flags), None  # nobody's address, on a connection
         answer = self._call("recv", (bufsize,), lambda n: C.recvfrom(self, n, flags), bufsize, flags)
         data, address = answer or (b"", None)  # an end of which a fault has told
@@ -307,7 +272,7 @@ class RealSocket(Calls):
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
         if bufsize < 0:
             raise ValueError("negative buffer size in recvmsg()")
-        if self._file.connection is not None and self._file.family != AF_UNIX and not ancbufsize:
+        if bufsize and self._file.connection is not None and self._file.family != AF_UNIX and not ancbufsize:
             return RealSocket.recv(self, bufsize, flags), [], 0, None
         answer = self._call("recv", (bufsize,), lambda n: C.recvmsg(self, n, ancbufsize, flags), bufsize, flags)
         data, ancillary, message_flags, address = answer or (b"", [], 0, None)  # as above
@@ -330,7 +295,14 @@ class RealSocket(Calls):
                 break
             parts.append(part)
             bufsize -= len(part)
+            if bufsize > 0 and self._wait("recv", READABLE, None) and not self._has_more():
+                break
         return b"".join(parts)
+
+    def _has_more(self) -> bool:
+        """Whether the next recv gives bytes; if it fails, that is for the one after this."""
+        fd = C.fileno(self)
+        return not ready(fd, 0) or counted(fd, SIOCINQ) > 0
 
     # --- bytes out -------------------------------------------------------------------------------------------------
 
@@ -362,27 +334,15 @@ class RealSocket(Calls):
         ancillary = list(ancdata)
         if not ancillary and address is None and self._file.stream:
             return RealSocket.send(self, payload, flags)
+        self._take_home()
         rest = () if address is None else (self._datagram_target(address, "sendmsg"),)
         return self._call(  # type: ignore[no-any-return]
             "send", (payload,), lambda n: C.sendmsg(self, [payload], ancillary, flags, *rest), len(payload), flags
         )
 
-    def _take_home(self) -> None:
-        """Datagrams leave from the host's own address, so that who gets one knows whom to answer."""
-        if C.getsockname(self)[1] == 0:
-            RealSocket.bind(self, ("", 0))
-
-    def _datagram_target(self, address: Any, call: str) -> Any:
-        file = self._file
-        if file.family not in (AF_INET, AF_INET6):
-            return address
-        self._take_home()
-        host, port, *rest = kernel_address(file.machine, file.family, address, call)  # type: ignore[arg-type]
-        where, _, kernel_port = self._stage.ground.route(file, host, port)
-        return (where, kernel_port or self._stage.ground.closed_port(where, file.family), *rest)
-
     def _send_some(self, payload: bytes, flags: int, deadline: int | None = -1) -> int:
         """One send: what the kernel takes of *payload*, waiting for room if this socket waits."""
+        self._take_home()
 
         def attempt(n: int) -> int:
             part = payload if n == len(payload) else payload[:n]

@@ -415,12 +415,13 @@ def receive(file: RealFile, attempt: Any, size: int, flags: int) -> Any:
     assert stream is not None
     oob = flags & socket.MSG_OOB
     if stream.gates and not oob:
-        size = read(file, size)
-        if size == -1:
+        shown = read(file, size)
+        if shown == -1:
             read_away(file)
             return b""
-        if size == 0:
+        if shown == 0 < size:
             raise socket_error(errno.EAGAIN)
+        size = shown
     result = attempt(size)
     if not oob and not flags & socket.MSG_PEEK:
         stream.read += len(result if isinstance(result, bytes) else result[0])

@@ -237,6 +237,94 @@ def unread_counts(net: Any) -> Answers:
         return [struct.unpack("i", fcntl.ioctl(acceptor, termios.FIONREAD, bytes(4)))[0]]
 
 
+def waits_before_it_asks(net: Any) -> Answers:
+    """With a time-out Python polls first, so what can never be is late, not wrong; and so it is with MSG_DONTWAIT."""
+    with socket.socket(type=socket.SOCK_DGRAM) as sock, connected(net) as (opener, _):
+        sock.settimeout(0.01)
+        opener.settimeout(0.01)
+        answers = [
+            said(sock.accept),
+            said(sock.recv, 1, socket.MSG_OOB),
+            said(sock.recv, 1, socket.MSG_DONTWAIT),
+            said(opener.accept),
+            said(opener.recv, 1, socket.MSG_DONTWAIT),
+            said(opener.recvfrom, 0),
+        ]
+        sock.shutdown(socket.SHUT_RD) if said(sock.connect, ("test", 1)) is None else None
+        return [*answers, said(sock.recv, 0), said(opener.getpeername)[1]]
+
+
+def ready_with_nothing_to_give(net: Any) -> Answers:
+    """A socket for datagrams that is shut down polls as ready, and has no more for a recv than before."""
+    del net
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.01)
+        sock.shutdown(socket.SHUT_RDWR)
+        return [said(sock.recv, 9), said(sock.recv, 9, socket.MSG_PEEK)]
+
+
+def no_bytes_are_asked_for(net: Any) -> Answers:
+    with connected(net) as (opener, _):
+        opener.setblocking(False)
+        answers = [said(each, 0) for each in (opener.recv, opener.recvfrom, opener.recvmsg)]
+    return [*answers, *(said(each, 0) for each in (opener.recv, opener.recvfrom, opener.recvmsg))]
+
+
+def connect_once_more(net: Any) -> Answers:
+    with connected(net) as (opener, acceptor):
+        return [said(each.connect, ("server", 7)) for each in (opener, opener, acceptor)]
+
+
+def the_last_part_before_a_reset(net: Any) -> Answers:
+    with connected(net) as (opener, acceptor):
+        opener.sendall(b"part")
+        time.sleep(0.01)
+        opener.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        opener.close()
+        time.sleep(0.01)
+        return [acceptor.recv(9, socket.MSG_WAITALL), said(acceptor.recv, 9), said(acceptor.recv, 9)]
+
+
+def to_nowhere(net: Any) -> Answers:
+    """Nobody has port 0, nor does a socket whose ``sendto`` has failed have a port for that."""
+    del net
+    with socket.socket(type=socket.SOCK_DGRAM) as sock, socket.socket() as stream:
+        answers = [
+            said(sock.sendto, b"x", ("test", 0)),
+            said(sock.connect, ("test", 0)),
+            said(sock.getpeername),
+            said(stream.sendto, b"x", ("test", 7)),
+            stream.getsockname(),
+            said(stream.connect, ("test", 0)),
+        ]
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        answers.append(said(sock.send, b"x"))  # and has got a port by that
+        sock.connect(("127.0.0.1", sock.getsockname()[1]))
+        return [*answers, sock.send(b"to myself"), sock.recv(99)]
+
+
+def of_both_families(net: Any) -> Answers:
+    """Who binds ``::`` is found by IPv6's localhost, too."""
+    del net
+    answers: Answers = []
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET6, kind) as server, socket.socket(socket.AF_INET6, kind) as client:
+            server.bind(("::", 1053))
+            if kind == socket.SOCK_STREAM:
+                server.listen()
+            answers += [said(client.connect, ("::1", 1053)), client.send(b"x")]
+            with server.accept()[0] if kind == socket.SOCK_STREAM else server as reader:
+                answers.append(reader.recv(9))
+    return answers
+
+
+def what_a_closed_one_says_of_other_things(net: Any) -> Answers:
+    del net
+    with socket.socket() as sock:
+        sock.settimeout(3)
+    return [said(sock.sendfile, io.BytesIO(b"x")), said(sock.settimeout, 2), sock.gettimeout()]
+
+
 def datagrams(net: Any) -> Answers:
     with net.host("server").socket(type=socket.SOCK_DGRAM) as server, socket.socket(type=socket.SOCK_DGRAM) as sock:
         server.bind(("", 53))
@@ -277,6 +365,14 @@ def datagrams_of_who_bound_nothing(net: Any) -> Answers:
         duplicates,
         pairs,
         unread_counts,
+        waits_before_it_asks,
+        ready_with_nothing_to_give,
+        no_bytes_are_asked_for,
+        connect_once_more,
+        the_last_part_before_a_reset,
+        to_nowhere,
+        of_both_families,
+        what_a_closed_one_says_of_other_things,
         datagrams,
         datagrams_of_who_bound_nothing,
     ],
