@@ -429,14 +429,14 @@ def test_a_listener_that_is_made_again_goes_on_counting_on_both() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "pieces"),
+    ("line", "pause", "pieces"),
     [
-        ("byte=0 bytes=6", [b"onetwo", b"three"]),
-        ("byte=3 bytes=99", [b"one", b"twothree"]),  # the end of the stream waits for nothing
-        ("byte=2 bytes=3", [b"on", b"etwo", b"three"]),
+        ("byte=0 bytes=6", 0.005, [b"onetwo", b"three"]),
+        ("byte=3 bytes=99", 0.001, [b"one", b"twothree"]),  # the end of the stream waits for nothing
+        ("byte=2 bytes=3", 0.01, [b"on", b"etwo", b"three"]),
     ],
 )
-def test_several_writes_arrive_as_one_on_both(line: str, pieces: list[bytes]) -> None:
+def test_several_writes_arrive_as_one_on_both(line: str, pause: float, pieces: list[bytes]) -> None:
     def target(seen: Seen) -> None:
         with socket.create_server(("", 7)) as listener:
             connection, _ = listener.accept()
@@ -447,7 +447,7 @@ def test_several_writes_arrive_as_one_on_both(line: str, pieces: list[bytes]) ->
     def client(sock: socket.socket) -> None:
         for word in (b"one", b"two", b"three"):
             sock.sendall(word)
-            time.sleep(0.01)
+            time.sleep(pause)
 
     test, plan = body(target, client), FaultPlan.parse(f"coalesce test->server:7#1 end=server {line}")
     for run in (play(test, plan), play_real(test, plan)):
