@@ -172,14 +172,17 @@ class MessageCalls(FullSends):
                 if deadline is not None and scheduler.clock.now_ns >= deadline:
                     named = fd in self._process.descriptors.open
                     raise TimeoutError("timed out") if named else socket_error(errno.EBADF)
-                target = file.peer if name is None else file.find(name)
-                if timeout is None and target.full and file.held < file.sndbuf:
+                starved = (
+                    timeout is None and file.held >= file.sndbuf
+                )  # memory is waited for before anybody is looked for
+                target = None if starved else file.peer if name is None else file.find(name)
+                if timeout is None and target is not None and target.full:
                     taken = self._send_to_full(file, target, deadline, payload, ancillary, name)
                     if taken is not None:
                         return taken
                     deadline = self._anew(file, fd)
                     continue
-                if not target.full or (timeout is None and file.held >= file.sndbuf):  # memory is waited for first
+                if target is None or not target.full:
                     handlers = scheduler.current.handlers
                     self._wait(file, WRITABLE, deadline, "send", timeout is not None)
                     if timeout is None and scheduler.current.handlers != handlers:

@@ -652,6 +652,25 @@ def test_k092_a_peek_for_all_stops_at_an_urgent_byte_but_not_at_the_first(
     join()
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_k103_who_has_no_room_waits_for_it_before_anybody_is_looked_for(world: World, named: bool) -> None:
+    peer = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    peer.bind(world.abstract("somebody"))
+    sock = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
+    while outcome(lambda: sock.sendto(bytes(1000), peer.getsockname())) != "EAGAIN":
+        pass
+    last_for(sock, 5)
+    late = partial(sock.sendto, b"late", world.abstract("nobody")) if named else partial(sock.send, b"late")
+    world.gives("EAGAIN", late)
+    sock.settimeout(0.005)
+    world.gives("TimeoutError: timed out", late)
+    while outcome(lambda: peer.recv(1000)) != "EAGAIN":
+        pass
+    last_for(sock, 5)
+    world.gives("ECONNREFUSED" if named else "ENOTCONN", late)
+
+
 @pytest.mark.parametrize("flags", [0, OOB, socket.MSG_MORE])
 def test_k063_a_blocking_send_waits_for_room_whatever_its_flags(world: World, flags: int) -> None:
     client, server = world.pair()
