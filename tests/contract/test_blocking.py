@@ -652,6 +652,13 @@ def test_k092_a_peek_for_all_stops_at_an_urgent_byte_but_not_at_the_first(
     join()
 
 
+def test_k047_a_peek_for_all_does_not_wait_for_a_listener(world: World) -> None:
+    listener = world.listener()
+    last_for(listener, 5)
+    world.gives("ENOTCONN", listener.recv, 3, PEEK | WAITALL)
+    world.gives("ENOTCONN", listener.recvmsg, 3, 0, PEEK | WAITALL)
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_k103_who_has_no_room_waits_for_it_before_anybody_is_looked_for(world: World, named: bool) -> None:
     peer = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -141,7 +141,7 @@ class Stream(Connection):
 
     def has_to_peek(self, n: int) -> bool:
         """Are there *n* bytes for a peek, or what ends one: an urgent mark behind the first of them, an end or error?"""
-        if self.shut & SHUT_RECEIVE or self.error or self.state == CLOSED:
+        if self.shut & SHUT_RECEIVE or self.error or self.state in (CLOSED, LISTEN):
             return True
         place = peek_place(self.options, self.copied_seq) if self.options is not None else 0
         there = self.unread - place
