@@ -549,6 +549,13 @@ def test_k089_what_more_collects(world: World) -> None:
     world.gives("EPIPE", sock.send, b"g")
 
 
+def test_k089_what_was_to_be_collected_for_a_place_without_a_way_is_nowhere_to_send(world: World) -> None:
+    one, two = pair(world)
+    world.gives("EINVAL", one.sendto, b"lost", socket.MSG_MORE, ("192.0.2.99", 9))  # not from 127/8
+    one.send(b"x")
+    world.gives(b"x", two.recv, 10)
+
+
 def test_k089_what_more_collects_gives_its_memory_back_when_it_grows_too_long(world: World) -> None:
     sock, one = datagram(world), datagram(world)
     with select.epoll() as poll:

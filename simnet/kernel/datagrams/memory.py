@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-from simnet.kernel.segment import PLAIN, Datagram
+from simnet.kernel.segment import PLAIN, Datagram, Endpoint, Marks
 
 HEADERS_V4, HEADERS_V6 = 59, 72  # of UDP and IP, and the room that is kept for a link's
 SMALL_HEAD, SMALL_MEMORY = 256, 832  # bytes that a small sk_buff holds, and what it costs
@@ -14,6 +14,17 @@ HEAD_MIN: Final = 1024  # of those that are not small
 PAGE: Final = 4096  # memory is lent to a socket by the page
 HEAD_MAX: Final = 4 * PAGE - SHARED_INFO  # SKB_MAX_ALLOC
 IN_HEAD_V4, IN_HEAD_V6 = 44, 64  # bytes before the payload in its buffer
+
+
+class Corked(NamedTuple):
+    """A datagram that is not sent yet: what there is of it, for whom, as what, the memory it takes, and how long it may be."""
+
+    payload: bytes
+    target: Endpoint
+    marks: Marks | None
+    source: str | None
+    memory: int
+    rule: bool  # see length_rule
 
 
 def memory_of(length: int, six: bool, options: int = 0) -> int:

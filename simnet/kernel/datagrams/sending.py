@@ -16,7 +16,7 @@ from errno import (
     EOPNOTSUPP,
     EPIPE,
 )
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from simnet.kernel import inet
 from simnet.kernel.buffer import Data
@@ -31,7 +31,7 @@ from simnet.kernel.datagrams.groups import (
     source_to_group,
 )
 from simnet.kernel.datagrams.length import ALWAYS_FITS, SEND_BUFFER, check_length, is_lost, length_rule
-from simnet.kernel.datagrams.memory import memory_of
+from simnet.kernel.datagrams.memory import Corked, memory_of
 from simnet.kernel.descriptors import File
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import (
@@ -62,17 +62,6 @@ FOREIGN_ADDRESS: Final = 4  # or to one of another host, by IP_FREEBIND
 CORK: Final = (IPPROTO_UDP, UDP_CORK)
 LOCALHOST: Final = "127.0.0.1"
 NOWHERE: Final = (inet.LOOPBACK_BROADCAST, 0)  # as if sent by the way to one host to another
-
-
-class Corked(NamedTuple):
-    """A datagram that is not sent yet: what there is of it, for whom, as what, the memory it takes, and how long it may be."""
-
-    payload: bytes
-    target: Endpoint
-    marks: Marks | None
-    source: str | None
-    memory: int
-    rule: bool  # see length_rule
 
 
 class DatagramSender(File):
@@ -393,6 +382,7 @@ class DatagramSender(File):
         if collects and not six:
             # IPv4 has one place for where a socket sends. connect() writes it, so does who begins to collect: and what a
             # connected socket sends from then on goes there, until it is connected again.
+            self._check_way(source or self._autobind()[0], target)
             self.flow = target
         rule = length_rule(self, six)
         if not flags & MSG_PROBE:
@@ -426,11 +416,14 @@ class DatagramSender(File):
             return target
         return flow
 
-    def _check_state(self, source: str, target: Endpoint) -> None:
+    def _check_way(self, source: str, target: Endpoint) -> None:
         if self.locks & MANY_ADDRESS and inet.is_many(source):
             source = self._speaker()
         if (source[:4] == "127." or self.locks & FOREIGN_ADDRESS) and not inet.is_group(target[0]):
-            self.stack.check_route(source, target[0])  # the way is looked up before a buffer is asked for
+            self.stack.check_route(source, target[0])
+
+    def _check_state(self, source: str, target: Endpoint) -> None:
+        self._check_way(source, target)  # before a buffer is asked for
         if self.error:
             error, self.error = self.error, 0
             raise socket_error(error)
