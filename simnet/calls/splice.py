@@ -24,6 +24,7 @@ from simnet.kernel.datagrams.memory import PAGE
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_MORE, SOCK_STREAM
+from simnet.kernel.options.peeking import spliced
 from simnet.kernel.readiness import ERR, OUT
 from simnet.socket import Socket
 
@@ -186,11 +187,14 @@ def _held(fd: int) -> int:
 
 def _out_of(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bool, more: int) -> int:
     pipes: Any = scheduler.pipes
+    held = _held(pipe.fd)
+    if not held and _nobody_writes(pipe):
+        return 0
     if not nonblocking:
         pipes.wait_for(scheduler, pipe, reading=True)
-    held = _held(pipe.fd)
+        held = _held(pipe.fd)
     if not held:
-        if pipe.mask():  # its writers are gone
+        if _nobody_writes(pipe):
             return 0
         raise socket_error(errno.EAGAIN)
     with _aside(pipe) as (reader, writer):
@@ -207,6 +211,12 @@ def _out_of(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: 
 def _tee() -> Any:
     """tee(2), which shows what lies in a pipe; ``os`` has it not."""
     return ctypes.CDLL(None).tee
+
+
+def _nobody_writes(pipe: Pipe) -> bool:
+    """Has *pipe*, which is empty, no writers? A poller is not told so of a FIFO that never had one."""
+    with _aside(pipe) as (_, writer):
+        return bool(_tee()(pipe.fd, writer, 1, SPLICE_F_NONBLOCK) == 0)
 
 
 @contextmanager
@@ -248,7 +258,8 @@ def _into(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bo
         return 0
     held = _held(pipe.fd)
     pages = fcntl.fcntl(pipe.fd, F_GETPIPE_SZ) // PAGE - -(-held // PAGE)
-    before = _before_mark(scheduler.current.holder_of(fd).descriptors.get(fd))
+    file: Any = scheduler.current.holder_of(fd).descriptors.get(fd)
+    before = _before_mark(file)
     if before == 0:
         return 0
     with socket_of(scheduler.current, fd) as sock:
@@ -257,6 +268,8 @@ def _into(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bo
             sock, min(count, max(pages, 1) * PAGE, before), MSG_DONTWAIT if nonblocking and streams else 0
         )
     if data:
+        if getattr(file, "options", None):
+            spliced(file.options, len(data))
         with pipes.moving(*pipes.ends(pipe, writing=False)), _aside(pipe) as (reader, writer):
             # Of a page from which something is left, no later write fills the rest.
             real.write(writer, data + b"\0" if len(data) % PAGE else data)

@@ -10,6 +10,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.contract.worlds import SOON, World
 
 Pipe = tuple[int, int]
 KINDS = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM)
+SO_PEEK_OFF = 42
 
 
 @pytest.fixture
@@ -82,6 +84,33 @@ def test_k133_what_has_come_goes_into_a_pipe(world: World, pipe: Pipe) -> None:
     here.close()
     world.ready(there, "IN|OUT|RDHUP")
     assert os.splice(there.fileno(), writer, 9) == 0
+
+
+@pytest.mark.parametrize("ways", [os.O_RDONLY, os.O_RDWR])
+def test_k133_a_fifo_that_nobody_writes_to_is_at_its_end(world: World, tmp_path: Path, ways: int) -> None:
+    here, there = world.pair()
+    os.mkfifo(tmp_path / "fifo")
+    fifo = os.open(tmp_path / "fifo", ways | os.O_NONBLOCK)
+    world.gives(0 if ways == os.O_RDONLY else "EAGAIN", os.splice, fifo, here.fileno(), 9)
+    writer = os.open(tmp_path / "fifo", os.O_WRONLY)
+    world.gives("EAGAIN", os.splice, fifo, here.fileno(), 9)
+    os.write(writer, b"end")
+    os.close(writer)
+    assert os.splice(fifo, here.fileno(), 9) == 3
+    world.gives(0 if ways == os.O_RDONLY else "EAGAIN", os.splice, fifo, here.fileno(), 9)
+    os.close(fifo)
+    world.gives(b"end", there.recv, 9)
+
+
+def test_k133_splice_of_a_connection_leaves_the_place_of_a_peek_where_it_is(world: World, pipe: Pipe) -> None:
+    _, writer = pipe
+    for here, there, seen in ((*world.pair(), b"f"), (*pair(world), b"def")):
+        there.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, 2)
+        here.send(b"abcdef")
+        world.readable(there)
+        assert os.splice(there.fileno(), writer, 3) == 3
+        assert there.getsockopt(socket.SOL_SOCKET, SO_PEEK_OFF) == (2 if seen == b"f" else 0)
+        assert there.recv(9, socket.MSG_PEEK) == seen
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -67,6 +67,12 @@ def peeked_over(options: dict[Key, Any], copied_seq: int) -> None:
         options[STREAM_PEEKED] += 1
 
 
+def spliced(options: dict[Key, Any], size: int) -> None:
+    """*size* bytes of a TCP socket went into a pipe: the place stays as far from the front as it was (tcp_read_sock)."""
+    if STREAM_PEEKED in options:
+        options[STREAM_PEEKED] += size
+
+
 def forget_peek_place(options: dict[Key, Any]) -> None:
     """The next peek begins at the front again, as tcp_disconnect has it."""
     options.pop(PEEK_OFF, None)
