@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from _thread import RLock
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -23,6 +24,8 @@ __all__ = ["is_of_tls", "place", "unplace"]
 AN_END, NO_ROOM = "EOF occurred in violation of protocol", "The operation did not complete (write)"
 DONE = "TLS/SSL connection has been closed (EOF)"
 LINE = " (_ssl.c:"
+# What a call says that it has waited for, if that is not its own name.
+WAITS = {"do_handshake": "handshake", "shutdown": "read"}
 LINES_ABOVE = 17  # that one stands above the other where do_handshake says that its time is over
 
 # SSLContext, for its module may go from sys.modules, and what its _wrap_socket was.
@@ -92,7 +95,8 @@ class _Layer:
         self._left = 0  # bytes of it that are still to come
         self._unsent: list[bytes] = []  # what the socket had no room for yet
         self._taken: int | None = None  # bytes of a write whose records are among them
-        self._call = "do_handshake"  # what the program has called
+        self._sends = False  # somebody is sending it; who has more to send leaves it to that one
+        self._within = RLock()  # for threads of a kernel's world: OpenSSL, and what it puts out, are one's at a time
         self._ended = False  # the peer has said that it is done
 
     def __getattr__(self, name: str) -> Any:
@@ -117,20 +121,15 @@ class _Layer:
     # --- what moves bytes ------------------------------------------------------------------------------------------
 
     def do_handshake(self) -> None:
-        self._call = "do_handshake"
-        self._run("handshake", self._tls.do_handshake, then_send=False)
-        tickets = self._tls.server_side and self._tls.version() == "TLSv1.3"
-        if tickets:
-            self._unsent += _records(self._outgoing.read())  # OpenSSL writes its tickets one by one
+        self._run("do_handshake", self._tls.do_handshake, then_send=False, one_by_one=self._sends_tickets)
         try:
-            self._send("handshake", self._deadline())
+            self._send("do_handshake", self._deadline())
         except (BrokenPipeError, ConnectionResetError):
-            if not tickets:
+            if not self._sends_tickets():
                 raise
             self._unsent.clear()  # OpenSSL takes what it wrote to a client who is gone for sent
 
     def read(self, size: int = 1024, *buffer: Any) -> Any:
-        self._call = "read"
         if size > 0 and (self._ended or self._incoming.eof) and not self._tls.pending():
             self._socket()._gave_nothing()
         result = self._run("read", lambda: self._tls.read(size, *buffer))
@@ -138,12 +137,18 @@ class _Layer:
         return result
 
     def write(self, data: Any) -> int:
-        self._call = "write"
+        if self._sends:  # another thread does: this comes behind
+            behind: int = self._run("write", lambda: self._tls.write(data), one_by_one=_always)
+            return behind
         if self._taken is not None and memoryview(data).nbytes < self._taken:
             raise self._bad_length()
         if self._taken is None:
-            self._taken = self._run("write", lambda: self._tls.write(data), then_send=False)
-            self._unsent += _records(self._outgoing.read())
+            self._taken = 0  # who reads meanwhile sends nothing of it
+            try:
+                self._taken = self._run("write", lambda: self._tls.write(data), then_send=False, one_by_one=_always)
+            except BaseException:
+                self._taken = None
+                raise
         # As OpenSSL wants it, who could not write calls again with the same data: it is encrypted already.
         self._send("write", self._deadline())
         taken, self._taken = self._taken, None
@@ -151,33 +156,49 @@ class _Layer:
         return taken
 
     def shutdown(self) -> Any:
-        self._call = "shutdown"
-        self._run("read", self._tls.shutdown)
+        self._run("shutdown", self._tls.shutdown)
         return self.sock()
 
-    def _run(self, what: str, step: Callable[[], Any], *, then_send: bool = True) -> Any:
-        """*step*, until it has all the input it wants; what it puts out is sent before more is waited for."""
+    def _sends_tickets(self) -> bool:
+        return bool(self._tls.server_side and self._tls.version() == "TLSv1.3")
+
+    def _run(
+        self, call: str, step: Callable[[], Any], *, then_send: bool = True, one_by_one: Callable[[], bool] = bool
+    ) -> Any:
+        """*step* of a *call*, until it has all the input it wants; what it puts out is sent before more is waited for."""
         deadline = self._deadline()
         while True:
             try:
-                result = step()
+                result = self._step(step, one_by_one)
             except self._ssl.SSLWantReadError as wanted:
-                self._send(what, deadline)
-                if not self._receive(what, deadline):
+                self._send(call, deadline)
+                if not self._receive(call, deadline):
                     raise wanted from None
             except self._ssl.SSLError as error:
                 with suppress(OSError):
-                    self._send(what, deadline)  # an alert that says why
+                    self._send(call, deadline)  # an alert that says why
                 self._ended |= isinstance(error, self._ssl.SSLZeroReturnError)
                 if isinstance(error, self._ssl.SSLSyscallError):  # which is what an end is called of who has no socket
-                    raise self._error("SSLEOFError", "SSL_ERROR_EOF", AN_END) from None
+                    raise self._error(call, "SSLEOFError", "SSL_ERROR_EOF", AN_END) from None
                 raise
             else:
                 if then_send:
-                    self._send(what, deadline)
+                    self._send(call, deadline)
                 return result
 
-    def _receive(self, what: str, deadline: int) -> bool:
+    def _step(self, step: Callable[[], Any], one_by_one: Callable[[], bool]) -> Any:
+        """*step*; what it has put out waits to be sent, in one flight or *one_by_one*, as OpenSSL writes its tickets."""
+        with self._within:
+            done = False
+            try:
+                result = step()
+                done = one_by_one()
+            finally:
+                if flight := self._outgoing.read():
+                    self._unsent += _records(flight) if done else [flight]
+            return result
+
+    def _receive(self, call: str, deadline: int) -> bool:
         """The next part of a record into OpenSSL's hands; False if there is nothing yet and the socket does not wait."""
         sock = self._socket()
         size = self._left or HEAD - len(self._head)
@@ -186,11 +207,12 @@ class _Layer:
         except BlockingIOError:
             return False
         except OSError as error:
-            raise self._told(what, error) from None
-        if not data:
-            self._incoming.write_eof()
-            return True
-        self._incoming.write(data)
+            raise self._told(call, error) from None
+        with self._within:
+            if not data:
+                self._incoming.write_eof()
+                return True
+            self._incoming.write(data)
         if self._left:
             self._left -= len(data)
         else:
@@ -201,31 +223,44 @@ class _Layer:
             self._head = b""
         return True
 
-    def _send(self, what: str, deadline: int) -> None:
+    def _send(self, call: str, deadline: int) -> None:
         """What waits to be sent, as far as the socket waits for room. What a write has left waits for the next write.
 
         Raises:
             ssl.SSLWantWriteError: the rest has no room yet.
             TimeoutError: nor had it in time.
         """
-        flight = self._outgoing.read()
-        if flight:
-            self._unsent.append(flight)
-        if self._taken is not None and self._call in ("do_handshake", "read"):
-            return
         sock = self._socket()
-        while self._unsent:
-            data = self._unsent[0]
-            try:
-                sent = sock._send_some(data, 0, deadline)
-            except BlockingIOError:
-                raise self._error("SSLWantWriteError", "SSL_ERROR_WANT_WRITE", NO_ROOM) from None
-            except OSError as error:
-                raise self._told(what, error) from None
-            if sent < len(data):
-                self._unsent[0] = data[sent:]
-            else:
-                del self._unsent[0]
+        if not self._may_send(call):
+            return
+        try:
+            while self._has_more():
+                data = self._unsent[0]
+                try:
+                    sent = sock._send_some(data, 0, deadline)
+                except BlockingIOError:
+                    raise self._error(call, "SSLWantWriteError", "SSL_ERROR_WANT_WRITE", NO_ROOM) from None
+                except OSError as error:
+                    raise self._told(call, error) from None
+                if sent < len(data):
+                    self._unsent[0] = data[sent:]
+                else:
+                    del self._unsent[0]
+        finally:
+            self._sends = False
+
+    def _may_send(self, call: str) -> bool:
+        """Whether it is its turn now, as it is until it finds nothing more to be sent, or may not go on."""
+        with self._within:
+            if self._sends or (self._taken is not None and call in ("do_handshake", "read")):
+                return False
+            self._sends = True
+            return True
+
+    def _has_more(self) -> bool:
+        with self._within:
+            self._sends = bool(self._unsent)
+            return self._sends
 
     def _socket(self) -> Any:
         sock = self.sock()
@@ -238,29 +273,33 @@ class _Layer:
         sock = self._socket()
         return sock._deadline() if sock.gettimeout() else -1
 
-    def _told(self, what: str, error: OSError) -> OSError:
+    def _told(self, call: str, error: OSError) -> OSError:
         """What CPython makes of an *error* of the socket. Before 3.13 it took one of read or write for an end."""
         if error.errno is None:  # its own time-out
             where = ""
-            if what == "handshake" and (line := line_of("do_handshake")):
+            if call == "do_handshake" and (line := line_of(call)):
                 where = f"_ssl.c:{int(line[len(LINE) : -1]) - LINES_ABOVE}: "
-            return TimeoutError(f"{where}The {what} operation timed out")
+            return TimeoutError(f"{where}The {WAITS.get(call, call)} operation timed out")
         if self._ended:
-            return self._error("SSLZeroReturnError", "SSL_ERROR_ZERO_RETURN", DONE)
-        if self._call in ("do_handshake", "shutdown") or sys.version_info >= (3, 13):
+            return self._error(call, "SSLZeroReturnError", "SSL_ERROR_ZERO_RETURN", DONE)
+        if call in WAITS or sys.version_info >= (3, 13):
             return error
-        return self._error("SSLEOFError", "SSL_ERROR_EOF", AN_END)
+        return self._error(call, "SSLEOFError", "SSL_ERROR_EOF", AN_END)
 
     def _bad_length(self) -> OSError:
         """Who could not write calls again with less: OpenSSL has taken the rest already."""
-        error = self._error("SSLError", "SSL_ERROR_SSL", "[SSL: BAD_LENGTH] bad length")
+        error = self._error("write", "SSLError", "SSL_ERROR_SSL", "[SSL: BAD_LENGTH] bad length")
         error.library, error.reason = "SSL", "BAD_LENGTH"  # type: ignore[attr-defined]
         return error
 
-    def _error(self, kind: str, code: str, text: str) -> OSError:
-        """An error as CPython makes it, with the line of its source where it does."""
-        error: OSError = getattr(self._ssl, kind)(getattr(self._ssl, code), text + line_of(self._call))
+    def _error(self, call: str, kind: str, code: str, text: str) -> OSError:
+        """An error of *call* as CPython makes it, with the line of its source where it does."""
+        error: OSError = getattr(self._ssl, kind)(getattr(self._ssl, code), text + line_of(call))
         return error
+
+
+def _always() -> bool:
+    return True
 
 
 def _records(data: bytes) -> Iterator[bytes]:
