@@ -166,8 +166,8 @@ class Link:
         return [name for name in object.__dir__(self) if name.startswith("__") or name in FACE]
 
     def block(self, *sources: str) -> None:
-        """Drop everything that these of its two hosts send; without hosts, let everything through again."""
-        self._blocked = sources
+        """Drop everything that these of its two hosts send, besides what is dropped already; without hosts, let everything through again."""
+        self._blocked = tuple(dict.fromkeys((*self._blocked, *sources))) if sources else ()
         self._note()
 
     def part(self, *sources: str) -> None:

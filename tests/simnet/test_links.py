@@ -107,6 +107,22 @@ def test_a_partition_that_does_not_heal_ends_in_etimedout() -> None:
             assert 900 < net.time < 1_000  # tcp_retries2 = 15: 924.6 s, ip-sysctl
 
 
+def test_partitions_one_way_add_up_and_heal_together() -> None:
+    with simnet.Network() as net:
+        net.host("server").spawn(echo, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            net.partition("test", "server", one_way=True)
+            net.partition("server", "test", one_way=True)  # and nothing gets through from there, besides
+            assert repr(net.link("test", "server")).endswith("nothing from test, nothing from server)")
+            sock.sendall(b"lost")
+            net.run(10)
+            assert not any(each.op == "data" for each in net.trace if each.time_ns > 1_000_000_000)
+            net.partition("test", "server")
+            net.partition("test", "server", one_way=True)  # which it is already
+            net.heal()
+            assert sock.recv(4) == b"lost"
+
+
 OPTIONS = [
     pytest.param(
         {}, True, 926.848, id="tcp_retries2"
