@@ -123,6 +123,30 @@ def test_partitions_one_way_add_up_and_heal_together() -> None:
             assert sock.recv(4) == b"lost"
 
 
+def test_what_waited_behind_a_hole_says_nothing_of_the_round_trip() -> None:
+    with simnet.Network() as net:
+        link = net.link("test", "server")
+        net.host("server").spawn(echo, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            link.loss = 1
+            sock.sendall(b"1")
+            link.loss = 0
+            sock.sendall(b"2")
+            sock.sendall(b"3")
+            time.sleep(0.001)  # they arrive, and wait there
+            net.partition("test", "server")
+            time.sleep(20)
+            net.heal()
+            assert sock.recv(3, socket.MSG_WAITALL) == b"123"
+            link.loss = 1
+            sock.sendall(b"4")
+            began = net.time
+            link.loss = 0
+            assert sock.recv(1) == b"4"
+            assert net.time - began < 0.5  # TCP_RTO_MIN and a little more: a round trip is 2 ms
+
+
 OPTIONS = [
     pytest.param(
         {}, True, 926.848, id="tcp_retries2"

@@ -158,12 +158,14 @@ class Guard:
         self.heard_ns = now_ns
         self.probes = 0
         kept = self.kept
-        moved = False
+        moved = again = False
         while kept and _end(kept[0]) <= ack:
             segment = kept.popleft()
             self.unacknowledged -= len(segment.payload)
             sent_ns = self.times.pop(segment.seq, None)
-            if sent_ns is not None:
+            if sent_ns is None:
+                again = True  # and what was behind it has waited there, which says nothing of the trip
+            elif not again:
                 self.measured(now_ns - sent_ns)
             moved = True
         if moved:
