@@ -107,6 +107,31 @@ def test_a_partition_that_does_not_heal_ends_in_etimedout() -> None:
             assert 900 < net.time < 1_000  # tcp_retries2 = 15: 924.6 s, ip-sysctl
 
 
+# The server says its SYN-ACK for 63 s, the client its SYN at 67 s for the last time.
+@pytest.mark.parametrize(("parted", "seconds"), [(0.05, 65), (0.15, 20)], ids=["the SYN", "its answer"])
+def test_a_handshake_on_whose_way_the_path_breaks_is_gone_on_with(parted: float, seconds: float) -> None:
+    with simnet.Network() as net:
+        net.link("client", "server").latency = 0.1
+        heard: list[object] = []
+
+        def greet() -> None:
+            with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+                connection.sendall(b"hello")
+
+        def ask() -> None:
+            with socket.create_connection(("server", 7)) as sock:
+                heard.append(sock.recv(5))
+
+        net.host("server").spawn(greet)
+        asking = net.host("client").spawn(ask)
+        net.run(parted)  # SYN, SYN-ACK and ACK take 100 ms each, and one of them is on its way
+        net.partition("client", "server")
+        net.run(seconds)
+        net.heal()
+        asking.join(200)
+        assert heard == [b"hello"]
+
+
 def test_partitions_one_way_add_up_and_heal_together() -> None:
     with simnet.Network() as net:
         net.host("server").spawn(echo, 7)

@@ -27,8 +27,9 @@ from simnet.kernel.options.values import (
     TCP_SYNCNT,
     TCP_USER_TIMEOUT,
 )
-from simnet.kernel.segment import FIN, SYN, WANT_ACK, Segment
+from simnet.kernel.segment import ACK, FIN, SYN, WANT_ACK, Segment
 from simnet.kernel.states import CLOSED, SYN_RECV, SYN_SENT
+from simnet.kernel.tcp.control import ISN
 
 if TYPE_CHECKING:
     from simnet.kernel.stack import Stack
@@ -50,6 +51,7 @@ FEW: Final = 16  # clients whose SYNs go again together
 # TCP_TIMEOUT_MIN, two jiffies: a tail loss probe of several comes that much after two round trips.
 PROBE_MARGIN_NS: Final = 8_000_000
 ONE_SEGMENT: Final = 1448  # bytes: what fits into a packet of 1,500 beside heads with timestamps
+SAID: Final = {SYN_SENT: SYN, SYN_RECV: SYN | ACK}  # what a handshake waits for the answer to
 DUPLICATES: Final = 3  # duplicate acknowledgements that mean a hole (RFC 5681)
 
 
@@ -78,6 +80,24 @@ class Guard:
         self.heard_ns = 0
         self.tail = False  # the timer that runs is that of a tail loss probe
         self.probed = False  # one has gone out, and nothing is acknowledged since
+
+    def begin(self, connection: Sender) -> None:
+        """The path of *connection* begins to lose. What is on its way arrives; the answer to a SYN may not."""
+        self.heard_before(connection)
+        if connection.trip_ns:
+            self.measured(connection.trip_ns)
+        self.keep_alive(connection, connection.stack.clock.now_ns - self.heard_ns)
+        flags = SAID.get(connection.state, 0)
+        if flags and connection.snd_nxt > ISN:
+            assert connection.local is not None
+            assert connection.peer is not None
+            said = Segment(
+                connection.local, connection.peer, flags | WANT_ACK, connection.snd_nxt - 1, connection.rcv_nxt,
+                connection.rcv_edge, b"", connection,
+            )  # fmt: skip
+            self.keep_lost(connection, said)
+        if connection.unsent:
+            self.probe_later(connection)
 
     # Outgoing.
 

@@ -362,12 +362,7 @@ class Sender(ControlBlock):
         self.window = None  # the guard counts what is in flight
         if self.ledger is not None:
             self.ledger.close()
-        guard.heard_before(self)
-        if self.trip_ns:
-            guard.measured(self.trip_ns)
-        guard.keep_alive(self, self.stack.clock.now_ns - guard.heard_ns)
-        if self.unsent:
-            guard.probe_later(self)
+        guard.begin(self)
 
     def leave_guard(self) -> None:
         """Only our SYN was lost, to a queue of this host that was full, and nothing else can be."""
