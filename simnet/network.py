@@ -176,7 +176,7 @@ class Fabric:
         """*file* has begun to connect: the connection gets its name, its faults and its anchors before its SYN leaves."""
         source, target = file.local, file.peer
         owner = self.owner_of(target[0], machine)
-        name = owner.name if owner is not None else target[0]
+        name = owner.name if owner is not None else f"[{target[0]}]" if ":" in target[0] else target[0]
         attempt = (machine.name, name, target[1])
         self.attempts[attempt] = number = self.attempts.get(attempt, 0) + 1
         datagrams = file.type == SOCK_DGRAM

@@ -450,3 +450,28 @@ def test_whatever_there_is_the_budget_is_used_up_and_nothing_is_run_twice(
     assert selection.line.startswith(f"{len(selection.faults):,} ")
     bytes_tried = [fault.byte for fault in selection.faults if isinstance(fault, faults.Split)]
     assert all(0 < byte < stream.length for byte in bytes_tried)
+
+
+@pytest.mark.parametrize("address", ["10.9.9.9", "fd00::9", "::ffff:10.9.9.9"])
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["TCP", "UDP"])
+def test_an_address_that_no_host_has_is_a_place_too(address: str, kind: socket.SocketKind) -> None:
+    def test(net: Network) -> bytes:
+        def serve() -> None:
+            with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+                with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as elsewhere:
+                    elsewhere.settimeout(1)
+                    with contextlib.suppress(OSError):
+                        elsewhere.connect((address, 53))
+                        elsewhere.send(b"?")
+                with contextlib.suppress(OSError):
+                    connection.sendall(b"nobody is there")
+
+        net.host("server").spawn(serve)
+        net.host("server").wait_listening(7)
+        with socket.create_connection(("server", 7)) as sock:
+            return sock.makefile("rb").read()
+
+    run = play(test)
+    host = "[fd00::9]" if address == "fd00::9" else "10.9.9.9"
+    assert f"server->{host}:53" in {each.place.partition("#")[0] for each in run.trace}
+    check(test, kinds="reset", may_raise=OSError)
