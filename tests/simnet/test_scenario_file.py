@@ -655,3 +655,14 @@ fault = [
     with pytest.raises(ScenarioError, match="fault 2: split: byte is missing") as caught:
         Scenario.loads(text)
     assert caught.value.line == 3
+
+
+@pytest.mark.parametrize(
+    "last",
+    ["[expect]\noutcom = 'baseline'", "[[falt]]\nkind = 'split'", "[found]\nruns = 'many'"],
+    ids=lambda text: text[:8],
+)
+def test_the_line_of_a_table_behind_the_faults_is_named(last: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        Scenario.loads(HEAD + FIRST + last)
+    assert caught.value.line == 9
