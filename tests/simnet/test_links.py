@@ -132,6 +132,35 @@ def test_a_handshake_on_whose_way_the_path_breaks_is_gone_on_with(parted: float,
         assert heard == [b"hello"]
 
 
+def test_who_waits_for_room_when_the_path_breaks_goes_on_when_it_is_whole() -> None:
+    with simnet.Network() as net:
+        net.link("client", "server").latency = 0
+        heard: list[int] = []
+
+        def take() -> None:
+            with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+                size = 0
+                while size < 150_000:
+                    size += len(connection.recv(70_000))
+                time.sleep(10)  # the last of it is acknowledged after 40 ms
+                heard.append(size + len(connection.makefile("rb").read()))
+
+        def give() -> None:
+            with socket.create_connection(("server", 7)) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
+                for size in (70_000, 70_000, 70_000, 70_000, 20_000):
+                    sock.sendall(bytes(size))
+
+        taking = net.host("server").spawn(take)
+        net.host("client").spawn(give)
+        net.run(0.02)
+        net.partition("client", "server")
+        net.run(1)
+        net.heal()
+        taking.join(100)
+        assert heard == [300_000]
+
+
 def test_partitions_one_way_add_up_and_heal_together() -> None:
     with simnet.Network() as net:
         net.host("server").spawn(echo, 7)

@@ -98,6 +98,7 @@ class Guard:
             self.keep_lost(connection, said)
         if connection.unsent:
             self.probe_later(connection)
+        connection.space_came()  # what is on its way takes none any more
 
     # Outgoing.
 
