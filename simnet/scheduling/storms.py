@@ -123,9 +123,12 @@ def _look(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
     awaited = others and process is not body and body.waits_for_a_sleeper(len(scheduler.processes))
     if others and scheduler.in_vain < (LOOKS_BESIDE_AWAITED if awaited else LOOKS_BESIDE_OTHERS):
         return None
+    since = max(begin - (scheduler.in_vain - 1) * ENTRIES_A_LOOK, 0)  # as all the looks in a row have seen it
     if attempts:
+        attempts = _in_vain(scheduler, since, process)[0] or attempts
         error = stuck.tries_for_ever(process, body, now_ns, len(attempts), attempts[0], dropped=dropped)
     else:
+        asked = _asked_in_vain(entries, since, process) or asked
         error = stuck.asks_for_ever(process, body, now_ns, len(asked), asked[0])
     _end(scheduler, error, max(begin, 0))
     return None

@@ -301,6 +301,16 @@ def test_a_server_that_comes_up_later_is_waited_for() -> None:
         assert net.time == pytest.approx(120, abs=2)
 
 
+def test_all_attempts_in_vain_are_counted_not_those_of_the_last_look_alone() -> None:
+    with pytest.raises(simnet.Deadlock) as caught, simnet.Network() as net:
+        net.host("server").spawn(time.sleep, 100_000)  # and whatever it does then is waited for, for a while
+        client = net.host("client").spawn(_try, 1.0)
+        client.join()
+    attempts = sum(each.kind == "call" and each.op == "connect" for each in net.trace)
+    told = int(str(caught.value).partition("tried to connect ")[2].split()[0].replace(",", ""))
+    assert attempts * 0.9 < told <= attempts
+
+
 def test_attempts_that_succeed_are_no_storm() -> None:
     def serve() -> None:
         with socket.create_server(("", 7)) as listener:
