@@ -14,7 +14,7 @@ others. Rules that hold here:
 * A process that reads a clock as often waits for it to move: so it moves. If it works meanwhile, after ``WORKS_MAX`` times that.
 * ``TICKS_MAX`` wake-ups in a row by time alone, with nothing on a link, mean that only clocks tick: then a body that
   waits without a deadline is a :class:`Deadlock`, unless who wakes may count (``patience``), and a network whose body has
-  ended is *quiet*. It is so at once when each process that still wakes has looked, found nothing and slept again
+  ended is *quiet*. It is so at once when each process that still wakes has polled, found nothing and polled again
   ``HEARTBEATS`` times, without even reading a clock; once is enough for a loop that calls nobody in between.
 * A trace function (coverage, a debugger) belongs to its process: it is carried over each switch.
 """

@@ -252,11 +252,17 @@ def told_again(scheduler: Scheduler) -> BaseException:
 def only_look(processes: Iterable[Process], arrived_ns: int, heartbeats: int) -> bool:
     """Has each of *processes* that will wake by time just looked so many times, after something last arrived at *arrived_ns*?
 
-    Who sleeps since before the last arrival, or call of anybody's, has not looked whether it was for it.
+    Who sleeps since before the last arrival, or call of anybody's, has not looked whether it was for it; and who does nothing
+    but sleep looks at nothing: it may be at work.
     """
     return not any(
-        each.has_deadline and (each.heartbeats < heartbeats or each.since_ns <= arrived_ns) for each in processes
+        each.has_deadline and (each.heartbeats < heartbeats or each.since_ns <= arrived_ns or _sleeps(each))
+        for each in processes
     )
+
+
+def _sleeps(process: Process) -> bool:
+    return process.waiting is not None and process.waiting[0] == "time to pass"
 
 
 def is_awaited(scheduler: Scheduler, most: int, heartbeats: int) -> bool:
@@ -270,7 +276,7 @@ def is_awaited(scheduler: Scheduler, most: int, heartbeats: int) -> bool:
     if scheduler.ticks < most and scheduler.body.waits_for_a_sleeper(len(scheduler.processes)):
         return True
     return scheduler.ticks < scheduler.patience and any(
-        each.has_deadline and (each.heartbeats < heartbeats or each.waiting[0] == "time to pass")
+        each.has_deadline and (each.heartbeats < heartbeats or _sleeps(each))
         for each in scheduler.processes
         if each.waiting is not None
     )

@@ -76,6 +76,38 @@ def test_a_network_with_a_heart_that_beats_is_quiet() -> None:
         assert 1_000 <= net.time < 1_100
 
 
+def test_who_only_sleeps_may_be_at_work_and_is_waited_for() -> None:
+    done: list[bytes] = []
+
+    def work() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            for line in connection.makefile("rb"):  # all are there already
+                time.sleep(0.1)
+                done.append(line)
+
+    with simnet.Network() as net:
+        net.host("server").spawn(work)
+        net.host("server").wait_listening(7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"line\n" * 10)
+        net.run()
+        assert len(done) == 10
+
+
+def test_so_it_is_after_the_test_too() -> None:
+    def work() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            connection.recv(100)
+            for _ in range(10):
+                time.sleep(0.1)
+
+    with simnet.Network() as net:  # at whose end it holds nothing whose peer is gone
+        net.host("server").spawn(work)
+        net.host("server").wait_listening(7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"work")
+
+
 def test_a_test_that_has_slept_often_still_waits_for_what_is_to_come() -> None:
     with simnet.Network() as net:
         server = net.host("server").spawn(time.sleep, 250)
