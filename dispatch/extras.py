@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from dispatch.annotations import TYPE_CHECKING, Any
+from dispatch.channel import CLOSED
 from dispatch.errors import OUT_OF_RESOURCES, Timeout
 from dispatch.timers import Timer
 
 if TYPE_CHECKING:
     from dispatch.output import Sender
 
+ASKED = 1024  # items that a producer is asked for before what it gave is sent; of crumbs a turn would hold hundreds of thousands
 EMPTY_MOST = 1_000_000  # a tenth of a second; a compressor that is fed byte by byte keeps some ten thousand to itself
 
 
@@ -134,6 +136,29 @@ def as_producer(thing: Any) -> Any:
     return Items(thing)
 
 
+def ask_for_some(producer: Any, channel: Sender, enough: int) -> tuple[bytes, bool]:
+    """What *producer* gives next, about *enough* bytes of it, and whether it gives no more.
+
+    Ctrl-C may come in the midst of it: what was given by then stands before the producer.
+    """
+    out = channel._waiting
+    given: list[bytes] = []
+    size = 0
+    try:
+        while size < enough and len(given) < ASKED:
+            data = ask_producer(producer, channel)
+            if not data or channel._channel_state & CLOSED:
+                return b"".join(given), True
+            given.append(data)
+            size += len(data)
+    except BaseException:
+        if given and channel._waiting is out:
+            out.appendleft(b"".join(given))
+            channel._waiting_bytes += size
+        raise
+    return b"".join(given), False
+
+
 def ask_producer(producer: Any, channel: Sender) -> Any:
     """What *producer* gives next; nothing if it fails, which is an error of *channel*."""
     more = channel._extras()
@@ -155,10 +180,11 @@ def ask_producer(producer: Any, channel: Sender) -> Any:
 class Items:
     """An iterable of bytes as a producer."""
 
-    __slots__ = ("_items",)
+    __slots__ = ("_cut_by", "_items")
 
     def __init__(self, items: Iterable[bytes]) -> None:
         self._items: Iterator[bytes] = iter(items)
+        self._cut_by = ""  # the name of what came in the midst of it
 
     def __repr__(self) -> str:
         return f"<items of {self._items!r}>"
@@ -168,12 +194,20 @@ class Items:
 
         Raises:
             ValueError: there is no end of empty ones, nor would there be one of this call.
+            RuntimeError: Ctrl-C came in the midst of it. A generator ends by that, as if it had given all.
         """
-        for empty, item in enumerate(self._items, 1):
-            if item:
-                return item
-            if empty == EMPTY_MOST:
-                raise ValueError(
-                    f"{self!r} gave {empty} empty items in a row; write what there is when there is something"
-                )
+        if self._cut_by:
+            raise RuntimeError(f"{self!r} did not come to their end: {self._cut_by} came in between")
+        try:
+            for empty, item in enumerate(self._items, 1):
+                if item:
+                    return item
+                if empty == EMPTY_MOST:
+                    raise ValueError(
+                        f"{self!r} gave {empty} empty items in a row; write what there is when there is something"
+                    )
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._cut_by = type(error).__name__
+            raise
         return b""

@@ -28,7 +28,19 @@ READ_ONLY = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY",
 class FilePiece:
     """Part of a file, to be sent; true while something is left. The file is read as it is when its turn comes."""
 
-    __slots__ = ("_close", "_failed", "_fd", "_file", "_left", "_offset", "_path", "_promised", "_rest", "_what")
+    __slots__ = (
+        "_close",
+        "_failed",
+        "_fd",
+        "_file",
+        "_left",
+        "_offset",
+        "_path",
+        "_promised",
+        "_rest",
+        "_went",
+        "_what",
+    )
 
     def __init__(self, file: Any, offset: int, count: int | None, failed: Callable[[str, Exception], object]) -> None:
         self._fd = -1
@@ -62,6 +74,7 @@ class FilePiece:
         size = about.st_size or sys.maxsize
         self._left = max(size - offset, 0) if count is None else count
         self._rest = b""  # read, but not taken by the socket
+        self._went: list[int] = []  # what sendfile has said, until it is counted
 
     def lay_aside(self) -> None:
         """Much is to be sent before it: what has a path need not be open until then."""
@@ -132,13 +145,17 @@ class FilePiece:
     def _send_to(self, sock: Any) -> tuple[int, bool]:
         if not self._rest and type(sock) is _socket.socket and hasattr(os, "sendfile"):
             try:
-                sent = os.sendfile(sock.fileno(), self._fd, self._offset, min(AT_ONCE, self._left))
+                if not self._went:
+                    # In C from end to end: Ctrl-C right behind the call must not lose how much went out, and send it again.
+                    size = min(AT_ONCE, self._left)
+                    self._went.extend(map(os.sendfile, (sock.fileno(),), (self._fd,), (self._offset,), (size,)))
             except OSError as error:
                 if error.errno in TRY_AGAIN:
                     return 0, True
                 if error.errno not in NOT_BY_SENDFILE:
                     raise
             else:
+                sent = self._went.pop()
                 self._moved(sent)
                 return sent, False
         try:
@@ -150,7 +167,12 @@ class FilePiece:
             self.give_back()
             self._failed("write_file", error)
             return 0, False
-        sent = sock.send(data) if data else 0
+        self._rest = b""  # now: Ctrl-C may come behind the call, and it must not go out twice
+        try:
+            sent = sock.send(data) if data else 0
+        except OSError:
+            self._rest = data
+            raise
         self._rest = data[sent:]
         return sent, sent < len(data)
 

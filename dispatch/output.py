@@ -26,7 +26,7 @@ from dispatch.channel import (
     Channel,
 )
 from dispatch.errors import BREATH, OUT_OF_RESOURCES, TRY_AGAIN
-from dispatch.extras import Extras, as_producer, ask_producer
+from dispatch.extras import Extras, as_producer, ask_for_some
 from dispatch.limits import guard_water
 from dispatch.observers import observers, tell_gone
 
@@ -34,7 +34,6 @@ JOIN_BELOW = 65536  # bytes; up to here one copy is cheaper than a vector of pie
 KEPT = JOIN_BELOW // 4  # bytes; with so many in its first piece a queue is not joined again
 VECTOR = 64  # pieces in one sendmsg; IOV_MAX is 1024, the kernel's buffer is full long before
 TURN_BYTES = 1 << 20  # what one channel may send in one turn
-ASKED = 1024  # items that a producer is asked for before what it gave is sent; of crumbs a turn would hold hundreds of thousands
 CROWD = 64  # pieces and producers in a queue; a peer that asks for more files than that is not listened to meanwhile
 LITTLE = 4096  # bytes; with so few in the queue write() does not look up high_water, which is hardly ever lower
 
@@ -256,7 +255,7 @@ class Sender(Channel):
             if self._waiting_bytes:
                 self._advance(offered)
             else:
-                self._waiting = [b""]  # what follows when all is sent, follows then
+                self._waiting = deque([b""])  # what follows when all is sent, follows then
             self.loop._unsent.append(self)
 
     def _gather(self, out: Any) -> tuple[Any, int]:
@@ -348,7 +347,7 @@ class Sender(Channel):
             if offered:
                 more.staged = b""
                 self._waiting_bytes -= offered
-                self.loop._unsent.append(self)
+            self.loop._unsent.append(self)
             raise
         self._left_over()
 
@@ -391,21 +390,14 @@ class Sender(Channel):
             if hasattr(first, "send_to") and more.layer is None:
                 out.popleft()
                 return first
-            given: list[bytes] = []
-            size = 0
-            while size < JOIN_BELOW and len(given) < ASKED:
-                data = ask_producer(first, self)
-                if self._channel_state & CLOSED:
-                    return None
-                if not data:
-                    if self._waiting is out and out and out[0] is first:
-                        out.popleft()
-                    break
-                given.append(data)
-                size += len(data)
-            if given:
-                self._waiting_bytes += size
-                return given[0] if len(given) == 1 else b"".join(given)
+            data, over = ask_for_some(first, self, JOIN_BELOW)
+            if self._channel_state & CLOSED:
+                return None
+            if over and self._waiting is out and out and out[0] is first:
+                out.popleft()
+            if data:
+                self._waiting_bytes += len(data)
+                return data
         self._waiting = None
         self._channel_state &= ~PRODUCING
         return None

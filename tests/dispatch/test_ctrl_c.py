@@ -1,0 +1,164 @@
+"""Ctrl-C in the midst of output, and a loop that goes on, as ``close(deadline)`` does: what goes out then is what was written."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.dispatch.conftest import Fickle, Recorder
+
+
+class Pieces:
+    """A producer of these; Ctrl-C comes before one of them."""
+
+    def __init__(self, *pieces: bytes, before: int) -> None:
+        self.pieces = list(pieces)
+        self.left = before
+
+    def more(self) -> bytes:
+        self.left -= 1
+        if self.left == -1:
+            raise KeyboardInterrupt
+        return self.pieces.pop(0) if self.pieces else b""
+
+
+class Interrupted:
+    """A socket behind whose first call that sends Ctrl-C comes."""
+
+    def __init__(self, channel) -> None:
+        self.channel, self.inner = channel, channel.socket
+        channel.socket = self
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def send(self, data):
+        self.channel.socket = self.inner
+        self.inner.send(data)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_what_a_producer_has_given_before_it_is_not_lost(world, before):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.write_from(Pieces(b"one ", b"two ", b"three ", before=before))
+    channel.write(b"four")
+    with pytest.raises(KeyboardInterrupt):
+        world.run(loop, lambda: False)
+    channel.close()
+
+    assert world.read_all(loop, client) == b"one two three four"
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_output_goes_on_by_itself(world, before):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.write_from(Pieces(b"one ", b"two ", b"three ", before=before))
+    with pytest.raises(KeyboardInterrupt):
+        world.run(loop, lambda: False)
+
+    assert world.read(loop, client, 14) == b"one two three "
+
+
+def test_a_generator_that_it_ended_has_not_given_all(world):
+    loop = world.loop()
+    errors = []
+
+    class Told(Recorder):
+        def handle_error(self, error):
+            errors.append(str(error))
+            self.abort(error)
+
+    def items():
+        yield b"half of it"
+        raise KeyboardInterrupt  # it comes here
+        yield b" and the other half"
+
+    channel, client = world.connected(loop, Told)
+    channel.write_from(items())
+    channel.close()
+    with pytest.raises(KeyboardInterrupt):
+        world.run(loop, lambda: False)
+    with pytest.raises(ConnectionResetError):
+        world.read_all(loop, client)
+    assert len(errors) == 1
+    assert "did not come to their end: KeyboardInterrupt came in between" in errors[0]
+
+
+def test_a_file_that_is_read_is_not_sent_twice(world, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789" * 1000)
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    Interrupted(channel)
+    channel.write_file(path)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(loop, lambda: False)
+    channel.write(b" and more")
+    channel.close()
+
+    assert world.read_all(loop, client) == path.read_bytes() + b" and more"
+
+
+def test_a_file_that_is_read_is_sent_whole_though_the_socket_was_full(world, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789" * 1000)
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.socket = Fickle(channel.socket, send=[-11, 10, -11])  # EAGAIN
+    channel.write_file(path)
+    channel.close()
+
+    assert world.read_all(loop, client) == path.read_bytes()
+
+
+def test_a_file_by_sendfile_is_not_sent_twice(kernel_world, tmp_path):
+    world = kernel_world
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789" * 1000)
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    channel.write_file(path)
+    client.setblocking(False)
+    before, got = sys.gettrace(), []
+
+    def behind(frame, event, argument):
+        """Ctrl-C comes where the line ends that has sent it."""
+        if frame.f_code.co_name == "_send_to":
+            try:
+                got.append(client.recv(100_000))
+            except BlockingIOError:
+                return behind
+            sys.settrace(before)
+            raise KeyboardInterrupt
+        return None
+
+    sys.settrace(behind)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            world.run(loop, lambda: False)
+    finally:
+        sys.settrace(before)
+    assert got == [path.read_bytes()]
+    channel.write(b" and more")
+    channel.close()
+
+    assert world.read_all(loop, client) == b" and more"
+
+
+@pytest.mark.parametrize("end", ["close", "write_eof"])
+def test_nothing_is_written_behind_the_end(world, end):
+    loop = world.loop()
+    channel, client = world.connected(loop, Recorder)
+    Interrupted(channel)
+    channel.write(b"all of it")
+    getattr(channel, end)()
+    with pytest.raises(KeyboardInterrupt):
+        world.run(loop, lambda: False)
+
+    assert channel.write(b"too late") is False
+    channel.close()
+    assert world.read_all(loop, client) == b"all of it"
