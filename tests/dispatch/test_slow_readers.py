@@ -317,3 +317,39 @@ class Plain(dispatch.Stream):
 
     def handle_data(self, data):
         """Drop it."""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("last", [b"", b"and so on"])
+def test_what_handle_full_does_when_there_is_room_again_is_done(
+    world, tls, later, last, client_context, server_context
+):
+    """It turns the loop until all has gone, and then goes on, as who writes in a loop of its own does."""
+    loop = world.loop()
+
+    class Waits(dispatch.Stream):
+        high_water, low_water = 1000, 0
+
+        def handle_data(self, data):
+            if later:
+                loop.call_soon(self.write, b"x" * 5_000_000)
+            else:
+                self.write(b"x" * 5_000_000)
+
+        def handle_full(self):
+            while not self.all_sent:
+                loop.run_once()
+            self.write(last)
+            self.close()
+
+    listener = world.listen(loop, Waits, tls=server_context if tls else None)
+    made = Recorder(loop=loop)
+    made.connect(listener.addr)
+    if tls:
+        made.start_tls(client_context, server_hostname="localhost")
+    made.write(b"?")
+    world.run(loop, lambda: made.closed)
+
+    assert made.data == b"x" * 5_000_000 + last
+    assert made.events[-2:] == ["eof", ("close", None)]
