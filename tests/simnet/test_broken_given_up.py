@@ -105,6 +105,53 @@ def hears_of_the_end_and_has_more_to_say() -> None:
         sock.sendall(b"bye\n")
 
 
+def asks_while_another_thread_reads() -> None:
+    """The reader is told, and ends; who asks next is told of it by its own call, says goodbye, and closes."""
+
+    def read(sock: socket.socket) -> None:
+        with suppress(OSError):
+            while sock.recv(100):
+                pass
+
+    with suppress(OSError), connect() as sock:
+        sock.sendall(b"hello\n")
+        threading.Thread(target=read, args=(sock,)).start()
+        try:
+            for line in LINES:
+                time.sleep(1)
+                sock.sendall(line)
+        finally:
+            with suppress(OSError):
+                sock.sendall(b"bye\n")
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+def asks_with_several_threads() -> None:
+    """Each is told once, and ends; the first of them reads."""
+
+    def read(sock: socket.socket) -> None:
+        with suppress(OSError):
+            while sock.recv(100):
+                pass
+
+    def say(sock: socket.socket, seconds: int) -> None:
+        time.sleep(seconds)
+        with suppress(OSError):
+            sock.sendall(LINES[seconds])
+
+    with suppress(OSError), connect() as sock:
+        sock.sendall(LINES[0])
+        threads = [threading.Thread(target=say, args=(sock, seconds)) for seconds in (1, 2, 3)]
+        threads.append(threading.Thread(target=read, args=(sock,)))
+        for thread in threads:
+            thread.start()
+        for thread in threads[:3]:
+            thread.join()
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+        threads[3].join()
+
+
 def goes_on_with_what_it_has_closed() -> None:
     """What broke is closed, and it is forgotten that it was."""
     sock = connect()
@@ -190,7 +237,7 @@ def test_who_is_told_by_another_thread_that_it_has_closed_is_not() -> None:
     "client",
     [
         *(connects_anew, says_goodbye, says_goodbye_to_what_it_has_closed, hears_of_the_end_and_has_more_to_say),
-        closes_a_file_that_has_more_to_say,
+        *(closes_a_file_that_has_more_to_say, asks_while_another_thread_reads, asks_with_several_threads),
     ],
 )
 def test_who_gives_it_up_is_not(client: Callable[[], None]) -> None:

@@ -2,14 +2,15 @@
 
 What it says there reaches nobody, and nobody will answer; one connection made anew would do. Who tries once more, or says goodbye, in
 the end closes it; a file that ``makefile`` has made sends what it still has once more for each layer that closes. A peer that has only
-half-closed is written to and says no more, so who hears of its end a second time has read on.
+half-closed is written to and says no more, so who hears of its end a second time has read on. Of threads that share a connection each is told for
+itself: what the one that reads has heard, the one that writes learns by its own call.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simnet.trace import CALL, Failed
+from simnet.trace import CALL, PROCESS, WAKE, Failed
 
 if TYPE_CHECKING:
     from simnet.run import Run
@@ -18,6 +19,7 @@ __all__ = ["goes_on_with_the_broken", "goes_on_with_the_closed"]
 
 BROKEN = frozenset({"EPIPE", "ECONNRESET", "ENOTCONN", "ETIMEDOUT"})
 ASKS = frozenset({"recv", "send"})
+Told = tuple[str, str, str]  # a connection, which end of it, and the thread that is told
 AGAIN = 2  # times that it says something there after it has been told, and is told once more
 
 
@@ -45,19 +47,23 @@ def _told_again(run: Run) -> tuple[str, int] | None:
     results = [entry[7][1] for entry in entries if entry[5] in ASKS and entry[1] == CALL]
     if len([each for each in results if type(each) is Failed or each == b""]) <= AGAIN:
         return None
-    again: dict[tuple[str, str], int] = {}  # of those that are broken: how often
-    tried: set[tuple[str, str]] = set()  # to say something there since it was told last
-    ended: set[tuple[str, str]] = set()  # it has read the end, and was not told yet that what it says reaches nobody
+    again: dict[Told, int] = {}  # of those that are broken: how often
+    tried: set[Told] = set()  # to say something there since it was told last
+    ended: set[Told] = set()  # it has read the end, and was not told yet that what it says reaches nobody
     # What it had to say when it was told last, and when that was.
-    in_vain: dict[tuple[str, str], tuple[int, object]] = {}
+    in_vain: dict[Told, tuple[int, object]] = {}
+    runs: dict[str, str] = {}  # which thread of a host's does
     for index, (at_ns, kind, host, place, end, op, _, detail) in enumerate(entries):
+        if kind in (WAKE, PROCESS):
+            runs[host] = place if op != "end" else ""
         if kind != CALL or host not in run.targets:
             continue
-        which = place, end
+        which = place, end, runs.get(host, "")
         if op == "close":
-            again.pop(which, None)
-            tried.discard(which)
-            ended.discard(which)
+            for each in [each for each in again if each[:2] == which[:2]]:
+                del again[each]
+                tried.discard(each)
+                ended.discard(each)
         elif op not in ASKS:
             continue
         elif _tells(detail[1]) and (op == "recv" or detail[1]):
