@@ -222,6 +222,17 @@ def test_a_failure_without_exception_says_what_broke() -> None:
     assert told.headline == "waits-for-ever at server.py:12 when accept says EAGAIN (1 bug, 3 of 214 runs)"
 
 
+def test_the_rule_that_made_it_a_failure_is_named_and_not_an_interruption_that_followed() -> None:
+    """Under a disruptive fault the test may raise; that an exception reached handle_error is the failure."""
+    error = reached_handle_error(ValueError("no length"))
+    reset = faults.Reset(on="test->server:7#1", end="server", byte=3)
+    run = run_of(reset, handler_errors=[error], error=raised(ConnectionResetError(104, "Connection reset by peer")))
+    told = report_run(run, judge(BASELINE, run), BASELINE, test_id=ID)
+    assert told.headline.startswith("ValueError at ")
+    assert told.consequence.startswith("ValueError: no length in ")
+    assert told.consequence.endswith("  [handler-raised]")
+
+
 def test_another_outcome_is_called_so() -> None:
     told = report(*failure_of(returned="other"), test_id=ID)
     assert told.headline == "another outcome when accept says EAGAIN (1 bug, 3 of 214 runs)"

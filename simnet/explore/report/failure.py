@@ -367,13 +367,13 @@ def _looked_early(trace: Trace, plan: FaultPlan) -> str:
 
 
 def _consequence(judgement: Judgement) -> str:
-    """What followed from the root; where the root is a broken rule, the root itself."""
+    """What followed from the root; the root itself, where it is a broken rule, or nothing that followed is a failure."""
     findings = judgement.findings
     if not findings:
         return ""
     first, rest = findings[0], findings[1:]
     if first.error is not None and first.reason in TABLE:
-        if rest:
+        if rest and rest[0].level == first.level:
             return f"{_told(rest[0])}  [{rest[0].reason}]"
         return f"{_told(first)}  [{first.reason}]" if first.host != BODY else ""
     if first.error is not None and exception_text(first.error) == f"{type(first.error).__name__}: {first.message}":
