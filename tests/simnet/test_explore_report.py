@@ -259,6 +259,17 @@ def test_who_left_it_since_it_waits_elsewhere_is_told_with_its_line() -> None:
     assert told.consequence.endswith("[nothing-left]")
 
 
+def test_a_lock_that_is_waited_for_is_told_once() -> None:
+    """Both what is left says so, and who waits."""
+    wait = replace(
+        waits(), what="server/two waits for a lock that server/one held when it ended at server.py:12 in serve"
+    )
+    left = Verdict("nothing-left", f"server/serve holds a socket. Close it. {wait.what}.", "server", None)
+    told = report(*failure_of(verdicts=[left], waiting=[wait]), test_id=ID)
+    assert told.consequence.startswith("server/serve holds a socket. Close it; server/two waits for a lock ")
+    assert told.consequence.count("server/two waits") == 1
+
+
 def test_text_fits_its_width_and_can_be_ascii_or_colored() -> None:
     failure, result = accept_failure()
     told = report(failure, result, test_id=ID)

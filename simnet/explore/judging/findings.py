@@ -43,12 +43,13 @@ if TYPE_CHECKING:
     from simnet.faults.kinds import Fault
     from simnet.run import Run, Waiting
 
-__all__ = ["OF_SOCKETS", "Case", "Finding", "family", "waits"]
+__all__ = ["OF_SOCKETS", "WITHOUT_END", "Case", "Finding", "family", "waits"]
 
 _OURS = (*VERDICTS, ProcessEnded)  # recorded as verdicts where they arise
 TAKEN_ALONG = " held when it ended"  # said of a lock, see `mutex`
 TOLD_BEFORE = ": in the run without faults it ends"  # and the next client may end it here, too
 OF_SOCKETS = "OSError"
+WITHOUT_END = ", without a deadline, so for ever"
 LINKED = "->"  # in the name of a connection
 WITHOUT_A_WORD = (
     "crash",
@@ -354,7 +355,7 @@ class Case:
         """A wait that is not in the baseline; or these *tasks* of it are not, if it is an event loop's."""
         row = WAITS_FOR_EVER if waiting.target else "support-waits"
         if not tasks:
-            message, level = f"{waiting.what}, without a deadline, so for ever", ""
+            message, level = f"{waiting.what}{WITHOUT_END}", ""
             if waiting.target and self.is_left_locked(waiting):
                 message += ". A lock stays taken when its thread ends: take it in a with statement, which lets it go"
                 level = self.invariants.get(WAITS_FOR_EVER, FAILURE)
@@ -366,7 +367,7 @@ class Case:
         who = (
             f"a task of {waiting.process} waits" if len(tasks) == 1 else f"{len(tasks)} tasks of {waiting.process} wait"
         )
-        message, level = f"{who} at {in_short(tasks)}, without a deadline, so for ever", ""
+        message, level = f"{who} at {in_short(tasks)}{WITHOUT_END}", ""
         if self.may_be_told(waiting):
             message += TOLD_BEFORE
         elif waiting.target and waiting.alone:  # no peer can have anything to do with it any more

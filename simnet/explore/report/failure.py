@@ -19,7 +19,7 @@ from simnet.blame import exception_text, first_of, named, stands_nowhere, stoppi
 from simnet.causes import why_by_itself
 from simnet.expect import IN_WORDS
 from simnet.explore.judging.akin import akin_to
-from simnet.explore.judging.findings import Finding
+from simnet.explore.judging.findings import WITHOUT_END, Finding
 from simnet.explore.judging.stays import STATE_STAYS
 from simnet.explore.judging.table import TABLE
 from simnet.explore.judging.verdict import Judgement
@@ -379,7 +379,14 @@ def _consequence(judgement: Judgement) -> str:
     if first.error is not None and exception_text(first.error) == f"{type(first.error).__name__}: {first.message}":
         return f"{BROKEN}{first.reason}] is broken"  # how, the error above has said
     after = [_told(each) for each in rest[:1] if each.error is None or each.error is not first.error]
-    return f"{'; '.join([_told(first), *after])}  [{first.reason}]"
+    return f"{'; '.join([_without(after, _told(first)), *after])}  [{first.reason}]"
+
+
+def _without(after: list[str], told: str) -> str:
+    """What was *told*, but for the waits for a lock that are told *after* it once more, and in full."""
+    for each in after:
+        told = f"{told}.".replace(f" {each.partition(WITHOUT_END)[0]}.", "").removesuffix(".")
+    return told
 
 
 def _told(finding: Finding) -> str:
