@@ -242,6 +242,24 @@ def expects_somebody(process: Process) -> bool:
     )
 
 
+def may_yet_be_given(process: Process) -> bool:
+    """Does *process* wait for what a thread of its program may give, one that waits with a deadline, and of whom no time has been up yet?
+
+    A run is over when all others but look now and then; who has been waiting for a minute then may do anything when that is up.
+    """
+    who: Process | None = process
+    threads = [each for each in process.scheduler.processes if each.memory is process.memory and not each.done]
+    for _ in threads:  # those who wait for each other make a circle
+        waiting: tuple[str, Any] = (who.waiting if who is not None else None) or ("", None)
+        what, thing = waiting
+        if what == "a notification":  # which may come from anybody
+            return any(each.has_deadline and not each.heartbeats for each in threads)
+        who = thing if what == "the end of" else thing.holder if what == "a lock" else None
+        if who not in threads or who is None or who.has_deadline:
+            break
+    return who is not None and who in threads and who.has_deadline and not who.heartbeats
+
+
 def is_alone(process: Process) -> bool:
     """Whether *process* has no connection, and no socket for datagrams, by which it could be woken: listeners at most."""
     return not any(

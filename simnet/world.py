@@ -365,7 +365,7 @@ class Network(Holding):
             if process.target and process.owner is None:
                 files = process.descriptors.files()
                 listening += [str(file.tag) for file in files if getattr(file, "state", None) == LISTEN]
-            if not process.has_deadline:
+            if not (process.has_deadline or checks.may_yet_be_given(process)):
                 (where, in_whole), tasks = process.stands(), process.tasks()
                 told = process.describe_wait(in_short(tasks) or in_whole)
                 alone = (bool(tasks) or checks.expects_somebody(process)) and checks.is_alone(process)
@@ -374,7 +374,7 @@ class Network(Holding):
                     verdict = checks.still_waiting(process, told)
                     if verdict is not None and not is_of_the_round(scheduler, process):
                         self.verdicts.append(verdict)
-            else:
+            elif process.has_deadline:
                 self._dozing[process.name] = process.tasks() if "loop" in process.state or "trio" in sys.modules else ()
         self.listening = tuple(listening)
         lived = [each for each in scheduler.processes if not each.done or each in daemons]

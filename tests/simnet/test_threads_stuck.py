@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
+import socketserver
 import threading
 import time
 from collections.abc import Callable
@@ -224,3 +225,61 @@ def test_a_lock_that_another_client_might_have_let_go_is_a_warning() -> None:
     result = run_sweep(two_ask_and_one_says_nothing, SweepOptions.of(target="server", kinds=["eof"]))
     assert "waits-for-ever" not in [each.reason for each in result.failures]
     assert "waits-for-ever" in [each.name for each in result.warnings]
+
+
+class Relay(socketserver.BaseRequestHandler):
+    """What one says is said to all others, by a thread of each; who says nothing for two minutes is sent away."""
+
+    def handle(self) -> None:
+        self.request.settimeout(120)
+        lines: queue.Queue[bytes] = queue.Queue()
+        writer = threading.Thread(target=self.write, args=(lines,))
+        writer.start()
+        members = self.server.members  # type: ignore[attr-defined]
+        members.append(lines)
+        with contextlib.suppress(OSError), self.request.makefile("rb") as file:
+            for line in file:
+                for each in members:
+                    if each is not lines:
+                        each.put(line)
+        members.remove(lines)
+        lines.put(b"")
+        writer.join()
+
+    def write(self, lines: queue.Queue[bytes]) -> None:
+        while line := lines.get():
+            with contextlib.suppress(OSError):
+                self.request.sendall(line)
+
+
+def relay() -> None:
+    with socketserver.ThreadingTCPServer(("", 7), Relay) as server:
+        server.members = []  # type: ignore[attr-defined]
+        server.serve_forever()
+
+
+def test_who_is_told_by_a_thread_whose_time_is_not_up_does_not_wait_for_ever() -> None:
+    """A test that ends early leaves a client that is patient, and a thread that reads until its two minutes are over: then it tells the other."""
+
+    def listens() -> bytes:
+        with socket.create_connection(("server", 7), timeout=90) as sock:
+            return sock.recv(100)
+
+    def says() -> None:
+        with socket.create_connection(("server", 7), timeout=5) as sock:
+            time.sleep(1)
+            sock.sendall(b"hello\n")
+            time.sleep(1)
+
+    def test(net: Any) -> bytes | None:
+        net.host("server").spawn(relay)
+        listener = net.host("ann").spawn(listens)
+        net.host("bob").run(says)
+        listener.join()
+        got: bytes | None = listener.result
+        return got
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["error", "reset"]))
+    assert result.ok
+    assert result.interrupted
+    assert not result.warnings
