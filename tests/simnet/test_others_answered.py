@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -407,3 +408,42 @@ def test_what_came_in_one_piece_with_a_word_that_was_handed_out_may_go_with_its_
             return [*heard, confirmed.readline(), confirmed.readline(), hears.readline(), hears.readline()]
 
     assert found(test, kinds=["error", "reset"]) == []
+
+
+def test_a_server_without_a_descriptor_waits_a_second_and_who_has_less_patience_was_not_left() -> None:
+    """As asyncio does, and as who sleeps before the next accept."""
+
+    async def talk(reader: Reader, writer: Writer) -> None:
+        with suppress(OSError):
+            writer.write((await reader.readline()).upper())
+        writer.close()
+
+    def sleeps(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            while True:
+                try:
+                    sock, _ = listener.accept()
+                except OSError:
+                    time.sleep(1)
+                    continue
+                with suppress(OSError), sock, sock.makefile("rb") as lines:
+                    sock.sendall(lines.readline().upper())
+
+    def test(net: Any, serve: Callable[[], Any]) -> list[bytes]:
+        for name in ("one", "two"):
+            net.host(name).spawn(serve)
+        got = []
+        for word in (b"a\n", b"b\n"):
+            for name in ("one", "two"):
+                try:
+                    with socket.create_connection((name, 7), timeout=0.5) as sock:
+                        sock.sendall(word)
+                        got.append(sock.recv(100))
+                        break
+                except OSError:
+                    pass
+        return got
+
+    for serve in (serving(talk), lambda: sleeps(7)):
+        result = run_sweep(lambda net, serve=serve: test(net, serve), SweepOptions.of(target="one", kinds=["error"]))
+        assert result.ok, [each.finding for each in result.failures]

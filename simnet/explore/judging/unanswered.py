@@ -70,6 +70,8 @@ def unanswered(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Unansw
         heard = str(its.target), run.trace.entries[:until]
         legs = [other for other in struck if _is_leg(other, its) and _has_heard(other, *heard)]
         others = [other for other in struck if _is_sibling(other, its)]
+        if not legs and not any(map(_is_connection, others)) and _is_taken_up(place, run.trace.entries[until:]):
+            continue  # a server that gets no descriptor waits for a while before it accepts again
         # of two that were struck, one may have had to say what this one waits for
         served = all(_was_served(each, place, baseline, run) for each in others)
         if legs or (others and (told.read < due or served or _needs_nothing_more(place, told, others, baseline, run))):
@@ -183,6 +185,11 @@ def _moved(op: str, result: object) -> int:
     if isinstance(result, bytes):
         return len(result)
     return result if op == "send" and isinstance(result, int) else 0
+
+
+def _is_taken_up(place: str, later: list[Entry]) -> bool:
+    """Does the target read there *later*, when the client has lost its patience?"""
+    return any(entry[3] == place and entry[1] == CALL and entry[4] == SERVER and entry[5] == "recv" for entry in later)
 
 
 def _due(place: str, sent: int, baseline: Run) -> int | None:
