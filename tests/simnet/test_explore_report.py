@@ -600,7 +600,8 @@ def say_hello() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"), [(Gone, True), (EOFError, True), (IndexError, False), (asyncio.InvalidStateError, False)]
+    ("error", "told"),
+    [(Gone, True), (EOFError, True), (OSError, True), (IndexError, False), (asyncio.InvalidStateError, False)],
 )
 def test_what_may_be_a_programs_word_for_an_early_end_is_told_with_what_lets_it_pass(
     error: type[Exception], told: bool
@@ -608,7 +609,7 @@ def test_what_may_be_a_programs_word_for_an_early_end_is_told_with_what_lets_it_
     def serve() -> None:
         with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
             if len(conn.recv(5, socket.MSG_WAITALL)) < 5:
-                raise error
+                raise error("cut")
 
     def body(net: Any) -> None:
         net.host("server").spawn(serve)

@@ -30,6 +30,8 @@ def wrapped(main: Finding, broken: Sequence[Fault]) -> str:
     name, typed = named(kind), _typed(kind)
     if inner is None:
         own = isinstance(main.error, EOFError) or kind.__module__ not in ("builtins", "simnet.verdicts")
+        # Without a number it is no kernel's, but a library's, such as multiprocessing.connection's.
+        own = own or (isinstance(main.error, OSError) and main.error.errno is None)
         own = own and name != "InvalidStateError"  # asyncio's for a mistake: a future has its result already
         told = f"if {name} is this program's word for what the network did, may_raise=({typed},) says that it may end with it"
         return told + _whole_family(kind) if own and broken and isinstance(main.error, Exception) else ""
