@@ -12,6 +12,7 @@ before the first network was entered. ``docs/fidelity.md`` says so.
 from __future__ import annotations
 
 import atexit
+import gc
 import socket
 import sys
 import threading
@@ -170,6 +171,7 @@ def _at_exit() -> None:
     global _providers
     _providers = ()
     standins.answer_from(())
+    gc.collect()  # and those of what runs have left, such as exceptions, may close the numbers that it had
     restore()
 
 

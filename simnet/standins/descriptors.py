@@ -7,6 +7,7 @@ import importlib
 import os
 from typing import Any
 
+from simnet.kernel.options.odd import FIRST_NUMBER, NUMBERS_END
 from simnet.standins import whose
 from simnet.standins.around import looks_around
 from simnet.standins.pairs import Maker, Origin, Pairs
@@ -52,6 +53,10 @@ def _pipe(original: Any) -> Any:
     return standin
 
 
+def _is_simulated(number: Any) -> bool:
+    return isinstance(number, int) and FIRST_NUMBER <= number < NUMBERS_END
+
+
 def _descriptor_call(name: str) -> Maker:
     def maker(original: Any) -> Any:
         def standin(_: Origin, *args: Any, **kwargs: Any) -> Any:
@@ -59,6 +64,8 @@ def _descriptor_call(name: str) -> Maker:
             if not args and "fd" in kwargs and name in TOLD_BY_NAME:
                 args = (kwargs.pop("fd"),)
             if descriptor_call is None or not args:
+                if name == "close" and args and whose.world() is None and _is_simulated(args[0]):
+                    return None  # the collector's, when the run is over that it was open in
                 return original(*args, **kwargs)
             return descriptor_call(name, original, *args, **kwargs)
 

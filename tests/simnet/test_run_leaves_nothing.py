@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
+import subprocess
+import sys
 import threading
 from concurrent.futures import Future
 from typing import Any
@@ -95,3 +98,37 @@ def test_what_runs_leave_that_fail_does_not_pile_up_in_a_sweep() -> None:
     )
     assert result.failed > 100
     assert max(alive[2 * RUNS_A_COLLECTION :]) < 2 * max(alive[:RUNS_A_COLLECTION])
+
+
+def test_what_a_run_left_may_close_its_number_when_the_run_is_over() -> None:
+    """As a Connection of multiprocessing's does in its __del__, which an exception has kept: nobody could catch its EBADF."""
+    with simnet.Network():
+        number = socket.socket().detach()
+    os.close(number)
+    os.close(fd=number)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(500_000)  # none of a run's
+
+
+LEAVES_ONE = """
+import os, socket
+import simnet
+
+class Connection:
+    def __init__(self):
+        self.number, self.itself = socket.socket().detach(), self
+
+    def __del__(self, close=os.close):
+        close(self.number)
+
+with simnet.Network():
+    kept = Connection()
+del kept
+"""
+
+
+def test_and_when_the_interpreter_ends() -> None:
+    told = subprocess.run([sys.executable, "-c", LEAVES_ONE], capture_output=True, text=True, check=True, timeout=60)
+    assert told.stderr == ""
