@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import selectors
 import signal
 import socket
 import socketserver
@@ -182,3 +183,45 @@ def test_for_a_word_of_its_next_client_a_server_may_wait_and_that_is_no_failure(
     result = swept(on_asyncio, by_word)
     assert not result.failures, [each.finding for each in result.failures]
     assert {each.name for each in result.warnings} == {"waits-for-ever"}
+
+
+def by_polling() -> None:
+    """It has a listener, and for as long as they are there its clients: who waits so without any waits for the next one."""
+    with selectors.DefaultSelector() as selector, socket.create_server(("", 7)) as listener:
+        listener.setblocking(False)
+        selector.register(listener, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                sock = listener
+                with suppress(OSError):
+                    if key.fileobj is listener:
+                        sock, _ = listener.accept()
+                        selector.register(sock, selectors.EVENT_READ)
+                        continue
+                    sock = key.fileobj  # type: ignore[assignment]
+                    line = sock.recv(100)
+                    if line == b"quit\n":
+                        sock.close()
+                        return
+                    if line:
+                        sock.sendall(line)
+                        continue
+                if sock is not listener:
+                    selector.unregister(sock)
+                    sock.close()
+
+
+def one_after_the_other() -> None:
+    with socket.create_server(("", 7)) as listener:
+        line = b""
+        while line != b"quit\n":
+            with suppress(OSError), listener.accept()[0] as sock:
+                while (line := sock.recv(100)) not in (b"", b"quit\n"):
+                    sock.sendall(line)
+
+
+@pytest.mark.parametrize("serve", [by_polling, one_after_the_other])
+def test_and_who_has_no_client_any_more_and_polls_or_accepts_is_not_warned_of(serve: Callable[[], None]) -> None:
+    result = swept(serve, by_word)
+    assert result.ok, [each.finding for each in result.failures]
+    assert not result.warnings

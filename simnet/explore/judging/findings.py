@@ -293,6 +293,8 @@ class Case:
                 tasks = tuple((Counter(tasks) - Counter(there)).elements())
                 if not tasks:
                     continue
+            if waiting.target and waiting.alone and not tasks and self.may_be_told(waiting):
+                continue  # a server that has nobody but its next client to wait for
             yield self.waits(waiting, self.not_usual(waiting.process, tasks))
 
     def not_usual(self, process: str, tasks: tuple[str, ...]) -> tuple[str, ...]:
