@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import sys
 import threading
 from ast import literal_eval
@@ -31,6 +32,14 @@ CACHED = type(lru_cache(len))
 
 #: What tasks wait for. Each belongs to the loop in which one first did.
 IN_ASYNCIO = ("Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore", "Queue", "LifoQueue", "PriorityQueue")
+
+#: What threads wait for, by what one is made of: how many it lets in, or holds. A program's own classes are made of who knows what.
+OF_THREADS: dict[type, str] = {
+    **dict.fromkeys((threading.Condition, threading.Event), ""),
+    threading.Semaphore: "_value",
+    threading.BoundedSemaphore: "_initial_value",
+    **dict.fromkeys((queue.Queue, queue.LifoQueue, queue.PriorityQueue), "maxsize"),
+}
 
 
 def copied(value: Any) -> Any:
@@ -66,7 +75,7 @@ def _is_plain(value: Any, depth: int, kept: dict[int, Any]) -> bool:
 
 def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
     """What makes a fresh one of *value*, which is kept for each process: *made*, if there was something plain at first; else an empty
-    container of the same type, a zero, dice, a lock or queue of asyncio's, a function whose cache is empty, or None.
+    container of the same type, a zero, dice, a queue or what else threads or tasks wait for, a function whose cache is empty, or None.
     """
     if made:
         return partial(copied, made) if type(made) in CONTAINERS or type(made) is count else lambda: made
@@ -82,13 +91,17 @@ def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
         return partial(type(value), (), value.maxlen)
     if isinstance(value, EMPTIED):
         return type(value)
+    make: Callable[..., Any] = type(value)
+    if (room := OF_THREADS.get(type(value))) is not None:
+        return partial(make, getattr(value, room)) if room else make
+    if isinstance(value, queue.SimpleQueue):
+        return _simple_queue
     if (asyncio := sys.modules.get("asyncio")) is not None:
         if _chosen(asyncio, value):
             return lambda: value
         if kind := kind_in_asyncio(value):
-            make: Callable[..., Any] = type(value)
-            room = value.maxsize if kind.endswith("Queue") else value._value if kind.endswith("Semaphore") else None
-            return make if room is None else partial(make, room)
+            most = value.maxsize if kind.endswith("Queue") else value._value if kind.endswith("Semaphore") else None
+            return make if most is None else partial(make, most)
     return _none
 
 
@@ -109,6 +122,11 @@ def _like(value: Any) -> Any:
 def _dice() -> Callable[[], Random]:
     numbers = count()
     return lambda: Random(f"the generator {next(numbers)} of its name in this run")
+
+
+def _simple_queue() -> Any:
+    """Of the class that is there when it is made: a run has one of its own."""
+    return queue.SimpleQueue()
 
 
 def kind_in_asyncio(value: Any) -> str:

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -36,6 +37,8 @@ going = True
 rooms: dict[str, object] = {"hall": object()}
 queue: asyncio.Queue[int] = asyncio.Queue(maxsize=2)
 line: threads.Queue[int] = threads.Queue(maxsize=2)
+jobs: threads.SimpleQueue[int] = threads.SimpleQueue()
+places, ready, changed = threading.BoundedSemaphore(3), threading.Event(), threading.Condition()
 seats = asyncio.BoundedSemaphore(3)
 NAMED = [f"{__name__}:{name}" for name in ("counters", "going", "rooms", "queue", "seats")]
 
@@ -143,9 +146,45 @@ def test_what_is_plain_is_neither_long_nor_deep_nor_of_a_class(value: Any, is_pl
     assert copied(value) == (value if is_plain else None)
 
 
-def test_a_queue_that_is_not_of_asyncios_is_an_object_like_any_other() -> None:
-    with simnet.Network(per_process=[f"{__name__}:line"]) as net:
-        assert net.host("a").run(lambda: line) is None
+@WORLDS
+def test_what_threads_wait_for_begins_anew_and_as_wide_as_it_was(world: Any) -> None:
+    def use() -> object:
+        begun = line.qsize(), line.maxsize, jobs.empty(), places._value, ready.is_set()
+        line.put(1)
+        jobs.put(1)
+        places.acquire()
+        ready.set()
+        with changed:
+            changed.notify_all()
+        return begun
+
+    named = [f"{__name__}:{name}" for name in ("line", "jobs", "places", "ready", "changed")]
+    for _ in range(2):
+        with world(per_process=named) as net:
+            assert net.host("a").run(use) == (0, 2, True, 3, False)
+    assert places._value == 3
+    assert not ready.is_set()
+
+
+def test_who_waits_for_one_of_them_waits_in_virtual_time() -> None:
+    def use() -> object:
+        def later() -> None:
+            time.sleep(5)
+            jobs.put(1)
+            ready.set()
+
+        threading.Thread(target=later).start()
+        return jobs.get(), ready.wait(9), time.monotonic()
+
+    with simnet.Network(per_process=[f"{__name__}:jobs", f"{__name__}:ready"]) as net:
+        assert net.host("a").run(use) == (1, True, 5)
+
+
+def test_a_class_of_a_programs_own_is_an_object_like_any_other() -> None:
+    class Line(threads.Queue[int]):
+        """Nobody knows what it is made of."""
+
+    assert maker_of(Line())() is None
 
 
 def test_what_tests_have_left_in_a_global_since_its_name_was_given_is_not_found(
