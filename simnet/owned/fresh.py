@@ -15,7 +15,7 @@ from random import Random
 from types import NoneType
 from typing import Any
 
-__all__ = ["CACHED", "as_found", "copied", "kind_in_asyncio", "maker_of"]
+__all__ = ["CACHED", "OF_THREADS", "as_found", "copied", "kind_in_asyncio", "maker_of"]
 
 #: What cannot change.
 PLAIN = frozenset({NoneType, bool, int, float, complex, str, bytes})

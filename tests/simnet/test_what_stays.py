@@ -20,7 +20,7 @@ from simnet.explore.sweep import run_sweep
 pytestmark = pytest.mark.slow  # each is a few sweeps
 
 PROGRAM = """
-import asyncio, functools, itertools, random, types
+import asyncio, functools, itertools, queue, random, threading, types
 
 IDS = itertools.count(1)
 SEEN = {}
@@ -30,6 +30,8 @@ COUNTERS = {"logins": 1, "by": {}}
 ROOMS = {"attic", "cellar", "den", "hall", "room 1"}
 LOCK = asyncio.Lock()
 STOP = asyncio.Event()
+PLACES = threading.BoundedSemaphore(9)
+JOBS = queue.Queue()
 
 class Pool:
     made = 0
@@ -129,6 +131,18 @@ def lock(program: Any) -> str:
     return ""
 
 
+def place(program: Any) -> int:
+    program.PLACES.acquire()
+    left: int = program.PLACES._value
+    return left
+
+
+def job(program: Any) -> int:
+    program.JOBS.put(1)
+    waiting: int = program.JOBS.qsize()
+    return waiting
+
+
 def event(program: Any) -> bool:
     was: bool = program.STOP.is_set()
     program.STOP.set()
@@ -147,6 +161,8 @@ BOUND = "belongs to the event loop of an earlier run: name it, or make it in the
             "ids_of_mine:ROOMS was {'attic', 'cellar', 'den', 'hall', 'room 3'}, then {'attic', 'cellar', 'den', 'hall', 'room 4'}",
         ),
         (lock, f"ids_of_mine:LOCK, an asyncio.Lock, {BOUND}"),
+        (place, "ids_of_mine:PLACES was a threading.BoundedSemaphore of 7, then a threading.BoundedSemaphore of 6"),
+        (job, "ids_of_mine:JOBS was a queue.Queue of 2, then a queue.Queue of 3"),
         (cached, "ids_of_mine:address_of was an lru_cache of 2, then an lru_cache of 3"),
         (number, "ids_of_mine:IDS was count(3), then count(4)"),
         (entry, "ids_of_mine:SEEN was a dict of 2, then a dict of 3"),
@@ -198,6 +214,8 @@ def test_what_others_objects_hold_is_not_named_and_of_many_the_first_few_are(
     [
         ("IDS", number),
         ("SEEN", entry),
+        ("PLACES", place),
+        ("JOBS", job),
         ("RETRY", dice),
         ("Pool.made", attribute),
         ("REGISTRY.last", of_an_object),

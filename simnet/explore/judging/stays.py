@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from simnet.blame import users_own
 from simnet.explore.judging.outcomes import short_repr
-from simnet.owned.fresh import CACHED, copied, kind_in_asyncio
+from simnet.owned.fresh import CACHED, OF_THREADS, copied, kind_in_asyncio
 
 __all__ = ["STATE_STAYS", "what_stays"]
 
@@ -105,6 +105,9 @@ def _value(value: Any) -> _Value | None:
         return _Value(f"a {kind.__name__} of {len(value)}", copied(value))
     if kind is CACHED:
         return _Value(f"an lru_cache of {value.cache_info().currsize}")
+    if room := OF_THREADS.get(kind):
+        holds = len(value.queue) if room == "maxsize" else value._value
+        return _Value(f"a {kind.__module__}.{kind.__name__} of {holds}")
     if waited_for := kind_in_asyncio(value):
         stands = [each for name in STANDS if (each := getattr(value, name, None)) is not None]
         return _Value(f"an asyncio.{waited_for}", copied(stands), getattr(value, "_loop", None) is not None)
