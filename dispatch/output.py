@@ -425,9 +425,8 @@ class Sender(Channel):
             self._update()
             self._call("handle_full")
             if not self._channel_state & BLOCKED and (self._waiting is not None or self._channel_state & CLOSING):
-                self.loop._unsent.append(
-                    self
-                )  # it has turned the loop until there was room; then it has written, or closed
+                # It has turned the loop until there was room, and then it has written, or closed.
+                self.loop._unsent.append(self)
 
     def _all_sent(self) -> None:
         """Nothing waits any more."""

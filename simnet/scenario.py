@@ -313,10 +313,8 @@ def _line(text: str, fault: int | None, key: str | None) -> int | None:
             if table == fault:
                 found = number
         elif key is not None and (match := _KEY.match(line)) and match[1] == key:
-            above_all = not fault and line.lstrip().startswith(
-                "["
-            )  # a table of its own, which may stand behind the faults
-            if above_all or table == (fault or 0):
+            apart = not fault and line.lstrip().startswith("[")  # a table of its own, which may stand behind the faults
+            if apart or table == (fault or 0):
                 return number
     return _line(text, None, "fault") if fault and not table else found  # they are in one list, fault = [{...}]
 

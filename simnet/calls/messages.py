@@ -172,9 +172,8 @@ class MessageCalls(FullSends):
                 if deadline is not None and scheduler.clock.now_ns >= deadline:
                     named = fd in self._process.descriptors.open
                     raise TimeoutError("timed out") if named else socket_error(errno.EBADF)
-                starved = (
-                    timeout is None and file.held >= file.sndbuf
-                )  # memory is waited for before anybody is looked for
+                # Memory is waited for before anybody is looked for.
+                starved = timeout is None and file.held >= file.sndbuf
                 target = None if starved else file.peer if name is None else file.find(name)
                 if timeout is None and target is not None and target.full:
                     taken = self._send_to_full(file, target, deadline, payload, ancillary, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import sys
 from typing import Any
 
 from simnet.kernel.options.odd import FIRST_NUMBER, NUMBERS_END
@@ -53,8 +54,13 @@ def _pipe(original: Any) -> Any:
     return standin
 
 
-def _is_simulated(number: Any) -> bool:
-    return isinstance(number, int) and FIRST_NUMBER <= number < NUMBERS_END
+def _is_the_collectors(number: Any) -> bool:
+    """Is *number* one of a run that is over, which a ``__del__`` closes? That could not be told of an error."""
+    simulated = isinstance(number, int) and FIRST_NUMBER <= number < NUMBERS_END
+    frame = sys._getframe(2) if simulated else None
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _descriptor_call(name: str) -> Maker:
@@ -64,8 +70,8 @@ def _descriptor_call(name: str) -> Maker:
             if not args and "fd" in kwargs and name in TOLD_BY_NAME:
                 args = (kwargs.pop("fd"),)
             if descriptor_call is None or not args:
-                if name == "close" and args and whose.world() is None and _is_simulated(args[0]):
-                    return None  # the collector's, when the run is over that it was open in
+                if name == "close" and args and whose.world() is None and _is_the_collectors(args[0]):
+                    return None
                 return original(*args, **kwargs)
             return descriptor_call(name, original, *args, **kwargs)
 
