@@ -191,7 +191,7 @@ def test_a_whole_number_is_a_time_to_wait_for_a_signal(world: World, heard: list
             return 2
 
     signal.pthread_sigmask(signal.SIG_BLOCK, [USR1])
-    threading.Timer(0.01, os.kill, (os.getpid(), USR1)).start()
+    threading.Timer(0.01, signal.pthread_kill, (threading.get_ident(), USR1)).start()
     told = signal.sigtimedwait([USR1], Two())  # type: ignore[arg-type]
     assert told is not None
     assert told.si_signo == USR1
