@@ -246,8 +246,9 @@ class _Layer:
                     self._unsent[0] = data[sent:]
                 else:
                     del self._unsent[0]
-        finally:
+        except BaseException:
             self._sends = False
+            raise
 
     def _may_send(self, call: str) -> bool:
         """Whether it is its turn now, as it is until it finds nothing more to be sent, or may not go on."""
