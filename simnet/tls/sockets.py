@@ -138,14 +138,14 @@ class _Layer:
 
     def write(self, data: Any) -> int:
         if self._sends:  # another thread does: this comes behind
-            behind: int = self._run("write", lambda: self._tls.write(data), one_by_one=_always)
+            behind: int = self._run("write", lambda: self._write(data), one_by_one=_always)
             return behind
         if self._taken is not None and memoryview(data).nbytes < self._taken:
             raise self._bad_length()
         if self._taken is None:
             self._taken = 0  # who reads meanwhile sends nothing of it
             try:
-                self._taken = self._run("write", lambda: self._tls.write(data), then_send=False, one_by_one=_always)
+                self._taken = self._run("write", lambda: self._write(data), then_send=False, one_by_one=_always)
             except BaseException:
                 self._taken = None
                 raise
@@ -153,6 +153,20 @@ class _Layer:
         self._send("write", self._deadline())
         taken, self._taken = self._taken, None
         assert taken is not None
+        return taken
+
+    def _write(self, data: Any) -> int:
+        """OpenSSL's write. The handshake, if nobody has asked for it, comes first, and its flight is not cut into records."""
+        if self._tls.version() is None:
+            try:
+                self._tls.do_handshake()
+            except self._ssl.SSLError as error:
+                error.strerror = error.strerror.replace(line_of("do_handshake"), line_of("write"))
+                error.args = (error.args[0], error.strerror)
+                raise
+            flight = self._outgoing.read()
+            self._unsent += _records(flight) if self._sends_tickets() else [flight]
+        taken: int = self._tls.write(data)
         return taken
 
     def shutdown(self) -> Any:

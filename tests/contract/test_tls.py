@@ -91,6 +91,20 @@ def test_what_is_written_arrives_record_by_record(world: World, contexts: Contex
         server.recv(10)
 
 
+def test_a_write_makes_the_handshake_that_nobody_has_asked_for(world: World, contexts: Contexts) -> None:
+    """Its flight goes out as one: of its records none waits for the acknowledgement of another."""
+    client, server = wrapped(world, contexts)
+    for end in (client, server, server):
+        with pytest.raises(ssl.SSLWantReadError, match=r"The operation did not complete \(read\) \(_ssl"):
+            end.send(b"hello")
+        world.pause()
+    assert client.send(b"hello") == 5
+    world.pause()
+    assert server.send(b"hello") == 5
+    world.pause()
+    assert soon(world, lambda: server.recv(9)) == soon(world, lambda: client.recv(9)) == b"hello"
+
+
 def test_what_was_agreed_on_can_be_asked(world: World, contexts: Contexts) -> None:
     client, server = secured(world, contexts)
     assert isinstance(client, ssl.SSLSocket)
