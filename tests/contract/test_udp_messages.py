@@ -243,6 +243,20 @@ def test_k089_who_collects_for_another_sends_there_until_connected_anew(world: W
     assert outcome(lambda: other.recv(9)) == "EAGAIN"
 
 
+def test_k089_who_begins_to_collect_for_its_peer_sends_there_again(world: World) -> None:
+    peer, other, sock = bound(world), world.socket(kind=socket.SOCK_DGRAM), bound(world)
+    other.bind((world.other_ip, 0))
+    sock.connect(peer.getsockname())
+    sock.sendto(b"for ", MORE, other.getsockname())
+    sock.send(b"the other")
+    sock.send(b"he", MORE)
+    sock.send(b"re")
+    sock.send(b"home")
+    world.gives(b"here", peer.recv, 99)
+    world.gives(b"home", peer.recv, 99)
+    world.gives(b"for the other", other.recv, 99)
+
+
 def test_k089_who_uses_no_route_names_its_peer_each_time(world: World) -> None:
     peer, other, sock = bound(world), bound(world), bound(world)
     sock.connect(peer.getsockname())

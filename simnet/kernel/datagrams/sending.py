@@ -376,12 +376,12 @@ class DatagramSender(File):
             self._may_send_to(target, flags)
         elif address is None:
             way = self._way(target, flags)
-            target = (way[0], target[1]) if collects else way
+            target = target if collects else way  # who begins to collect says anew where it sends
         else:
             self._may_send_to(target, flags)
         if collects and not six:
             # IPv4 has one place for where a socket sends. connect() writes it, so does who begins to collect: and what a
-            # connected socket sends from then on goes there, until it is connected again.
+            # connected socket sends from then on goes there, until it is connected, or begins to collect, again.
             self._check_way(source or self._autobind()[0], target)
             self.flow = target
         rule = length_rule(self, six)
