@@ -191,6 +191,22 @@ def test_k087_an_error_queue_keeps_what_became_of_which_datagram(world: World) -
         world.gives("EAGAIN", sock.recv, 9, ERRQUEUE)
 
 
+@pytest.mark.parametrize(("family", "option"), [(4, (IP, IP_RECVERR)), (6, (IPV6, IPV6_RECVERR))])
+def test_k087_an_error_queue_tells_when_a_word_came_and_no_mark_or_priority(
+    world: World, family: int, option: tuple[int, int]
+) -> None:
+    dead, sock = (
+        bound(world, family),
+        bound(world, family, [option, (SOL, 75), (SOL, 82)]),
+    )  # SO_RCVMARK, SO_RCVPRIORITY
+    sock.setsockopt(SOL, 37, 0x18)  # SO_TIMESTAMPING: what software notes of what comes in
+    name = dead.getsockname()
+    dead.close()
+    sock.sendto(b"nobody", name)
+    world.ready(sock, "OUT|ERR")
+    assert [message[:2] for message in sock.recvmsg(100, 300, ERRQUEUE)[1]] == [(SOL, 37), option]
+
+
 def test_k087_a_datagram_too_long_is_told_by_the_queue_too(world: World) -> None:
     sock = bound(world, 4, [(IP, IP_RECVERR)])
     world.gives("EMSGSIZE", sock.sendto, bytes(65508), (world.ip, 9))

@@ -199,7 +199,7 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False, summed:
         messages.append((*DROPS, struct.pack("=I", datagram.dropped)))
     own = datagram.sender is socket.stack
     for name, value in ((SO_MARK, marks.mark), (SO_PRIORITY, marks.priority)):
-        if options.get((SOL_SOCKET, _TOLD_BY[name])):
+        if options.get((SOL_SOCKET, _TOLD_BY[name])) and not icmp:
             messages.append((SOL_SOCKET, name, struct.pack("=I", value & 0xFFFFFFFF if own else 0)))
     if marks.segment and options.get(JOINED) and len(datagram.payload) > marks.segment:
         messages.append((*JOINED, struct.pack("=i", marks.segment)))

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from simnet.kernel import inet
 from simnet.kernel.buffer import Data
-from simnet.kernel.datagrams.ancillary import PORT_UNKNOWN, sockaddr, told
+from simnet.kernel.datagrams.ancillary import PORT_UNKNOWN, Noted, sockaddr, told
 from simnet.kernel.datagrams.memory import SMALL_MEMORY, memory_of
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_INET, AF_INET6, MSG_ERRQUEUE, MSG_OOB, MSG_TRUNC, Message, fitted
 from simnet.kernel.options.idle import ERROR_QUEUES
 from simnet.kernel.options.packed import mtu_to
+from simnet.kernel.options.timestamps import time_on, wants_stamps
 from simnet.kernel.readiness import ERROR_NEWS
 from simnet.kernel.segment import PLAIN, Datagram, Endpoint, Icmp, Marks
 
@@ -72,6 +73,8 @@ def keep_icmp(socket: DatagramSender, icmp: Icmp) -> None:
     port = int.from_bytes(about.payload[2:4], "big") if len(about.payload) >= 4 else PORT_UNKNOWN
     room -= len((about.marks or PLAIN).options)
     word = Datagram(icmp.source, (about.source[0], port), b"", icmp.sender, Marks(tos))
+    if wants_stamps(socket.options):
+        word = Noted(word, way_in=False, stamp_ns=time_on(socket.stack), dropped=0)
     info = mtu_to(target[0]) if icmp.error == EMSGSIZE else 0
     quoted = about.payload[:room]
     memory = memory_of(len(quoted) + (QUOTING_V6 if six else QUOTING), six)
