@@ -246,20 +246,27 @@ class Listener(Channel):
             if isinstance(channel, Channel):
                 check_made(channel)
             self._take_in(channel, sock)
-        except Exception as error:  # noqa: BLE001 - a handler may raise anything, the loop goes on
-            if isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:
-                error.add_note("a listener makes a channel of each connection by handler(sock, addr=addr, loop=loop)")
-            for observer in observers:
-                observer.raised(self, "handler", error)
-            if not self._is_known(error):
-                self.loop.log_exception(
-                    f"{self!r}: {named(self.handler)} failed for {addr}, that connection is closed", error
-                )
+        except BaseException as error:
+            if isinstance(error, Exception):
+                self._tell_failure(error, addr)
             joined = self.loop.channels.get(sock.fileno())
             if joined is not None and joined.socket is sock:
                 joined._finish(error)  # its own abort() may need what its constructor has not made
             else:
                 sock.close()
+            if not isinstance(error, Exception):
+                raise  # Ctrl-C, and what is half made is served by nobody
+
+    def _tell_failure(self, error: Exception, addr: Address) -> None:
+        """No channel could be made of a connection."""
+        if isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:
+            error.add_note("a listener makes a channel of each connection by handler(sock, addr=addr, loop=loop)")
+        for observer in observers:
+            observer.raised(self, "handler", error)
+        if not self._is_known(error):
+            self.loop.log_exception(
+                f"{self!r}: {named(self.handler)} failed for {addr}, that connection is closed", error
+            )
 
     def _take_in(self, made: Any, sock: Any) -> None:
         """Count what *handler* has made, and begin TLS.

@@ -279,8 +279,10 @@ class Stream(Receiver):
         self._channel_state |= EOF
         self._plain = NEVER  # nor will there be another turn of the usual kind
         if self._channel_state & SHUT and self._waiting is None:
-            self._call("handle_eof")
-            self._finish(None)
+            try:
+                self._call("handle_eof")
+            finally:  # Ctrl-C: nothing would be heard of it again
+                self._finish(None)
             return
         self._call("handle_eof")
         self._update()  # after it: most close there, and the poller need not hear of what ends at once

@@ -1,12 +1,16 @@
-"""Ctrl-C in the midst of output, and a loop that goes on, as ``close(deadline)`` does: what goes out then is what was written."""
+"""Ctrl-C, and a loop that goes on, as ``close(deadline)`` does: what goes out then is what was written, and nobody is left behind."""
 
 from __future__ import annotations
 
+import socket
 import sys
 
 import pytest
 
 from tests.dispatch.conftest import Fickle, Recorder
+from tests.dispatch.test_tls import authority, server_context
+
+__all__ = ["authority", "server_context"]  # fixtures
 
 
 class Pieces:
@@ -162,3 +166,51 @@ def test_nothing_is_written_behind_the_end(world, end):
     assert channel.write(b"too late") is False
     channel.close()
     assert world.read_all(loop, client) == b"all of it"
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_connection_that_is_half_made_is_closed(world, tls, joined, server_context):
+    """Nobody hears what it says; and one that was to begin with a handshake is not served without."""
+    loop, told = world.loop(), []
+
+    class Half(Recorder):
+        def __init__(self, *args, **options):
+            if joined:
+                super().__init__(*args, **options)
+            told.append(self)
+            raise KeyboardInterrupt
+
+        def handle_data(self, data):
+            told.append(data)
+
+    listener = world.listen(loop, Half, tls=server_context if tls else None)
+    client = world.connect(listener.addr)
+    client.send(b"in clear")
+    with pytest.raises(KeyboardInterrupt):
+        world.run(loop, lambda: False)
+    world.turn(loop)
+
+    assert len(told) == 1
+    assert list(loop.channels.values()) == [listener]
+    with pytest.raises(ConnectionResetError):
+        client.recv(1)
+
+
+def test_a_stream_whose_both_halves_are_over_leaves(world):
+    loop = world.loop()
+
+    class Interrupted(Recorder):
+        def handle_eof(self):
+            self.events.append("eof")
+            raise KeyboardInterrupt
+
+    channel, client = world.connected(loop, Interrupted)
+    channel.write_eof()
+    client.shutdown(socket.SHUT_WR)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(loop, lambda: False)
+    world.run(loop, lambda: channel.closed)
+    world.turn(loop)
+
+    assert channel.events == ["eof", ("close", None)]
