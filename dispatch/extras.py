@@ -137,25 +137,15 @@ def as_producer(thing: Any) -> Any:
 
 
 def ask_for_some(producer: Any, channel: Sender, enough: int) -> tuple[bytes, bool]:
-    """What *producer* gives next, about *enough* bytes of it, and whether it gives no more.
-
-    Ctrl-C may come in the midst of it: what was given by then stands before the producer.
-    """
-    out = channel._waiting
+    """What *producer* gives next, about *enough* bytes of it, and whether it gives no more."""
     given: list[bytes] = []
     size = 0
-    try:
-        while size < enough and len(given) < ASKED:
-            data = ask_producer(producer, channel)
-            if not data or channel._channel_state & CLOSED:
-                return b"".join(given), True
-            given.append(data)
-            size += len(data)
-    except BaseException:
-        if given and channel._waiting is out:
-            out.appendleft(b"".join(given))
-            channel._waiting_bytes += size
-        raise
+    while size < enough and len(given) < ASKED:
+        data = ask_producer(producer, channel)
+        if not data or channel._channel_state & CLOSED:
+            return b"".join(given), True
+        given.append(data)
+        size += len(data)
     return b"".join(given), False
 
 
@@ -180,11 +170,10 @@ def ask_producer(producer: Any, channel: Sender) -> Any:
 class Items:
     """An iterable of bytes as a producer."""
 
-    __slots__ = ("_cut_by", "_items")
+    __slots__ = ("_items",)
 
     def __init__(self, items: Iterable[bytes]) -> None:
         self._items: Iterator[bytes] = iter(items)
-        self._cut_by = ""  # the name of what came in the midst of it
 
     def __repr__(self) -> str:
         return f"<items of {self._items!r}>"
@@ -194,20 +183,12 @@ class Items:
 
         Raises:
             ValueError: there is no end of empty ones, nor would there be one of this call.
-            RuntimeError: Ctrl-C came in the midst of it. A generator ends by that, as if it had given all.
         """
-        if self._cut_by:
-            raise RuntimeError(f"{self!r} did not come to their end: {self._cut_by} came in between")
-        try:
-            for empty, item in enumerate(self._items, 1):
-                if item:
-                    return item
-                if empty == EMPTY_MOST:
-                    raise ValueError(
-                        f"{self!r} gave {empty} empty items in a row; write what there is when there is something"
-                    )
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                self._cut_by = type(error).__name__
-            raise
+        for empty, item in enumerate(self._items, 1):
+            if item:
+                return item
+            if empty == EMPTY_MOST:
+                raise ValueError(
+                    f"{self!r} gave {empty} empty items in a row; write what there is when there is something"
+                )
         return b""

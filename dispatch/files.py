@@ -146,7 +146,7 @@ class FilePiece:
         if not self._rest and type(sock) is _socket.socket and hasattr(os, "sendfile"):
             try:
                 if not self._went:
-                    # In C from end to end: Ctrl-C right behind the call must not lose how much went out, and send it again.
+                    # One step, so that Ctrl-C right behind the call does not lose how much went out: see interrupted.py.
                     size = min(AT_ONCE, self._left)
                     self._went.extend(map(os.sendfile, (sock.fileno(),), (self._fd,), (self._offset,), (size,)))
             except OSError as error:

@@ -213,12 +213,12 @@ class Loop:
         if self.running:
             raise RuntimeError(f"{self!r} runs already; a handler may use call_soon, not run")
         self._check_thread()
-        self.running = True
-        self._thread = get_ident()
-        if self._turning is not None:
-            self._turned_within()
         token = enter(self)
         try:
+            self.running = True
+            self._thread = get_ident()
+            if self._turning is not None:
+                self._turned_within()
             while not self._stopping and self._alive():
                 self._once(None)
         finally:
@@ -362,11 +362,15 @@ class Loop:
         """Send what others wrote to a stream, and tell the channels that ended; each may cause the other."""
         while self._unsent or self._ended:
             while self._unsent:
-                stream = self._unsent.popleft()
+                stream = self._unsent[0]
                 try:
+                    del self._unsent[0]  # no call is made up to here: Ctrl-C comes in between no two of these
                     stream._flush_later()
                 except Exception as error:  # noqa: BLE001 - as in a turn
                     stream._turn_failed(error)
+                except BaseException:
+                    self._unsent.append(stream)
+                    raise
             while self._ended:
                 channel, reason = self._ended.popleft()
                 channel._call("handle_close", reason)

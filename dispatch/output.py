@@ -27,13 +27,11 @@ from dispatch.channel import (
 )
 from dispatch.errors import BREATH, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.extras import Extras, as_producer, ask_for_some
+from dispatch.interrupted import count_into, taken
 from dispatch.limits import guard_water
 from dispatch.observers import observers, tell_gone
+from dispatch.vectors import JOIN_BELOW, KEPT, TURN_BYTES, gather
 
-JOIN_BELOW = 65536  # bytes; up to here one copy is cheaper than a vector of pieces, or as cheap
-KEPT = JOIN_BELOW // 4  # bytes; with so many in its first piece a queue is not joined again
-VECTOR = 64  # pieces in one sendmsg; IOV_MAX is 1024, the kernel's buffer is full long before
-TURN_BYTES = 1 << 20  # what one channel may send in one turn
 CROWD = 64  # pieces and producers in a queue; a peer that asks for more files than that is not listened to meanwhile
 LITTLE = 4096  # bytes; with so few in the queue write() does not look up high_water, which is hardly ever lower
 
@@ -206,26 +204,26 @@ class Sender(Channel):
             return
         out = self._waiting
         budget = TURN_BYTES
-        offered = 0  # bytes, in the call under way
+        offered, send = 0, self.socket.send  # bytes, in the call under way
+        went: list[int] = []  # what the kernel took of them, until it is counted
         try:
             while True:
+                size = self._waiting_bytes
                 if len(out) == 1:
                     data = out[0]
-                    offered = size = len(data)
-                    sent = self.socket.send(data)
-                elif self._waiting_bytes <= JOIN_BELOW:
+                elif size <= JOIN_BELOW:
                     data = b"".join(out)
                     out.clear()
                     out.append(data)
-                    offered = size = len(data)
-                    sent = self.socket.send(data)
                 else:
                     if type(out) is list:
                         out = self._waiting = deque(out)
-                    data, size = self._gather(out)
-                    offered = size
-                    sent = self.socket.sendmsg(data) if type(data) is list else self.socket.send(data)
+                    data, size = gather(out, hasattr(self.socket, "sendmsg"))
+                offered = size
+                send = self.socket.sendmsg if type(data) is list else self.socket.send
+                sent = send(data) if size <= KEPT else count_into(went, send, data)
                 offered = 0
+                went.clear()
                 self.bytes_sent += sent
                 self._waiting_bytes -= sent
                 if self._more is not None and self._more.idle is not None:
@@ -244,36 +242,20 @@ class Sender(Channel):
             self._send_failed(error)
             return
         except BaseException:
-            self._interrupted(offered)
+            self._interrupted(taken(send, offered, went))
             raise
         self._left_over()
 
-    def _interrupted(self, offered: int) -> None:
+    def _interrupted(self, sent: int) -> None:
         """Ctrl-C, most likely right behind the call that sent so many bytes: they must not go out twice if the loop goes on."""
-        if offered:
-            self._waiting_bytes -= offered
+        if sent:
+            self.bytes_sent += sent
+            self._waiting_bytes -= sent
             if self._waiting_bytes:
-                self._advance(offered)
+                self._advance(sent)
             else:
                 self._waiting = deque([b""])  # what follows when all is sent, follows then
-            self.loop._unsent.append(self)
-
-    def _gather(self, out: Any) -> tuple[Any, int]:
-        """Many pieces, more than is cheap to copy: a vector of them, or one long one, and how many bytes that is."""
-        pieces: list[Any] = []
-        size = 0
-        for piece in out:
-            pieces.append(piece)
-            size += len(piece)
-            if size >= TURN_BYTES or (len(pieces) >= VECTOR and (size >= JOIN_BELOW or len(pieces[0]) >= KEPT)):
-                break
-        if len(pieces) <= VECTOR and hasattr(self.socket, "sendmsg"):
-            return pieces, size
-        data = b"".join(pieces)  # many small pieces, or a socket without sendmsg
-        for _ in pieces:
-            out.popleft()
-        out.appendleft(data)  # what the kernel does not take of it is not joined again, until little is left
-        return data, size
+        self.loop._unsent.append(self)
 
     def _advance(self, sent: int) -> None:
         """Take *sent* bytes off the queue, which stays non-empty."""
@@ -307,29 +289,27 @@ class Sender(Channel):
             return  # a layer may have something to say yet, but nothing goes out any more
         more = self._extras()
         budget = TURN_BYTES
-        offered = 0  # as above
+        offered, send = 0, self.socket.send  # as above
+        went: list[int] = []
+        making = False
         try:
             while budget > 0:
-                staged = more.staged
-                if not staged and not self._stage(more):
-                    if self._waiting is None:
-                        self._all_sent()
+                if not more.staged:
+                    making = True
+                    made = self._stage(more)
+                    making = False
+                    if not made:
+                        self._nothing_made()
                         return
-                    if self._channel_state & BLOCKED:
-                        self._channel_state &= ~BLOCKED  # what waits, waits for the peer's side of the handshake
-                        self._update()
-                    if self._channel_state & CLOSING:
-                        self._arm_close()
-                    self._say_full()
-                    return
                 staged = more.staged
                 if type(staged) is bytes or type(staged) is memoryview:
                     offered = len(staged)
-                    sent = self.socket.send(staged)
-                    offered = 0
-                    self._waiting_bytes -= sent
+                    sent = count_into(went, send, staged)
                     short = sent < len(staged)
-                    more.staged = memoryview(staged)[sent:] if short else b""
+                    left = memoryview(staged)[sent:] if short else b""
+                    more.staged, offered = left, 0  # no call between these: nothing comes in between
+                    self._waiting_bytes -= sent
+                    went.clear()
                 else:
                     sent, short = staged.send_to(self.socket)
                     if not staged and more.staged is staged:  # handle_error may have turned the loop
@@ -344,12 +324,26 @@ class Sender(Channel):
             self._send_failed(error)
             return
         except BaseException:
-            if offered:
-                more.staged = b""
-                self._waiting_bytes -= offered
+            if making:
+                self._half_made()
+            elif sent := taken(send, offered, went):
+                more.staged = memoryview(more.staged)[sent:] if sent < offered else b""
+                self._waiting_bytes -= sent
             self.loop._unsent.append(self)
             raise
         self._left_over()
+
+    def _nothing_made(self) -> None:
+        """What waits, if anything does, is yet to be made."""
+        if self._waiting is None:
+            self._all_sent()
+            return
+        if self._channel_state & BLOCKED:
+            self._channel_state &= ~BLOCKED  # what waits, waits for the peer's side of the handshake
+            self._update()
+        if self._channel_state & CLOSING:
+            self._arm_close()
+        self._say_full()
 
     def _stage(self, more: Extras) -> bool:
         """Put the next bytes, or the next file, into ``staged``; False if there are none now."""
@@ -492,4 +486,8 @@ class Sender(Channel):
 
     def _out_broken(self, error: OSError) -> None:
         """Nothing goes out any more."""
+        raise NotImplementedError
+
+    def _half_made(self) -> None:
+        """Ctrl-C came while output was made."""
         raise NotImplementedError

@@ -42,12 +42,12 @@ from dispatch.checks import (
     refuse_listener,
     refuse_tls,
 )
-from dispatch.errors import Timeout
+from dispatch.errors import Aborted, Timeout
 from dispatch.input import FIRST_SIZE, Receiver
 from dispatch.interfaces import IN, OUT, READ, Address
 from dispatch.limits import guard_limits
-from dispatch.output import JOIN_BELOW
 from dispatch.sockets.accepting import kind
+from dispatch.vectors import JOIN_BELOW
 
 if TYPE_CHECKING:
     from dispatch.loop import Loop
@@ -396,6 +396,11 @@ class Stream(Receiver):
         self._channel_state = (self._channel_state | BROKEN) & ~(FULL | PROMISED | HELD | BLOCKED)
         self._extras().broken = error
         self.loop.call_soon(self._read_rest)
+
+    def _half_made(self) -> None:
+        """Some of it may be lost: the peer must not take what it gets for a whole."""
+        self._reset_at_close()
+        self._finish(Aborted("Ctrl-C came while its output was made"))
 
     def _read_rest(self) -> None:
         """What has arrived by now is all that will: read it without waiting for the poller, which may have no more to say."""
