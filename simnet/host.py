@@ -119,8 +119,14 @@ class Host(NotALink):
             for row in snapshot(scheduler.processes)
         ):
             if scheduler.clock.now_ns >= deadline:
-                raise TimeoutError(f"nobody listens on {where} after {timeout:g} s")
+                raise TimeoutError(f"nobody listens on {where} after {timeout:g} s{self._listeners_elsewhere()}")
             scheduler.wait((f"a listener on {where}", None), min(deadline, scheduler.clock.now_ns + 1_000_000))
+
+    def _listeners_elsewhere(self) -> str:
+        """Where somebody listens instead: the place, or the number, may be another than was thought."""
+        rows = snapshot(self.network._going_on().processes)
+        there = sorted({row.tag for row in rows if row.state == LISTEN})
+        return f"; there are listeners on {', '.join(there)}" if there else ""
 
     def crash(self) -> None:
         """Cut its power: its processes end without notice, and nothing leaves or reaches it, until `restart`.

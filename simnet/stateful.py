@@ -229,7 +229,11 @@ class NetworkMachine(RuleBasedStateMachine):
                 f"processes are on {', '.join(there)}"
             )
         if "connect" in self.moves:
-            net.host(host).wait_listening(port, self.timeout)
+            try:
+                net.host(host).wait_listening(port, self.timeout)
+            except TimeoutError as error:
+                error.add_note(f"The clients of {type(self).__name__} connect to its address, {self.address!r}.")
+                raise
         self._began = Beginning.of(net)
 
     @rule(target=clients)

@@ -647,7 +647,8 @@ def test_a_server_that_does_not_listen_is_told_so() -> None:
 
     error = failure(Elsewhere)
     assert isinstance(error, TimeoutError)
-    assert "nobody listens on server:7 after 30 s" in str(error)
+    assert str(error) == "nobody listens on server:7 after 30 s; there are listeners on server:8"
+    assert error.__notes__[0].startswith("The clients of Elsewhere connect to its address, ('server', 7).")
 
 
 def test_before_it_begins_there_is_no_network() -> None:
