@@ -8,12 +8,14 @@ itself: what the one that reads has heard, the one that writes learns by its own
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from simnet.trace import CALL, PROCESS, WAKE, Failed
 
 if TYPE_CHECKING:
     from simnet.run import Run
+    from simnet.trace import Entry
 
 __all__ = ["goes_on_with_the_broken", "goes_on_with_the_closed"]
 
@@ -79,7 +81,7 @@ def _told_again(run: Run) -> tuple[str, int] | None:
                 ended.discard(which)
             elif op == "send" or which in tried:
                 again[which] += 1
-                if again[which] == AGAIN:
+                if again[which] >= AGAIN and not _closes_at_once(entries, index):
                     return place, index
             tried.discard(which)
         elif which in again and not isinstance(detail[1], Failed):
@@ -88,6 +90,17 @@ def _told_again(run: Run) -> tuple[str, int] | None:
             else:  # it lives
                 del again[which]
     return None
+
+
+def _closes_at_once(entries: list[Entry], index: int) -> bool:
+    """Is the next that is done there, in the same instant, to close it? Then what was said last was a goodbye."""
+    at_ns, _, host, place, end, *_ = entries[index]
+    for entry in islice(entries, index + 1, None):
+        if entry[0] != at_ns:
+            return False
+        if entry[1] == CALL and entry[2:5] == (host, place, end) and entry[5] != "shutdown":
+            return entry[5] == "close"
+    return False
 
 
 def _tells(result: object) -> bool:
