@@ -65,7 +65,28 @@ def why_reset(error: BaseException, over: Played) -> str:
                     f"{close.host} closed {close.place} with {unread:,} byte{'s' * (unread > 1)} unread that had come, and that is "
                     f"a reset: read to the end first, or have the {segment.end} go on after one"
                 )
-    return ""
+    return _closed_before(events, heard)
+
+
+def _closed_before(events: list[Event], heard: str) -> str:
+    """Whose socket had been closed when more came there, which its kernel answered with RST."""
+    reset = next((each for each in events if each.op == "RST" and each.place == heard), None)
+    calls = [each for each in events if reset is not None and each[2:4] == reset[2:4] and each.kind == CALL]
+    if reset is None or not calls or calls[-1].op != "close" or calls[-1].time_ns > reset.time_ns:
+        return ""
+    close = calls[-1]
+    late = sum(
+        len(each.detail[0])
+        for each in events
+        if each.kind == SEGMENT and (each.place, each.end) == (close.place, close.end)
+        if close.time_ns < each.detail[1] <= reset.time_ns
+    )
+    if not late:
+        return ""
+    return (
+        f"{close.host} had closed {close.place} when {late:,} byte{'s' * (late > 1)} more came, and that is a reset: what the "
+        f"{reset.end} has not read yet is lost. Read to the end before the close, behind shutdown(SHUT_WR) if need be"
+    )
 
 
 def _unread(events: Iterable[Event], close: Event) -> int:

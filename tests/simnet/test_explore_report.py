@@ -722,6 +722,35 @@ def test_a_close_before_all_is_read_is_told_as_what_reset_the_connection(into: b
     assert any("with 2 bytes unread" in note for note in caught.value.__notes__)
 
 
+def test_a_close_while_more_is_on_its_way_is_told_where_a_transparent_fault_has_made_it_matter() -> None:
+    """Who asks for more than there is loses the end, if it is late: what comes to a closed socket is answered with RST."""
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            conn.recv(5)
+            conn.sendall(b"hello")
+            conn.sendall(b"end")
+
+    def ask() -> bytes:
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            got = sock.recv(5, socket.MSG_WAITALL)
+            sock.sendall(b"more?")
+            return got + sock.recv(3, socket.MSG_WAITALL)
+
+    def body(net: Any) -> bytes:
+        net.host("server").spawn(serve)
+        got: bytes = net.host("client").run(ask)
+        return got
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds=["stall"]))
+    (failure,) = [each for each in result.failures if isinstance(each.finding.error, ConnectionResetError)]
+    assert report(failure, result).why == (
+        "server had closed client->server:7#1 when 5 bytes more came, and that is a reset: what the client has not read yet is "
+        "lost. Read to the end before the close, behind shutdown(SHUT_WR) if need be"
+    )
+
+
 def test_who_waited_for_ever_is_told_where_that_was_seen_and_not_where_it_began_to_wait() -> None:
     def test(net: Network) -> bytes:
         net.host("server").spawn(echo)

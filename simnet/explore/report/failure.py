@@ -16,7 +16,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from simnet.blame import exception_text, first_of, named, stands_nowhere, stopping_place, user_place, users_own
-from simnet.causes import why_by_itself
+from simnet.causes import why_by_itself, why_reset
 from simnet.expect import IN_WORDS
 from simnet.explore.judging.akin import akin_to
 from simnet.explore.judging.findings import WITHOUT_END, Finding
@@ -315,8 +315,9 @@ def _why(run: Run, baseline: Run, main: Finding, judgement: Judgement, plan: Fau
                 f"a peer that does not read for a moment filled the output, and {FULL} let it go. Where that is right, let high_water "
                 "be more than the test writes at a time, or name the kinds= to try, without this one"
             )
-        if main.host != BODY:
-            return ""
+        reset = why_reset(main.error, run) if main.error is not None else ""
+        if reset or main.host != BODY:
+            return reset
         return _one_read(run.trace, baseline.trace) or _looked_early(run.trace, plan)
     if main.reason == OTHERS_SURVIVE:
         return (
