@@ -168,6 +168,11 @@ class SweepResult:
         return self.simulations / self.seconds if self.seconds > 0 else 0.0
 
     @property
+    def pace(self) -> str:
+        """The same, to stand behind the summary; nothing of a test that fails by itself."""
+        return "" if self.fails_without_faults else f"; {self.rate:,.0f} simulations a second"
+
+    @property
     def fails_without_faults(self) -> bool:
         """Did the very first runs fail, so that no other was made?"""
         return bool(self.failures) and not self.failures[0].plan and not self.runs

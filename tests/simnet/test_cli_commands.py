@@ -85,6 +85,15 @@ def test_a_failure_ends_with_1_and_says_what_to_type_next(simnet: Run, failure: 
     assert "\x1b" not in ran.out, "no colours where there is no terminal"
 
 
+def test_of_a_test_that_fails_by_itself_no_pace_is_told(simnet: Run) -> None:
+    Path("test_fails.py").write_text("def test_it(net):\n    net.host('server').spawn(print)\n    assert False\n")
+    for command in ("sweep", "fuzz"):
+        ran = simnet(command, "test_fails.py::test_it", "--target", "server")
+        assert ran.code == 1
+        assert "it fails without any fault, so nothing was" in " ".join(ran.out.split())
+        assert "simulations a second" not in ran.out
+
+
 def test_a_file_stands_for_all_its_swept_tests(simnet: Run) -> None:
     ran = simnet("sweep", "test_servers.py", "--json")
     assert ran.code == 1

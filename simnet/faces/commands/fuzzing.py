@@ -95,9 +95,7 @@ def _tell(screen: Screen, named: Named, series: str, result: SweepResult, first:
     print_failures(screen, named, result)
     print_warnings(screen, result)
     screen.say()
-    screen.paragraph(
-        f"{result.summary()}; {result.rate:,.0f} simulations a second", "bold red" if result.failures else "bold green"
-    )
+    screen.paragraph(f"{result.summary()}{result.pace}", "bold red" if result.failures else "bold green")
     if result.runs:
         following = "the same command" if start is None else "without --from the command"
         if _next_seed(named, series) != first + result.runs:

@@ -150,9 +150,7 @@ def _tell(screen: Screen, named: Named, result: SweepResult) -> None:
     print_failures(screen, named, result)
     print_warnings(screen, result)
     screen.say()
-    screen.paragraph(
-        f"{result.summary()}; {result.rate:,.0f} simulations a second", "bold red" if result.failures else "bold green"
-    )
+    screen.paragraph(f"{result.summary()}{result.pace}", "bold red" if result.failures else "bold green")
 
 
 def warn_of_conftest(screen: Screen, named: Named, result: SweepResult) -> None:
