@@ -45,9 +45,10 @@ __all__ = [
     "checked",
     "expects_somebody",
     "held_at_quiet",
-    "is_alone",
+    "may_yet_be_given",
     "still_holds",
     "still_waiting",
+    "waits_alone",
     "with_levels",
 ]
 
@@ -260,11 +261,17 @@ def may_yet_be_given(process: Process) -> bool:
     return who is not None and who in threads and who.has_deadline and not who.heartbeats
 
 
-def is_alone(process: Process) -> bool:
-    """Whether *process* has no connection, and no socket for datagrams, by which it could be woken: listeners at most."""
-    return not any(
-        getattr(file, "state", None) != LISTEN and (isinstance(file, DatagramSender) or _is_linked(file))
-        for file in process.descriptors.files()
+def waits_alone(process: Process, *, in_tasks: bool) -> bool:
+    """Whether *process*, which waits *in_tasks* or for its next client, has no connection, and no socket for datagrams, by which it could
+    be woken: listeners at most. A pair, both ends of which are its own, wakes who polls by another thread alone; tasks are not so sure.
+    """
+    files = process.descriptors.files()
+    own = [] if in_tasks else [each.peer for each in files if isinstance(each, UnixSocket)]
+    return (in_tasks or expects_somebody(process)) and not any(
+        getattr(file, "state", None) != LISTEN
+        and (isinstance(file, DatagramSender) or _is_linked(file))
+        and not any(file is each for each in own)
+        for file in files
     )
 
 

@@ -368,7 +368,7 @@ class Network(Holding):
             if not (process.has_deadline or checks.may_yet_be_given(process)):
                 (where, in_whole), tasks = process.stands(), process.tasks()
                 told = process.describe_wait(in_short(tasks) or in_whole)
-                alone = (bool(tasks) or checks.expects_somebody(process)) and checks.is_alone(process)
+                alone = checks.waits_alone(process, in_tasks=bool(tasks))
                 self.waiting.append((process, told, where, tasks, alone))
                 if process.target and self.invariants.get(checks.WAITS_FOR_EVER, "off") != "off":
                     verdict = checks.still_waiting(process, told)

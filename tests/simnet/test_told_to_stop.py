@@ -187,7 +187,9 @@ def test_for_a_word_of_its_next_client_a_server_may_wait_and_that_is_no_failure(
 
 def by_polling() -> None:
     """It has a listener, and for as long as they are there its clients: who waits so without any waits for the next one."""
-    with selectors.DefaultSelector() as selector, socket.create_server(("", 7)) as listener:
+    woken, wakes = socket.socketpair()  # by a thread, as it may be
+    with selectors.DefaultSelector() as selector, socket.create_server(("", 7)) as listener, woken, wakes:
+        selector.register(woken, selectors.EVENT_READ)
         listener.setblocking(False)
         selector.register(listener, selectors.EVENT_READ)
         while True:
