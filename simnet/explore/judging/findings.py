@@ -293,9 +293,13 @@ class Case:
                 tasks = tuple((Counter(tasks) - Counter(there)).elements())
                 if not tasks:
                     continue
-            if waiting.target and waiting.alone and not tasks and self.may_be_told(waiting):
-                continue  # a server that has nobody but its next client to wait for
+            if not tasks and self._waits_for_the_next(waiting):
+                continue
             yield self.waits(waiting, self.not_usual(waiting.process, tasks))
+
+    def _waits_for_the_next(self, waiting: Waiting) -> bool:
+        """A server that has nobody but its next client to wait for, of which nobody has asked to be told."""
+        return waiting.target and waiting.alone and WAITS_FOR_EVER not in self.invariants and self.may_be_told(waiting)
 
     def not_usual(self, process: str, tasks: tuple[str, ...]) -> tuple[str, ...]:
         """Those of *tasks* that do not wait at the same place without the fault; all, if it is their loop that stands elsewhere."""

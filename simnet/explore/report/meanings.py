@@ -208,8 +208,8 @@ INVARIANTS: Mapping[str, Invariant] = {
     WAITS_FOR_EVER: Invariant(
         "no target waits for ever without a deadline, when it would not without the fault, nor a task of its asyncio loop (a warning under "
         "disruptive faults, unless it is set to `failure`; a failure if it is a task and no connection is left that could wake it, but for where it waits, "
-        "without the fault, until a signal comes, or until a client ends a server that is still listening; a failure, too, if it waits for a lock "
-        "that a thread held when it ended, and nobody on its host waits for a peer), nor only sleeps, again and again, while the test waits for its end; a "
+        "without the fault, until a signal comes, or until a client ends a server that is still listening, of which, once it has no client any more, "
+        "it tells only if you set it; a failure, too, if it waits for a lock that a thread held when it ended, and nobody on its host waits for a peer), nor only sleeps, again and again, while the test waits for its end; a "
         "`Network` of your own, which has no run without faults beside it, looks only if you set it, and passes over a server that waits for its next client",
         "give it a time-out; when a connection is lost, set an exception on the futures that wait for it",
     ),
