@@ -92,7 +92,8 @@ def link(machine: Machine, path: Any, to: Any, **_: Any) -> None:
     """
     stack = machine.stack
     key, new = _key(machine, path), _key(machine, to)
-    obstacle = ENOENT if not to else EEXIST if new in stack.unix_names else obstacle_to_bind(stack, name_of(to))
+    taken = new in stack.unix_names or _key(machine, name_of(to).rstrip("/")) in stack.unix_names
+    obstacle = ENOENT if not to else EEXIST if taken else obstacle_to_bind(stack, name_of(to))
     if obstacle:
         raise OSError(obstacle, os.strerror(obstacle), path, None, to)
     new = stack.real_path(name_of(to), False) if stack.real_path is not None else new

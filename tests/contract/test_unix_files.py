@@ -202,6 +202,8 @@ def test_k104_a_link_to_a_socket_is_another_name_of_it(world: World, tmp_path: P
     listener = bound(world, tmp_path / "first")
     os.link(first, second)
     assert outcome(lambda: os.link(first, second)) == "EEXIST"
+    for old, new in ((first, second), (first, first)):
+        assert outcome(lambda: os.link(old, f"{new}/")) == "EEXIST"  # noqa: B023 - called at once
     assert outcome(lambda: os.link(first, f"{tmp_path}/none/x")) == "ENOENT"
     assert (os.stat(first).st_nlink, os.path.samefile(first, second)) == (2, True)
     os.rename(first, second)  # one file: nothing to do
