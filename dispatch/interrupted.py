@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dispatch.annotations import Any
 from dispatch.vectors import KEPT
@@ -15,7 +15,7 @@ def count_into(went: list[int], send: Callable[[Any], int], data: Any) -> int:
     return went[0]
 
 
-def taken(send: Any, offered: int, went: list[int]) -> int:
+def taken(send: Any, offered: int, went: Sequence[int]) -> int:
     """How many bytes of those *offered* a socket's *send* took. 0 were offered: no call was under way."""
     if offered and went:
         return went[0]

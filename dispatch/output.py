@@ -204,8 +204,8 @@ class Sender(Channel):
             return
         out = self._waiting
         budget = TURN_BYTES
-        offered, send = 0, self.socket.send  # bytes, in the call under way
-        went: list[int] = []  # what the kernel took of them, until it is counted
+        offered, send = 0, None  # bytes, in the call under way
+        went: Any = ()  # what the kernel took of them, until it is counted
         try:
             while True:
                 size = self._waiting_bytes
@@ -219,21 +219,26 @@ class Sender(Channel):
                     if type(out) is list:
                         out = self._waiting = deque(out)
                     data, size = gather(out, hasattr(self.socket, "sendmsg"))
-                offered = size
                 send = self.socket.sendmsg if type(data) is list else self.socket.send
-                sent = send(data) if size <= KEPT else count_into(went, send, data)
-                offered = 0
-                went.clear()
+                offered, went = size, ()
+                if size <= KEPT:
+                    sent = send(data)
+                else:
+                    went = []
+                    sent = count_into(went, send, data)
                 self.bytes_sent += sent
-                self._waiting_bytes -= sent
+                if sent == self._waiting_bytes:
+                    self._waiting, self._waiting_bytes, offered = None, 0, 0  # no call between these, as in _advance
+                else:
+                    went = went or [sent]
+                    self._advance(went)
+                    offered = 0
                 if self._more is not None and self._more.idle is not None:
                     self._more.touched = self.loop.time()  # its turn may have begun long ago
-                if not self._waiting_bytes:
-                    self._waiting = None
+                if self._waiting is None:
                     if self._channel_state & CONSEQUENCE:
                         self._all_sent()
                     return
-                self._advance(sent)
                 out = self._waiting
                 budget -= sent
                 if sent < size or budget <= 0:
@@ -248,28 +253,27 @@ class Sender(Channel):
 
     def _interrupted(self, sent: int) -> None:
         """Ctrl-C, most likely right behind the call that sent so many bytes: they must not go out twice if the loop goes on."""
-        if sent:
-            self.bytes_sent += sent
-            self._waiting_bytes -= sent
-            if self._waiting_bytes:
-                self._advance(sent)
-            else:
-                self._waiting = deque([b""])  # what follows when all is sent, follows then
+        if sent and sent == self._waiting_bytes:
+            self._waiting, self._waiting_bytes = deque([b""]), 0  # what follows when all is sent, follows then
+        elif sent:
+            self._advance([sent])
         self.loop._unsent.append(self)
 
-    def _advance(self, sent: int) -> None:
-        """Take *sent* bytes off the queue, which stays non-empty."""
+    def _advance(self, went: list[int]) -> None:
+        """Take so many bytes off the queue, which stays non-empty. In *went* is what is still to be taken, also if Ctrl-C comes."""
         out = self._waiting
         if type(out) is list:
             out = self._waiting = deque(out)
-        while sent:
+        while went[0]:
             first = out[0]
-            if len(first) <= sent:
-                sent -= len(first)
-                out.popleft()
+            size = len(first)
+            if size <= went[0]:
+                del out[0]
             else:
-                out[0] = memoryview(first)[sent:]
-                return
+                left, size = memoryview(first)[went[0] :], went[0]
+                out[0] = left
+            self._waiting_bytes -= size  # between these no call is made, and so nothing comes in between
+            went[0] -= size
 
     def _send_failed(self, error: OSError) -> None:
         if error.errno in TRY_AGAIN:
