@@ -195,10 +195,8 @@ def test_k087_an_error_queue_keeps_what_became_of_which_datagram(world: World) -
 def test_k087_an_error_queue_tells_when_a_word_came_and_no_mark_or_priority(
     world: World, family: int, option: tuple[int, int]
 ) -> None:
-    dead, sock = (
-        bound(world, family),
-        bound(world, family, [option, (SOL, 75), (SOL, 82)]),
-    )  # SO_RCVMARK, SO_RCVPRIORITY
+    dead = bound(world, family)
+    sock = bound(world, family, [option, (SOL, 75), (SOL, 82)])  # SO_RCVMARK, SO_RCVPRIORITY
     sock.setsockopt(SOL, 37, 0x18)  # SO_TIMESTAMPING: what software notes of what comes in
     name = dead.getsockname()
     dead.close()
