@@ -33,6 +33,7 @@ settings.load_profile("house")
 
 TESTS = Path(__file__).parent
 WORKERS_MAX = 4
+SIMULATED = 4  # times as long as others takes a test of `tests/simnet`, which makes many runs
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -91,10 +92,16 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes longest first, and the house, which reads every file: nobody should have to wait for one alone in the end."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path] if item.path.name != "test_house.py" else -len(items))
+    hurries = config.option.markexpr == "not slow"
+    seconds: Counter[Path] = Counter()  # roughly, of a file
+    for item in items:
+        slow = item.get_closest_marker("slow") is not None
+        if slow != hurries:
+            seconds[item.path] += 1 if slow or item.path.parent.name != "simnet" else SIMULATED
+    seconds[TESTS / "test_house.py"] = sum(seconds.values())
+    items.sort(key=lambda item: -seconds[item.path])
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

@@ -110,6 +110,7 @@ def test_k116_a_send_is_told_of_its_number_by_nothing_but_room(world: World) -> 
     assert answers[1] >= LONG * 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["unix", "udp"])
 @pytest.mark.parametrize("by", ["setblocking", "os.set_blocking"])
 def test_k116_a_read_in_vain_goes_by_the_timeout_of_then(world: World, kind: str, by: str) -> None:
@@ -127,6 +128,7 @@ def test_k116_a_read_in_vain_goes_by_the_timeout_of_then(world: World, kind: str
     assert answers[0] == ("EAGAIN" if by == "setblocking" else TIMED_OUT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["unix", "udp"])
 @pytest.mark.parametrize(
     ("act", "answer"),

@@ -43,6 +43,7 @@ class Interrupted:
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("before", range(4))
 def test_a_stream_whose_output_is_being_made_is_given_up(world, before, tls, client_context, server_context):

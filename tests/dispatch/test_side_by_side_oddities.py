@@ -293,6 +293,7 @@ def test_who_closes_in_handle_read_is_not_asked_to_write_though_it_still_stands_
     assert told == ["read"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["itself", "others"])
 @pytest.mark.parametrize("use_poll", [False, True])
 @pytest.mark.parametrize("own_map", [True, False])

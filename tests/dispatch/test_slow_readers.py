@@ -319,6 +319,7 @@ class Plain(dispatch.Stream):
         """Drop it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("later", [False, True])
 @pytest.mark.parametrize("last", [b"", b"and so on"])

@@ -1325,6 +1325,7 @@ def test_a_file_may_be_closed_as_soon_as_it_was_written(world, fickle, tmp_path)
         assert world.read_all(loop, client) == b"x" * 300_000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="Linux lists what is open")
 @pytest.mark.parametrize("lost", ["aborted", "reset", "refused"])
 def test_a_file_that_was_not_sent_is_given_back(world, lost, tmp_path):

@@ -80,6 +80,7 @@ def test_what_was_written_arrives_and_both_ends_close(world, server_context, cli
     assert client.events[-1] == ("close", None)
 
 
+@pytest.mark.slow
 def test_a_long_stream_arrives_through_full_buffers(world, server_context, client_context):
     loop = world.loop()
     _, client = secured(world, loop, server_context, client_context)

@@ -62,6 +62,7 @@ def test_a_handshake_with_who_has_finished_sending_ends_at_once(world, server_co
     assert world.read(loop, client, 8) == b"go ahead"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", [dispatch.Stream, dispatch.Chat])
 @pytest.mark.parametrize("how", ["write", "writes", "producer", "file", "write close", "producer close"])
 def test_what_a_handler_writes_where_it_is_made_goes_out_behind_the_handshake(

@@ -65,6 +65,7 @@ def test_a_wrong_path_is_an_error_of_the_call(world, path, waiting):
     assert world.read_all(loop, client) == bytes(waiting) + b"as ever"
 
 
+@pytest.mark.slow
 def test_of_a_thousand_paths_that_wait_few_are_open(world, path):
     loop = world.loop()
     channel, client = world.connected(loop, Recorder)

@@ -100,6 +100,7 @@ def differences(world: Any, cell: Cell) -> list[str]:
     return play(world, cell, before, call, s)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", [state for state in MASKS if state != "closed"])
 def test_every_operation_answers_as_the_kernel_did(state: str) -> None:
     wrong = []

@@ -35,6 +35,7 @@ def serve_by_poller(port: int) -> None:
                 sock.send(sock.recv(100).upper() + b"\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", [serve, serve_by_poller])
 def test_who_answers_the_end_of_its_input_for_ever_is_stopped_soon(server: Callable[[int], None]) -> None:
     def test(net: Any) -> bytes:

@@ -40,6 +40,7 @@ def pour(timeout: float | None) -> list[Event]:
         return [event for event in net.trace.of("call") if event.op == "send"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timeout", [None, 60, 0], ids=["waits", "waits-so-long", "asks-again"])
 def test_a_big_payload_is_kept_once_however_many_parts_it_is_sent_in(timeout: float | None) -> None:
     sends = pour(timeout)

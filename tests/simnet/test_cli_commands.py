@@ -77,6 +77,7 @@ def test_a_clean_sweep_ends_with_0_and_one_line_that_sums_it_up(simnet: Run) -> 
     assert re.search(r"reset +disruptive +\d+ +\d+ +\d+", ran.out), "the table has a row for each kind"
 
 
+@pytest.mark.slow
 def test_a_failure_ends_with_1_and_says_what_to_type_next(simnet: Run, failure: Path) -> None:
     ran = simnet("sweep", "test_servers.py::test_hasty")
     assert ran.code == 1
@@ -394,6 +395,7 @@ def test_show_draws_a_test_without_faults_and_counts_its_points(simnet: Run) -> 
     assert re.search(r"short-recv +1 +\d   short-recv test->server:7#1 end=server call=1 bytes=1", ran.out)
 
 
+@pytest.mark.slow
 def test_each_key_of_the_json_stands_in_the_reference(simnet: Run, failure: Path) -> None:
     page = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| (.+?) \| (.+) \|$", page[page.index("## JSON") :], re.MULTILINE))
@@ -431,6 +433,7 @@ def test_each_word_that_a_report_may_have_in_brackets_is_explained(simnet: Run) 
     assert (ran.code, "did you mean 'listener-survives'?" in ran.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_plan_is_made_small_in_its_file_and_what_a_person_wrote_stays(simnet: Run, failure: Path) -> None:
     small = failure.read_text()
     assert (
@@ -981,6 +984,7 @@ def test_a_file_stands_for_all_that_pytest_finds_in_it(simnet: Run) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_test_that_differs_from_run_to_run_is_not_swept(simnet: Run) -> None:
     Path("test_dice.py").write_text(
         "import simnet\nfrom test_servers import talk\nfrom servers import echo\nruns = []\n\n"

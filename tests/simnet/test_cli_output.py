@@ -187,6 +187,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure(
         assert main(["show", HASTY, *told]) == 141
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [60, 76, 100])
 def test_columns_says_how_wide_a_report_is(
     project: Path, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -308,6 +309,7 @@ def test_the_first_run_with_another_outcome_is_told_with_how_it_becomes_a_failur
     assert kinds["split"]["first_noted"] is None
 
 
+@pytest.mark.slow
 def test_of_two_faults_those_are_told_that_may_be_survived(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "test_cut.py").write_text(CUT.replace('"split"]', '"split"], depth=2'))
     assert main(["sweep", "test_cut.py"]) == 0

@@ -70,6 +70,7 @@ def test_nobody_is_a_bystander_of_faults_that_befell_clients_of_two_services() -
     assert bystander(baseline, run, tuple(run.happened)) is None
 
 
+@pytest.mark.slow
 def test_a_second_run_that_ends_sooner_is_told_as_one_that_does_nothing_more() -> None:
     rounds = iter((3, 2))
 

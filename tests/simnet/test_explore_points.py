@@ -452,6 +452,7 @@ def test_whatever_there_is_the_budget_is_used_up_and_nothing_is_run_twice(
     assert all(0 < byte < stream.length for byte in bytes_tried)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["10.9.9.9", "fd00::9", "::ffff:10.9.9.9"])
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["TCP", "UDP"])
 def test_an_address_that_no_host_has_is_a_place_too(address: str, kind: socket.SocketKind) -> None:

@@ -599,6 +599,7 @@ def say_hello() -> None:
         conn.sendall(b"hello")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "told"),
     [(Gone, True), (EOFError, True), (OSError, True), (IndexError, False), (asyncio.InvalidStateError, False)],

@@ -88,6 +88,7 @@ def test_a_folder_may_have_brackets_in_its_name(tmp_path: Path, monkeypatch: pyt
     assert "replay: exact" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_test_that_a_function_has_made_is_named_from_its_project(pytester: pytest.Pytester) -> None:
     """Not from pytest's root, which may be above it."""
     (pytester.path / "pytest.ini").write_text("[pytest]\n")

@@ -154,6 +154,7 @@ def questions(match: bool) -> list[bytes]:
     return answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("match", [False, True])
 def test_a_plain_sweep_warns_of_another_outcome_under_what_loses_nothing(match: bool) -> None:
     def by_a_client(net: Any) -> None:

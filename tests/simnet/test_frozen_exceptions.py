@@ -103,6 +103,7 @@ def test_one_that_says_what_must_hold_is_that_in_the_verdict() -> None:
     assert [each.error for each in run.verdicts] == [run.body_error]
 
 
+@pytest.mark.slow
 def test_pytest_shows_the_users_own(pytester: pytest.Pytester) -> None:
     lay_out(pytester.path)
     pytester.makepyfile(test_frozen=SOURCE)

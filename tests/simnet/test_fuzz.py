@@ -69,6 +69,7 @@ def test_what_needs_two_faults_is_found_by_a_fuzz_and_by_no_sweep(suite: pytest.
     result.stdout.fnmatch_lines(["*exact*"])
 
 
+@pytest.mark.slow
 def test_the_command_line_says_how_many_seeds(suite: pytest.Pytester) -> None:
     result = run(suite, "-v", "test_patience.py::TestThem", "--simnet-runs", "9")
     result.stdout.fnmatch_lines(["*PASSED   [[]fuzz: server; 9 runs *"])
@@ -94,6 +95,7 @@ def ask(net: Network) -> None:
             assert lines.read() == b"hello"
 
 
+@pytest.mark.slow
 def test_the_seeds_are_the_same_in_every_session_and_may_begin_anywhere() -> None:
     plans: list[str] = []
 

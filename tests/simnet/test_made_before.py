@@ -256,6 +256,7 @@ def test_threads_share_that_of_their_program_and_who_closes_it_has_closed_its_ow
     assert selector.get_map() is not None
 
 
+@pytest.mark.slow
 def test_a_server_with_one_is_swept_and_the_runs_are_alike(selector: Selector) -> None:
     def test(net: Any) -> None:
         net.host("server").spawn(echo, selector)

@@ -112,6 +112,7 @@ def test_an_answer_that_is_only_late_is_none_that_is_missing() -> None:
     assert (result.ok, result.interrupted) == (True, 1)
 
 
+@pytest.mark.slow
 def test_who_lets_an_answer_be_lost_on_purpose_says_so() -> None:
     result = run_sweep(through_a_proxy(careful=False), SweepOptions.of(target="server", kinds=["refuse"]))
     assert "invariants={'others-answered': 'off: why'} says so" in result.reports()[0].why
@@ -410,6 +411,7 @@ def test_what_came_in_one_piece_with_a_word_that_was_handed_out_may_go_with_its_
     assert found(test, kinds=["error", "reset"]) == []
 
 
+@pytest.mark.slow
 def test_a_server_without_a_descriptor_waits_a_second_and_who_has_less_patience_was_not_left() -> None:
     """As asyncio does, and as who sleeps before the next accept."""
 

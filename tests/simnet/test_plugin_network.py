@@ -381,6 +381,7 @@ def test_it_again(world): world.host("server")
     assert result.ret == 0
 
 
+@pytest.mark.slow
 def test_an_option_that_is_spelt_wrong_is_told_with_the_one_that_was_meant(suite: pytest.Pytester) -> None:
     """From Python 3.13 on the interpreter says so itself."""
     body = """

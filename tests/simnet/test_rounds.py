@@ -187,6 +187,7 @@ def test_what_is_put_off_for_longer_than_the_end_takes_is_not_waited_for() -> No
     assert 64 < seconds < 70
 
 
+@pytest.mark.slow
 def test_the_network_is_run_for_300_seconds_all_the_same() -> None:
     with simnet.Network() as net:
         net.host("echo").spawn(asyncio.run, beats_for_ever())

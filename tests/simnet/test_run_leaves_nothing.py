@@ -140,6 +140,7 @@ del kept
 """
 
 
+@pytest.mark.slow
 def test_and_when_the_interpreter_ends() -> None:
     told = subprocess.run([sys.executable, "-c", LEAVES_ONE], capture_output=True, text=True, check=True, timeout=60)
     assert told.stderr == ""

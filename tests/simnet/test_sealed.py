@@ -278,6 +278,7 @@ def test_of_quic_the_lengths_of_its_packets_are_compared(connected: bool) -> Non
     assert "not of it" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", [True, False], ids=["close-notify", "bare-end"])
 def test_who_reads_on_after_the_end_is_stopped_by_count_as_without_tls(said: bool) -> None:
     # Of its own: those that dispatch was given make an error of an end without close_notify.

@@ -165,6 +165,7 @@ def test_clocks_follow(world: World) -> None:
     assert time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID) < 5000  # the processor's own time stays real
 
 
+@pytest.mark.slow
 def test_calendars_follow(world: World) -> None:
     world.now_ns = 123_456_789
     assert time.gmtime()[:6] == (2020, 9, 13, 12, 26, 40)
@@ -179,6 +180,7 @@ def test_calendars_follow(world: World) -> None:
     assert logging.LogRecord("n", 10, "f", 1, "m", (), None).created == 1_600_000_000.123456789
 
 
+@pytest.mark.slow
 def test_a_subclass_of_datetime_gets_instances_of_its_own(world: World) -> None:
     class Stamp(dt.datetime):
         pass
@@ -187,6 +189,7 @@ def test_a_subclass_of_datetime_gets_instances_of_its_own(world: World) -> None:
     assert Stamp.now(dt.UTC) == dt.datetime.now(dt.UTC)
 
 
+@pytest.mark.slow
 def test_other_threads_stay_outside(world: World) -> None:
     seen: list[float] = []
     thread = threading.Thread(target=lambda: seen.append(time.monotonic()))
@@ -200,6 +203,7 @@ def test_other_threads_stay_outside(world: World) -> None:
     assert seen[0] != 5.0
 
 
+@pytest.mark.slow
 def test_names_follow(world: World) -> None:
     assert socket.getaddrinfo("server", 80) == [
         (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("10.0.0.1", 80))
@@ -214,6 +218,7 @@ def test_names_follow(world: World) -> None:
     assert world.asked == [("setdefaulttimeout", 1)]
 
 
+@pytest.mark.slow
 def test_sockets_are_made_by_the_world(world: World) -> None:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     assert type(sock) is FakeSocket
@@ -222,6 +227,7 @@ def test_sockets_are_made_by_the_world(world: World) -> None:
     assert socket.socketpair() == ("a pair", None, socket.SOCK_STREAM, 0)
 
 
+@pytest.mark.slow
 def test_a_users_subclass_with_a_signature_of_its_own_becomes_the_worlds(world: World) -> None:
     class Greeter(socket.socket):
         def __init__(self, host: str, *, polite: bool) -> None:
@@ -246,6 +252,7 @@ def test_pollers_and_selectors_are_made_by_the_world(world: World) -> None:
     assert selectors.PollSelector()._selector == "a poller"  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_chance_is_the_processes_own(world: World) -> None:
     def drawn() -> tuple[Any, ...]:
         world.dice = Random(3)
@@ -268,6 +275,7 @@ def test_chance_is_the_processes_own(world: World) -> None:
     assert tempfile.gettempprefix() == "tmp"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("world")
 def test_what_the_standard_library_asks_of_the_machine_is_answered() -> None:
     assert (ctypes.util.find_library("c") or "libc").startswith("libc")

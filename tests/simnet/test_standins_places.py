@@ -167,6 +167,7 @@ def test_what_pytest_or_hypothesis_puts_around_a_function_goes_on_measuring_real
             del sys.modules[module.__name__]
 
 
+@pytest.mark.slow
 def test_a_module_loaded_while_stand_ins_are_in_place_gets_originals_back_too(originals: None) -> None:
     modules.install(nobody)
     late = types.ModuleType("late_program")
@@ -184,6 +185,7 @@ def test_a_module_loaded_while_stand_ins_are_in_place_gets_originals_back_too(or
         del sys.modules["late_program"]
 
 
+@pytest.mark.slow
 def test_a_class_in_c_that_was_never_made_ready_stops_no_scan(originals: None) -> None:
     pytest.importorskip("_testcapi", reason="the interpreter's own test modules are not installed")  # 3.11's has one
     modules.install(nobody)
@@ -256,6 +258,7 @@ def test_contexts_of_tls_are_what_they_were_though_somebody_has_forgotten_their_
     assert "_wrap_socket" not in vars(ssl.SSLContext)
 
 
+@pytest.mark.slow
 def test_restore_is_refused_while_a_provider_is_installed(originals: None) -> None:
     modules.install(nobody)
     with pytest.raises(RuntimeError, match="leave the network first"):
@@ -265,6 +268,7 @@ def test_restore_is_refused_while_a_provider_is_installed(originals: None) -> No
         modules.remove(nobody)
 
 
+@pytest.mark.slow
 def test_outside_a_run_everything_is_as_ever(originals: None) -> None:
     modules.install(nobody)
     try:
@@ -324,6 +328,7 @@ def test_stand_ins_pickle_copy_and_check_like_their_originals(originals: None) -
         modules.remove(nobody)
 
 
+@pytest.mark.slow
 def test_what_measures_from_outside_keeps_its_clock(originals: None) -> None:
     from _pytest import timing
 
@@ -335,6 +340,7 @@ def test_what_measures_from_outside_keeps_its_clock(originals: None) -> None:
         modules.remove(nobody)
 
 
+@pytest.mark.slow
 def test_entering_again_costs_next_to_nothing(originals: None) -> None:
     modules.install(nobody)
     modules.remove(nobody)
@@ -355,6 +361,7 @@ def _time_of(rounds: int) -> float:
     return real.perf_counter() - start
 
 
+@pytest.mark.slow
 def test_lazy_modules_stay_unloaded_and_strange_ones_unharmed(originals: None) -> None:
     class Strange:
         """Some packages put an object into sys.modules that answers every attribute."""

@@ -422,6 +422,7 @@ def _cut_the_way_back(net: simnet.Network) -> None:
     net.partition("server", "client", one_way=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ask", [_ask, _asyncio_asks])
 @pytest.mark.parametrize("lose", [_crash, _restart, _cut, _cut_the_way_back])
 def test_the_test_waits_for_ever_for_who_asks_again_and_hears_nothing(

@@ -149,6 +149,7 @@ def test_to_a_unix_socket_no_stranger_comes() -> None:
         faults.Strangers(on=ON, count=1, then="sleep")
 
 
+@pytest.mark.slow
 def test_the_two_that_a_sweep_tries() -> None:
     result = sweep(asked(lambda: one_after_the_other(in_a_thread)), kinds=None)
     (row,) = (each for each in result.kinds if each.kind == "strangers")

@@ -166,6 +166,7 @@ def test_a_time_that_never_comes_is_told_with_when_it_ended() -> None:
         assert text == told
 
 
+@pytest.mark.slow
 def test_a_sweep_tries_them_where_they_are_named_and_nowhere_else() -> None:
     baseline = simnet.play(talk, target="client")
     unasked = {family.kind for family in families(baseline.points, baseline.targets)}

@@ -189,6 +189,7 @@ def ask_two(net: Any) -> None:
                 assert file.readline() == word
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda: queue.Queue(3), lambda: queue.SimpleQueue()], ids=["Queue", "SimpleQueue"])
 @pytest.mark.parametrize("pause", [0, 0.01])
 def test_a_producer_hands_over_to_consumers_as_often_as_it_likes(simnet_network: Any, make: Any, pause: float) -> None:
@@ -731,6 +732,7 @@ PLANS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("test", [fan_out, ask_two])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

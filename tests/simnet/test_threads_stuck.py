@@ -258,6 +258,7 @@ def relay() -> None:
         server.serve_forever()
 
 
+@pytest.mark.slow
 def test_who_is_told_by_a_thread_whose_time_is_not_up_does_not_wait_for_ever() -> None:
     """A test that ends early leaves a client that is patient, and a thread that reads until its two minutes are over: then it tells the other."""
 

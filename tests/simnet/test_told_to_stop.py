@@ -172,6 +172,7 @@ def test_a_task_that_swallows_its_cancellation_is_named_where_the_end_of_its_pro
     )
 
 
+@pytest.mark.slow
 def test_a_task_that_waits_beside_it_is_told_nevertheless() -> None:
     (failure,) = swept(lambda: asyncio.run(main(forgetful=True)), by_signal).failures
     assert failure.reason == "waits-for-ever"
@@ -179,6 +180,7 @@ def test_a_task_that_waits_beside_it_is_told_nevertheless() -> None:
     assert " in talk" in failure.finding.message
 
 
+@pytest.mark.slow
 def test_for_a_word_of_its_next_client_a_server_may_wait_and_that_is_no_failure() -> None:
     result = swept(on_asyncio, by_word)
     assert not result.failures, [each.finding for each in result.failures]
@@ -222,6 +224,7 @@ def one_after_the_other() -> None:
                     sock.sendall(line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serve", [by_polling, one_after_the_other])
 def test_and_who_has_no_client_any_more_and_polls_or_accepts_is_not_warned_of(serve: Callable[[], None]) -> None:
     result = swept(serve, by_word)

@@ -77,6 +77,7 @@ def swept(waits: Callable[[Any], Awaitable[None]]) -> SweepResult:
     return run_sweep(body, SweepOptions.of(target="server", kinds=["stall"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("waits", [give_up, give_up_in_a_generator])
 def test_a_task_that_gives_up_without_a_call_has_met_its_deadline_though_its_loop_only_sleeps_again(waits: Any) -> None:
     result = swept(waits)
@@ -84,6 +85,7 @@ def test_a_task_that_gives_up_without_a_call_has_met_its_deadline_though_its_loo
     assert [each.name for each in result.warnings] == ["waits-for-ever"]  # the server's, for one that is silent
 
 
+@pytest.mark.slow
 def test_one_that_looks_again_and_waits_as_before_has_given_up_nothing() -> None:
     result = swept(look_now_and_then)
     assert result.failed

@@ -211,6 +211,7 @@ def test_it_goes_away_with_the_other_stand_ins() -> None:
     assert asyncio.BaseEventLoop._run_once.__module__ == "asyncio.base_events"  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_what_a_program_has_put_in_their_place_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     def _run_once(self: Any) -> None:
         """As packages have it that let a loop run within a loop."""
@@ -227,6 +228,7 @@ def test_what_a_program_has_put_in_their_place_stays(monkeypatch: pytest.MonkeyP
     assert placed is not library
 
 
+@pytest.mark.slow
 def test_a_library_that_is_made_otherwise_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def call_soon(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
         return self.in_a_way_of_its_own(callback, args, context)

@@ -501,6 +501,7 @@ def test_a_loop_that_polls_without_leave_to_wait_and_finds_nothing_for_ever_is_a
         test()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["run", "join"])
 def test_who_waits_for_the_end_of_a_process_lets_it_wake_a_thousand_times(by: str) -> None:
     def ticks(times: int) -> int:
