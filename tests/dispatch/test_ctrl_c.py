@@ -72,6 +72,17 @@ def test_a_stream_whose_output_is_being_made_is_given_up(world, before, tls, cli
     assert b"four" not in made.data
 
 
+def run_until_ctrl_c(world, loop, trace):
+    """Run the *loop* until *trace*, which sees each line that it comes to, raises KeyboardInterrupt there."""
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            world.run(loop, lambda: False)
+    finally:
+        sys.settrace(before)
+
+
 @pytest.mark.parametrize("piece", [30_000, 9_000_000])
 def test_of_what_the_kernel_took_in_part_the_rest_is_sent(kernel_world, piece):
     """It comes behind the call, mostly; then the kernel has said how much it took, and nobody has counted it yet."""
@@ -81,23 +92,17 @@ def test_of_what_the_kernel_took_in_part_the_rest_is_sent(kernel_world, piece):
     for at in range(0, len(data), piece):
         channel.write(data[at : at + piece])
     channel.close()
-    before, calls = sys.gettrace(), []
+    calls = []
 
     def behind(frame, event, argument):
         if frame.f_code.co_name != "count_into":
             return None
         if event == "line" and calls:
-            sys.settrace(before)
             raise KeyboardInterrupt
         calls.extend(["it was called"] if event == "line" else [])
         return behind
 
-    sys.settrace(behind)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            world.run(loop, lambda: False)
-    finally:
-        sys.settrace(before)
+    run_until_ctrl_c(world, loop, behind)
 
     assert world.read_all(loop, client) == data
 
@@ -137,7 +142,7 @@ def test_a_file_by_sendfile_is_not_sent_twice(kernel_world, tmp_path):
     channel, client = world.connected(loop, Recorder)
     channel.write_file(path)
     client.setblocking(False)
-    before, got = sys.gettrace(), []
+    got = []
 
     def behind(frame, event, argument):
         """Ctrl-C comes where the line ends that has sent it."""
@@ -146,16 +151,10 @@ def test_a_file_by_sendfile_is_not_sent_twice(kernel_world, tmp_path):
                 got.append(client.recv(100_000))
             except BlockingIOError:
                 return behind
-            sys.settrace(before)
             raise KeyboardInterrupt
         return None
 
-    sys.settrace(behind)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            world.run(loop, lambda: False)
-    finally:
-        sys.settrace(before)
+    run_until_ctrl_c(world, loop, behind)
     assert got == [path.read_bytes()]
     channel.write(b" and more")
     channel.close()
