@@ -1118,9 +1118,12 @@ def test_who_keeps_a_socket_whose_number_it_has_closed_ends_all_the_same(network
 
 @pytest.mark.parametrize("network", [Network, RealNetwork])
 def test_a_socket_whose_number_was_closed_is_neither_listed_nor_left(network: Any) -> None:
+    kept = []
+
     def serve() -> None:
         with socket.create_server(("", 7)) as listener:
             connection, _ = listener.accept()
+            kept.append(connection)
             os.close(connection.fileno())
             with pytest.raises(OSError, match="Bad file descriptor"):
                 connection.recv(1)
@@ -1131,6 +1134,7 @@ def test_a_socket_whose_number_was_closed_is_neither_listed_nor_left(network: An
         with socket.create_connection(("server", 7)) as sock:
             assert sock.recv(1) == b""
             assert [row.state for row in net.netstat() if row.host == "server"] == ["LISTEN"]
+    kept.pop().detach()  # or the collector would close the number once more, which may be another test's by then
 
 
 @pytest.mark.parametrize("network", [Network, RealNetwork])
