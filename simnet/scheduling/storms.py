@@ -75,53 +75,76 @@ def getting_nowhere(scheduler: Scheduler, process: Process) -> Hang | Spin | Non
 
 
 def _look(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
-    entries = scheduler.trace.entries
-    begin, end = scheduler.entries_max - ENTRIES_A_LOOK, len(entries)
-    scheduler.entries_max = end + ENTRIES_A_LOOK
-    now_ns = scheduler.clock.now_ns
+    entries, now_ns = scheduler.trace.entries, scheduler.clock.now_ns
+    begin = max(scheduler.entries_max - ENTRIES_A_LOOK, 0)
+    scheduler.entries_max = len(entries) + ENTRIES_A_LOOK
     if scheduler.entries_at_ns != now_ns:
         scheduler.entries_at_ns, scheduler.entries_then = now_ns, begin
-    elif end - scheduler.entries_then > ENTRIES_AN_INSTANT_MAX:
-        return stuck.does_not_wait(process, now_ns, ENTRIES_AN_INSTANT_MAX)
-    elif _answers_each_end(entries, max(begin, 0), process):
-        return stuck.does_not_wait(process, now_ns, ENTRIES_A_LOOK)
-    elif end - scheduler.entries_then > ENTRIES_AFTER_THE_END_MAX and _answers_the_end(entries, max(begin, 0), process):
-        return stuck.does_not_wait(process, now_ns, ENTRIES_AFTER_THE_END_MAX)
-    if _only_sends(entries, max(begin, 0), process) and not _answers_the_end(entries, max(begin, 0), process):
-        _let_time_pass(scheduler, (end - scheduler.entries_then) // ENTRIES_A_LOOK)
-        return None
+    elif (lines := _without_a_pause(scheduler, process, begin)) is not None:
+        return stuck.does_not_wait(process, now_ns, lines)
+    if _only_sends(entries, begin, process) and not _answers_the_end(entries, begin, process):
+        _let_time_pass(scheduler, (len(entries) - scheduler.entries_then) // ENTRIES_A_LOOK)
+    elif _lasts_too_long(scheduler, process):
+        _end_at_a_wait(scheduler, begin)
+    elif _another_connects(entries, process):
+        scheduler.entries_max = len(entries) + 1
+    elif go_on_for_ever(scheduler, entries, begin):
+        _end(scheduler, stuck.goes_round(scheduler.processes, now_ns), begin)
+    else:
+        return _look_for_what_is_in_vain(scheduler, process, begin)
+    return None
+
+
+def _without_a_pause(scheduler: Scheduler, process: Process, begin: int) -> int | None:
+    """How many lines of one instant show that *process* never waits, or None."""
+    entries = scheduler.trace.entries
+    lines = len(entries) - scheduler.entries_then
+    if lines > ENTRIES_AN_INSTANT_MAX:
+        return ENTRIES_AN_INSTANT_MAX
+    if _answers_each_end(entries, begin, process):
+        return ENTRIES_A_LOOK
+    if lines > ENTRIES_AFTER_THE_END_MAX and _answers_the_end(entries, begin, process):
+        return ENTRIES_AFTER_THE_END_MAX
+    return None
+
+
+def _lasts_too_long(scheduler: Scheduler, process: Process) -> bool:
+    """Has the run gone on for too long, and can the test be told so: now, or at a call soon at which it waits?
+
+    Asleep, or woken by this very line: who hears from a peer on its own host at each beat is never found asleep at a call.
+    """
     body = scheduler.body
-    waits = body.asleep and body.pending is None
-    if now_ns > scheduler.longest_ns and not body.done and body.pending is None:
-        # Asleep, or woken by this very line: who hears from a peer on its own host at each beat is never found asleep at a call.
-        if body.waiting is not None and body.waiting[0] != "quiet":
-            _end(scheduler, stuck.outlasts(scheduler.processes, now_ns), max(begin, 0))
-            return None
-        if process is body and _others_call(entries, body):
-            scheduler.entries_max = end + 1  # at whose next call the body waits
-            return None
-    if _another_connects(entries, process):
-        scheduler.entries_max = end + 1
-        return None
-    if go_on_for_ever(scheduler, entries, max(begin, 0)):
-        _end(scheduler, stuck.goes_round(scheduler.processes, now_ns), max(begin, 0))
-        return None
-    attempts, dropped = _in_vain(scheduler, max(begin, 0), process)
-    asked = [] if attempts else _asked_in_vain(entries, max(begin, 0), process)
+    if scheduler.clock.now_ns <= scheduler.longest_ns or body.done or body.pending is not None:
+        return False
+    return _waits(body) or (process is body and _others_call(scheduler.trace.entries, body))
+
+
+def _waits(body: Process) -> bool:
+    return body.waiting is not None and body.waiting[0] != "quiet"
+
+
+def _end_at_a_wait(scheduler: Scheduler, begin: int) -> None:
+    if _waits(scheduler.body):
+        _end(scheduler, stuck.outlasts(scheduler.processes, scheduler.clock.now_ns), begin)
+    else:
+        scheduler.entries_max = len(scheduler.trace.entries) + 1  # at the next call of the others the body waits
+
+
+def _look_for_what_is_in_vain(scheduler: Scheduler, process: Process, begin: int) -> Spin | None:
+    """What to say of *process* if it connects, or asks by datagrams, in vain since *begin*; or what the test is told that waits for it."""
+    entries, now_ns, body = scheduler.trace.entries, scheduler.clock.now_ns, scheduler.body
+    attempts, dropped = _in_vain(scheduler, begin, process)
+    asked = [] if attempts else _asked_in_vain(entries, begin, process)
     scheduler.in_vain = scheduler.in_vain + 1 if attempts or asked else 0
     if not scheduler.in_vain:
         return None
-    if attempts and process.target and not _pauses(entries, max(begin, 0), process, len(attempts)):
+    if attempts and process.target and not _pauses(entries, begin, process, len(attempts)):
         if _is_between_attempts(entries):
-            scheduler.entries_max = end + 1
+            scheduler.entries_max = len(entries) + 1
             scheduler.in_vain -= 1
             return None
         return stuck.storms(process, now_ns, len(attempts), attempts[0], dropped=dropped)
-    if body.done or not (process is body or (waits and not body.has_deadline)):
-        return None  # it ends when the time has come
-    others = any(each.has_deadline for each in scheduler.processes if each is not process)
-    awaited = others and process is not body and body.waits_for_a_sleeper(len(scheduler.processes))
-    if others and scheduler.in_vain < (LOOKS_BESIDE_AWAITED if awaited else LOOKS_BESIDE_OTHERS):
+    if not _nothing_else_will_come(scheduler, process):
         return None
     since = max(begin - (scheduler.in_vain - 1) * ENTRIES_A_LOOK, 0)  # as all the looks in a row have seen it
     if attempts:
@@ -130,8 +153,20 @@ def _look(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
     else:
         asked = _asked_in_vain(entries, since, process) or asked
         error = stuck.asks_for_ever(process, body, now_ns, len(asked), asked[0])
-    _end(scheduler, error, max(begin, 0))
+    _end(scheduler, error, begin)
     return None
+
+
+def _nothing_else_will_come(scheduler: Scheduler, process: Process) -> bool:
+    """Is the test at these attempts, or waits for them without a deadline? And for long enough, if others sleep, who may help when they wake."""
+    body = scheduler.body
+    waits = body.asleep and body.pending is None
+    if body.done or not (process is body or (waits and not body.has_deadline)):
+        return False  # it ends when the time has come
+    if not any(each.has_deadline for each in scheduler.processes if each is not process):
+        return True
+    awaited = process is not body and body.waits_for_a_sleeper(len(scheduler.processes))
+    return scheduler.in_vain >= (LOOKS_BESIDE_AWAITED if awaited else LOOKS_BESIDE_OTHERS)
 
 
 def _end(scheduler: Scheduler, error: Deadlock, begin: int) -> None:
@@ -155,8 +190,8 @@ def _look_for_a_storm(scheduler: Scheduler, process: Process, begin: int) -> Han
         return None
     if not process.target:
         return None
-    attempts, dropped = _in_vain(scheduler, max(begin, 0), process)
-    if not attempts or _pauses(entries, max(begin, 0), process, len(attempts)):
+    attempts, dropped = _in_vain(scheduler, begin, process)
+    if not attempts or _pauses(entries, begin, process, len(attempts)):
         return None
     if _is_between_attempts(entries):
         scheduler.entries_max = end + 1
