@@ -160,3 +160,45 @@ def test_an_exception_that_has_no_text_is_told_by_its_name(whose: str) -> None:
     assert report.title == "Speechless: <exception str() failed>"
     with pytest.raises(Speechless):
         result.raise_failures()
+
+
+class Answer:
+    """It is compared with others of its class, and takes everything for one."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.data == other.data)  # type: ignore[attr-defined]
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def answer_each(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        conn, _ = listener.accept()
+        with conn:
+            while data := conn.recv(100):
+                conn.sendall(data)
+
+
+def ask_thrice() -> list[Answer | None]:
+    found: list[Answer | None] = []
+    with socket.create_connection(("server", 7), timeout=40) as sock:
+        for question in (b"a", b"b", b"c"):
+            sock.sendall(question)
+            try:
+                found.append(Answer(sock.recv(1)))
+            except TimeoutError:
+                found.append(None)
+    return found
+
+
+def test_answers_that_cannot_be_compared_with_none_are_told_apart_all_the_same() -> None:
+    def test(net: Any) -> Any:
+        net.host("server").spawn(answer_each, 7)
+        return net.host("client").run(ask_thrice)
+
+    result = run_sweep(test, SweepOptions.of(target="client", kinds=["stall"]))
+    assert not result.failures
+    assert "answers-told-apart" in {each.name for each in result.warnings}

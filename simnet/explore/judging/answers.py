@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from simnet.explore.judging.outcomes import is_among, same
 from simnet.trace import CALL, FAULT, WAKE
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def taken_for_the_next(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -
 def lists(baseline: Run, run: Run) -> Iterator[tuple[Sequence[Any], Sequence[Any]]]:
     """What both have in order, and as much of it."""
     for was, now in values(baseline, run):
-        if isinstance(was, dict) and isinstance(now, dict) and list(was) == list(now):
+        if isinstance(was, dict) and isinstance(now, dict) and same(list(was), list(now)):
             was, now = list(was.values()), list(now.values())
         if isinstance(was, (list, tuple)) and isinstance(now, (list, tuple)) and len(was) == len(now):
             yield was, now
@@ -76,12 +77,13 @@ def _moved_on(was: Sequence[Any], now: Sequence[Any]) -> bool:
     """Is something of *was* in *now* at a later place, more often than there, or for what is then missing? Not if only the order is another."""
     left = list(was)
     for each in now:
-        if each in left:
-            left.remove(each)
+        at = next((at for at, other in enumerate(left) if is_among(each, (other,))), None)
+        if at is not None:
+            del left[at]
     if not left:
         return False
     return any(
-        each != was[place] and each in [other for other in was[:place] if other != was[place]]
+        not same(was[place], each) and is_among(each, [other for other in was[:place] if not same(other, was[place])])
         for place, each in enumerate(now)
     )
 
@@ -91,9 +93,11 @@ def _lost_step(was: Sequence[Any], now: Sequence[Any]) -> bool:
 
     Not if it is what there is at the first one: those may all have come too late.
     """
-    first = next((place for place, each in enumerate(now) if each != was[place]), len(now))
+    first = next((place for place, each in enumerate(now) if not same(was[place], each)), len(now))
     rest = now[first + 1 :]
-    return len(rest) >= REST_MIN and all(each == rest[0] != now[first] for each in rest) and rest[0] not in was
+    if len(rest) < REST_MIN or same(now[first], rest[0]):
+        return False
+    return all(same(each, rest[0]) for each in rest) and not is_among(rest[0], was)
 
 
 def _asked_again(baseline: Run, run: Run) -> Iterator[tuple[str, int]]:

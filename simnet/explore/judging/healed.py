@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simnet.explore.judging.answers import LATE, lists
+from simnet.explore.judging.outcomes import is_among, same
 from simnet.faults.place import Place
 from simnet.trace import CALL, FAULT, SEGMENT, WAKE, Entry
 
@@ -131,4 +132,4 @@ def _times_up(host: str, entries: list[Entry]) -> int:
 def _all_the_rest(was: Sequence[Any], now: Sequence[Any]) -> bool:
     """Are the last ones all the same, which *was* has nowhere?"""
     last = now[-AGAIN:]
-    return len(last) == AGAIN and all(each == last[0] for each in last) and last[0] not in was
+    return len(last) == AGAIN and all(same(each, last[0]) for each in last) and not is_among(last[0], was)

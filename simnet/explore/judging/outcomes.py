@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from simnet.blame import exception_line
@@ -10,7 +11,7 @@ from simnet.both.seen import shown
 if TYPE_CHECKING:
     from simnet.run import Outcome
 
-__all__ = ["difference_of_outcomes", "same", "short_repr"]
+__all__ = ["difference_of_outcomes", "is_among", "same", "short_repr"]
 
 SHOWN = 60  # characters of a value
 NEW_LINE = "\n"
@@ -19,6 +20,11 @@ NEW_LINE = "\n"
 def same(was: Any, now: Any) -> bool:
     """Whether two values, or outcomes, are equal. Those that cannot be compared, as arrays of numpy's, are not."""
     return _compared(was, now) is True
+
+
+def is_among(value: Any, those: Iterable[Any]) -> bool:
+    """Whether *value* is one of *those*, or equal to one, as ``in`` says it of what can be compared."""
+    return any(each is value or same(each, value) for each in those)
 
 
 def _compared(was: Any, now: Any) -> bool | Exception:
