@@ -52,6 +52,11 @@ def test_a_sweep_that_passes_takes_one_line(suite: pytest.Pytester) -> None:
 
 
 @pytest.mark.slow
+def test_a_pytest_without_its_debugger_sweeps_as_well(suite: pytest.Pytester) -> None:
+    run(suite, "-p", "no:debugging", "test_servers.py::test_echo").assert_outcomes(passed=1)
+
+
+@pytest.mark.slow
 def test_a_sweep_that_fails_shows_the_users_lines_and_what_the_network_did(suite: pytest.Pytester) -> None:
     result = run(suite, "test_servers.py::test_hasty")
     result.assert_outcomes(failed=1)

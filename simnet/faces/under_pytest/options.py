@@ -169,7 +169,7 @@ def sweep_options(item: pytest.Item, options: SweepOptions) -> SweepOptions:
     """*options* as marks and command line change them."""
     asked = Asked.of(item.config)
     marked = _marked(item, SWEEP_OPTIONS)
-    first = True if item.config.getoption("usepdb") else None  # there is one place to stop at
+    first = True if item.config.getoption("usepdb", False) else None  # there is one place to stop at
     try:
         return options.but(**marked).but(target=asked.target, runs=asked.runs, kinds=asked.kinds, first=first)
     except (TypeError, ValueError) as error:
