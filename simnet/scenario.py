@@ -156,7 +156,7 @@ class Scenario(msgspec.Struct, frozen=True):
             ScenarioError: where it is wrong, why, and the remedy.
         """
         try:
-            return _scenario(tomllib.loads(text))
+            return _scenario(_document(text))
         except tomllib.TOMLDecodeError as error:
             where = re.search(r" \(at line (\d+), column \d+\)| \(at end of document\)", str(error))
             line = (int(where[1]) if where[1] else text.count("\n") + 1) if where else None
@@ -246,6 +246,15 @@ def load_test(scenario: Scenario, root: Path) -> Callable[..., Any]:
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _document(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets within as many
+        raise ScenarioError(f"is no TOML that can be read: {error}") from error
 
 
 def _scenario(document: Mapping[str, Any]) -> Scenario:

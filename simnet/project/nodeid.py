@@ -21,11 +21,11 @@ from traceback import walk_tb
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from simnet.blame import user_place
+from simnet.blame import user_place, users_own
 from simnet.faults.fields import meant
 from simnet.project.settings import told_pytest
 
-__all__ = ["NeedsConftest", "NodeId", "beside", "project_root"]
+__all__ = ["NeedsConftest", "NodeId", "beside", "no_python", "project_root"]
 
 _FORM: Final = (
     "written 'tests/test_echo.py::test_echo', the file's path from the project's root and the function's name"
@@ -128,7 +128,7 @@ class NodeId(NamedTuple):
         try:
             body = ast.parse(path.read_bytes(), str(path)).body
         except SyntaxError as error:
-            raise ValueError(f"{str(self)!r}: {path}:{error.lineno} is no Python: {error.msg}") from error
+            raise ValueError(f"{str(self)!r}: {no_python(path, error)}") from error
         for depth, name in enumerate(self.names):
             names = _defined(body)
             if "*" in names:
@@ -193,8 +193,8 @@ class NodeId(NamedTuple):
         try:
             return _executed(path.resolve()) if again else _module(path)
         except (Exception, SystemExit) as error:
-            place = user_place(error).short
-            at = f" ({place})" if place and place not in str(error) else ""
+            place = user_place(error)
+            at = f" ({place.short})" if users_own(place.path) and place.short not in str(error) else ""
             told = f"{str(self)!r}: {path} cannot be imported: {type(error).__name__}: {error}{at}{_runs_itself(error)}"
             told += _in_src(error, root)
             conftest = _conftest(path, root)
@@ -205,6 +205,11 @@ class NodeId(NamedTuple):
     def __str__(self) -> str:
         text = "::".join((self.file, *self.names))
         return f"{text}[{self.parameters}]" if self.parameters else text
+
+
+def no_python(path: Path, error: SyntaxError) -> str:
+    """What is wrong with a file that cannot be parsed; of bytes that are no text at all no line is known."""
+    return f"{path}{f':{error.lineno}' if error.lineno else ''} is no Python: {error.msg}"
 
 
 def project_root(path: Path) -> Path:

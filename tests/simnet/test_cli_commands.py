@@ -327,6 +327,13 @@ def test_keep_says_that_pytest_plays_folders_of_one_name_alone(simnet: Run, fail
     assert "below a folder named scenarios, as in --to scenarios/" in told
 
 
+def test_keep_takes_no_title_that_is_no_text(simnet: Run, failure: Path) -> None:
+    done = simnet("keep", failure, "--title", "a byte that no UTF-8 has: \udcff")
+    assert done.code == 2
+    assert "'\\udcff' is no letter of this terminal's encoding" in done.err
+    assert failure.exists()
+
+
 def test_keep_makes_no_folder_that_is_named_like_a_file(simnet: Run, failure: Path) -> None:
     refused = simnet("keep", failure, "--to", "scenarios/it.txt")
     assert refused.code == 2

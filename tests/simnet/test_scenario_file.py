@@ -294,6 +294,8 @@ def test_a_scenario_may_expect_that_any_rule_is_broken_that_a_report_names() -> 
         pytest.param(HEAD + "title = hasty", 3, "; a text stands in straight quotes", id="no-quotes"),
         pytest.param(HEAD + "expect = { interrupted = True }", 3, "is true or false", id="as-in-python"),
         pytest.param(HEAD + 'title = "x', 3, "is no TOML: Unterminated string", id="no-toml-end"),
+        pytest.param(HEAD + f"seed = {'9' * 5_000}", None, "is no TOML that can be read: Exceeds", id="digits"),
+        pytest.param(HEAD + f"target = {'[' * 9_000}", None, "is no TOML that can be read: maximum", id="brackets"),
     ],
 )
 def test_a_mistake_is_told_with_its_line_and_the_remedy(text: str, line: int | None, complaint: str) -> None:
@@ -470,6 +472,9 @@ def test_a_file_that_is_no_python_is_told_with_its_line(make: Make, project: Pat
 
     with pytest.raises(ValueError, match=r"test_it\.py:2 is no Python: unmatched"):
         NodeId.parse("test_it.py::test_x").check(project)
+    (project / "test_it.py").write_bytes(b"\0")
+    with pytest.raises(ValueError, match=r"test_it\.py is no Python: source code (string )?cannot contain null bytes"):
+        NodeId.parse("test_it.py::test_x").check(project)
 
 
 def test_a_link_out_of_the_project_is_not_followed(
@@ -571,6 +576,7 @@ def test_a_method_comes_bound_to_an_instance_of_its_own(make: Make, project: Pat
     [
         ("1 / 0\ndef test_x(): ...", "cannot be imported: ZeroDivisionError: division by zero"),
         ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
+        ("x = 1\ndef test_x(:", r"cannot be imported: SyntaxError: .*\(test_it.py, line 2\)$"),
         (
             "def test_y(): ...",
             "there is no 'test_x' in .*; known are test_y",

@@ -30,6 +30,7 @@ def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, r
     root = project_root(path)
     if title is None:
         title = _ask_title(scenario.title)
+    _refuse_what_is_no_text(title=title, reason=reason)
     expect = _known(scenario, path, reason) if reason is not None else None
     kept = to is None and SCENARIOS in path.resolve().relative_to(root.resolve()).parts[:-1]
     target = path if kept else _target(scenario, title, root, to)
@@ -54,6 +55,16 @@ def keep_file(path: Path, *, to: Path | None = None, title: str | None = None, r
     if unseen := _unseen(target.resolve(), root.resolve()):
         click.echo(unseen)
     return 0
+
+
+def _refuse_what_is_no_text(**given: str | None) -> None:
+    """Raise Refused where a terminal has passed on bytes that are no letters in its encoding, and so in no file either."""
+    for name, text in given.items():
+        try:
+            (text or "").encode()
+        except UnicodeEncodeError as error:
+            letter = error.object[error.start]
+            raise Refused(f"--{name} {text!r}: {letter!r} is no letter of this terminal's encoding") from error
 
 
 def _unseen(target: Path, root: Path) -> str:
