@@ -15,7 +15,7 @@ from simnet import invariants as checks
 from simnet import modules, wait, watchdog
 from simnet.aftermath import explain, let_go_of_frames, raise_what_failed
 from simnet.backend import SimulatedBackend, provider
-from simnet.both import slips
+from simnet.both import seen, slips
 from simnet.both.always import Holding
 from simnet.both.asked import (
     Given,
@@ -207,7 +207,7 @@ class Network(Holding):
     def observe(self, name: str, value: Any) -> None:
         """Make *value* part of the outcome: under transparent faults it must be the same as without faults."""
         self.observations.append((observed_name(name), value))
-        self.trace.entries.append((self._clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, repr(value)))
+        self.trace.entries.append((self._clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, seen.in_a_trace(value)))
 
     def _record(self, verdict: Verdict) -> None:
         self._running().record(verdict)

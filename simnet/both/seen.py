@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict, defaultdict, deque
 from typing import Any, Final
 
-__all__ = ["as_it_is", "shown"]
+__all__ = ["as_it_is", "in_a_trace", "shown"]
 
 ROWS: Final = (list, deque)
 MAPPINGS: Final = (dict, OrderedDict, defaultdict)
 PLAIN: Final = (bytes, str, int, float, bool, type(None))  # as most are: nothing is in them
 FLAT: Final = (set, bytearray)  # what is in them cannot change
 DEPTH: Final = 16  # containers in containers
+ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")  # in the repr of what has none of its own
 
 
 def as_it_is(value: Any) -> Any:
@@ -43,3 +45,10 @@ def shown(value: Any) -> str:
         return repr(value)
     except Exception:  # noqa: BLE001  # a `__repr__` of the user's
         return f"a {type(value).__name__}"
+
+
+def in_a_trace(value: Any) -> str:
+    """The same, for a trace, which is one and the same in each run and each interpreter: without addresses, and a set in one order."""
+    if type(value) in (set, frozenset) and value:
+        return f"{{{', '.join(sorted(map(in_a_trace, value)))}}}"
+    return ADDRESS.sub("", shown(value))

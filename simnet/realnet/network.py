@@ -17,7 +17,7 @@ from simnet import invariants as checks
 from simnet import modules, real
 from simnet.aftermath import explain, raise_what_failed
 from simnet.blame import users_own
-from simnet.both import slips
+from simnet.both import seen, slips
 from simnet.both.always import Holding
 from simnet.both.asked import Given, exceptions_of, name_of, observed_name, plan_of, seconds_of, seed_of, target_of
 from simnet.faults.hosts import BODY
@@ -202,7 +202,7 @@ class RealNetwork(Holding):
     def observe(self, name: str, value: Any) -> None:
         """Make *value* part of the outcome: under transparent faults it must be the same as without faults."""
         self.observations.append((observed_name(name), value))
-        self.trace.entries.append((self._stage.clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, repr(value)))
+        self.trace.entries.append((self._stage.clock.now_ns, OBSERVE, BODY, BODY, "", name, 0, seen.in_a_trace(value)))
 
     def _record(self, verdict: Verdict) -> None:
         self._stage.record(verdict)

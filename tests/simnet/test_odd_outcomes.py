@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+import simnet
 from simnet.both.seen import as_it_is
 from simnet.explore.baseline import NotRepeatable
 from simnet.explore.options import SweepOptions
+from simnet.explore.report.ladder import ladder
 from simnet.explore.sweep import run_sweep
+from simnet.trace import OBSERVE
 
 SHORT = SweepOptions.of(target="server", kinds=["short-recv"])
 
@@ -202,3 +205,55 @@ def test_answers_that_cannot_be_compared_with_none_are_told_apart_all_the_same()
     result = run_sweep(test, SweepOptions.of(target="client", kinds=["stall"]))
     assert not result.failures
     assert "answers-told-apart" in {each.name for each in result.warnings}
+
+
+class Same:
+    """It is told by where it lies in memory, as any object that has no repr of its own."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.data == other.data
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+LIVING: list[Same] = []  # so that no two of them lie at one place
+
+
+def test_what_is_observed_is_the_same_in_each_run_wherever_it_lies() -> None:
+    def test(net: Any) -> None:
+        LIVING.append(Same(talk(net)))
+        net.observe("heard", [LIVING[-1]])
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["coalesce", "eof"]))
+    assert result.ok
+    LIVING.clear()
+
+
+def test_what_is_observed_though_its_repr_fails_is_told_by_its_type() -> None:
+    result = run_sweep(lambda net: net.observe("heard", Nameless(talk(net))), SHORT)
+    (failure,) = result.failures
+    assert failure.finding.message.startswith(
+        "observation 1 is heard=a Nameless; without the fault heard=one that looks"
+    )
+    assert [each.detail for each in result.baseline.trace.of(OBSERVE)] == ["a Nameless"]
+
+
+def test_a_trace_has_what_is_observed_in_one_order_and_a_ladder_in_one_line() -> None:
+    with simnet.Network() as net:
+        net.observe("heard", {b"a", b"b", b"c", b"hello"})
+        net.observe("table", Table())
+    assert [each.detail for each in net.trace.of(OBSERVE)] == [
+        "{b'a', b'b', b'c', b'hello'}",
+        "array([[1],\n       [2]])",
+    ]
+    assert "observes table=array([[1], [2]])\n" in f"{ladder(net.trace, whole=True)}\n"
+
+
+class Table:
+    """It takes several lines, as a table of numpy's or pandas'."""
+
+    def __repr__(self) -> str:
+        return "array([[1],\n       [2]])"

@@ -6,6 +6,7 @@ answered. Here each is put together with its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ BOLT = "⚡"
 _QUIET = ("getsockname", "getpeername", "getsockopt", "setsockopt", "bind", "listen", "socket", "lookup")
 _ARROWS_MAX = 2  # that one call may have beside it; more get rows of their own
 _NO_CONNECT = {"refuse": "refused", "unreachable": "no way there", "connect-timeout": "never answered"}
+_SEVERAL_LINES = re.compile(r"\s*\n\s*")  # of a table, which has one here
 _POWER = {
     "crash": "the power is cut",
     "restart": "comes up again",
@@ -241,7 +243,7 @@ def _other(event: Event) -> str:
     if event.kind == HANDLER and event.detail:
         return f"{event.detail} in {event.op}"
     if event.kind == OBSERVE:
-        return f"observes {event.op}={event.detail}"
+        return f"observes {event.op}={_SEVERAL_LINES.sub(' ', event.detail)}"
     if event.kind == PROCESS and event.op == "end" and event.detail:
         return f"{event.place} ended: {event.detail}"
     if event.kind == PROCESS and event.op == "signal":
