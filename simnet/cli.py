@@ -7,6 +7,7 @@ traceback for a user's mistake.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -24,6 +25,11 @@ EXIT_CODES = (
     "Exit codes: 0 clean, 1 a failure was found, 2 the command cannot be carried out as given, or a replay says "
     "nothing, 130 stopped by Ctrl-C, 141 its output was closed before it had ended."
 )
+
+# How Python meets, on standard output, what its encoding has not, and how we do: in the locales C and C.UTF-8, as containers have, it
+# knows only what was a byte before.
+BYTES_OR_NUMBERS = "simnet-bytes-or-numbers"
+ESCAPED = {"strict": "backslashreplace", "surrogateescape": BYTES_OR_NUMBERS}
 
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
 
@@ -277,9 +283,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _escape_what_cannot_be_written() -> None:
     """A title, or a name, may have letters that the encoding of a terminal or a log has not: then it has their numbers."""
+    codecs.register_error(BYTES_OR_NUMBERS, _bytes_or_numbers)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ESCAPED:
+            stream.reconfigure(errors=ESCAPED[stream.errors])
+
+
+def _bytes_or_numbers(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Bytes of a file's name that were no letters are those again; other halves of a letter have their numbers."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.backslashreplace_errors(error)
 
 
 if __name__ == "__main__":

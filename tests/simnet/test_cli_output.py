@@ -176,6 +176,19 @@ def test_letters_that_an_encoding_has_not_are_written_by_their_numbers(
     assert "größer \\u2713".encode("latin-1") in log.getvalue()
 
 
+def test_so_is_half_a_letter_where_python_writes_bytes_of_file_names_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("test_half_a_letter.py").write_text(
+        r"def test_it(net): raise ValueError('a byte \udcff and half a letter \ud83d')"
+    )
+    to = io.TextIOWrapper(log := io.BytesIO(), encoding="utf-8", errors="surrogateescape", write_through=True)
+    monkeypatch.setattr("sys.stdout", to)
+    assert main(["sweep", "test_half_a_letter.py::test_it"]) == 1
+    assert b"a byte \xff and half a letter \\ud83d" in log.getvalue()
+
+
 @pytest.mark.parametrize("told", [(), ("--json",)])
 def test_a_reader_that_has_seen_enough_is_no_failure(
     project: Path, told: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
