@@ -1,4 +1,4 @@
-"""The tables ``[[fault]]`` of a scenario's file, edited in place: what a person wrote at a fault stays with it."""
+"""The tables of a scenario's file, edited in place: what a person wrote at a fault stays with it, and what stands behind a table."""
 
 from __future__ import annotations
 
@@ -6,13 +6,31 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["with_faults"]
+__all__ = ["put", "with_faults"]
 
 _HEADER = re.compile(r"\s*\[")  # of any table, or list of tables
 _FAULT = re.compile(r"\s*\[\[\s*fault\s*\]\]")
 _COMMENT = re.compile(r"\s*#")
 
 Table = Mapping[str, Any]
+
+
+def put(document: Any, key: str, value: Any) -> None:
+    """Let *key*, which is there, be *value*; of a table what it holds. To tomlkit the comments up to the next one are a part of it."""
+    from tomlkit import items
+
+    there = document[key]
+    if not isinstance(there, items.Table) or there.is_super_table():  # of keys with a dot
+        document[key] = value
+        return
+    first = next(iter(there), "")
+    for name, each in reversed([*value.unwrap().items()]):
+        if name in there or not first:
+            there[name] = each
+        else:  # behind what is last there may be a comment on the next table
+            there.value._insert_after(first, name, each)
+    for name in [name for name in there if name not in value]:
+        del there[name]
 
 
 def with_faults(text: str, before: Sequence[tuple[Table, str]], after: Iterable[tuple[Table, str]]) -> str | None:

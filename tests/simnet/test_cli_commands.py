@@ -285,6 +285,14 @@ def test_keep_leaves_what_a_person_wrote_into_the_file(simnet: Run, failure: Pat
     assert (ran.code, "It is known: KeyError at hasty (#7)." in ran.out) == (0, True)
 
 
+def test_what_stands_behind_a_table_is_no_part_of_it(simnet: Run, failure: Path) -> None:
+    edited(failure, 'expect = {outcome = "baseline"}', "")
+    edited(failure, "[[fault]]", '[expect]\noutcome = "baseline"\n\n# on a train\n[[fault]]')
+    simnet("keep", failure, "--to", "scenarios/train.toml", "--reason", "#7")
+    text = Path("scenarios/train.toml").read_text()
+    assert '[expect]\nerror = "KeyError"\nat = "hasty"\nreason = "#7"\n\n# on a train\n[[fault]]' in text
+
+
 def test_what_is_kept_already_is_changed_where_it_lies(simnet: Run, failure: Path) -> None:
     simnet("keep", failure, "--to", "scenarios/train.toml")
     again = simnet("keep", "scenarios/train.toml")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from simnet.faces.refusals import Refused
+from simnet.project.faulttables import put
 from simnet.project.nodeid import project_root
 from simnet.project.settings import told_pytest
 from simnet.project.typed import from_here, quoted_from_here
@@ -176,7 +177,7 @@ def _edited(path: Path, title: str | None, expect: Expect | None) -> str:
 def _put(document: Any, key: str, value: Any, after: str) -> None:
     """Set *key*, which may be new: then it stands behind *after*, above the tables."""
     if key in document:
-        document[key] = value
+        put(document, key, value)
         return
     container = document
     for name in list(container):

@@ -19,7 +19,7 @@ from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
 from simnet.faults.forms import fault_to_table
 from simnet.faults.plan import FaultPlan
-from simnet.project.faulttables import with_faults
+from simnet.project.faulttables import put, with_faults
 from simnet.project.typed import from_here
 from simnet.project.wholefile import line_ends, write_whole
 from simnet.run import play
@@ -86,7 +86,7 @@ def _edited(path: Path, scenario: Scenario, smaller: Scenario) -> str:
     fresh: Any = tomlkit.parse(smaller.dumps())
     for key in ("schedule", "seed", "found") if in_place else ("fault", "schedule", "seed", "found"):
         if key in fresh and key in document:
-            document[key] = fresh[key]
+            put(document, key, fresh[key])
         elif key in document:
             del document[key]
     return tomlkit.dumps(document)
