@@ -91,7 +91,7 @@ def _moment(anchor: Anchor, points: Points) -> str:
     if anchor.place.form == "host" and not any(anchor.place.matches(Place.parse(each.host)) for each in points.moments):
         hosts = [each.host for each in points.moments if each.host != BODY]
         return _places("host", hosts, "no host but the test's own did anything")
-    last = max((each.time_ns for each in points.moments), default=1) - 1
+    last = max((each.time_ns for each in points.moments), default=0)
     if last < anchor.number:
         return f"the last thing that happened was at {last / 1e9:g} s"
     if anchor.place.form == "host":

@@ -80,7 +80,7 @@ class DatagramPoint(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """An instant in which a host called its kernel, or sent something; or the one after the last of them."""
+    """An instant in which a host called its kernel, or sent something; or the one after the last of them, if others go on."""
 
     host: str
     time_ns: int
@@ -134,6 +134,7 @@ class _Reading:
         self.points = points
         self.targets = targets
         self.waited = _deadlines(trace, targets)
+        self.until_ns = trace.entries[-1][0] if trace.entries else 0  # or when the last segment arrives
         self.streams: dict[tuple[str, str], _Stream] = {}  # by connection and direction
         self.syns: dict[str, str] = {}  # who sends the first to each
         self.answered: set[str] = set()  # asked for membership only, as the next
@@ -190,6 +191,7 @@ class _Reading:
     def segment(self, event: Event) -> None:
         if event.host:
             self.moments.setdefault(event.host, {})[event.time_ns] = None
+        self.until_ns = max(self.until_ns, event.result)
         if event.op == "SYN":
             self.syns.setdefault(event.place, event.host)
         elif event.op == "SYN ACK":
@@ -219,7 +221,9 @@ class _Reading:
             before = tuple(stream.pauses([] if back is None else [at_ns for _, at_ns in back.come_at]))
             points.streams.append(StreamPoint(place, end, edges[-1], tuple(edges), touches, tuple(late), before))
         for host, instants in self.moments.items():
-            points.moments += [Moment(host, each) for each in (*instants, max(instants) + 1)]
+            after = max(instants) + 1
+            behind = (after,) if after <= self.until_ns else ()  # else the run is over by then
+            points.moments += [Moment(host, each) for each in (*instants, *behind)]
         return points
 
 

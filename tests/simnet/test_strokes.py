@@ -340,6 +340,24 @@ def test_a_sweep_that_names_them_lets_hosts_stand_still_and_clocks_jump() -> Non
     assert {row.kind: row.points > 5 for row in result.kinds} == {"pause": True, "clock-jump": True}
 
 
+def ask_once(net: simnet.Network) -> None:
+    """A server that looks once more, when all others have ended."""
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            sock, _ = listener.accept()
+            sock.close()
+            time.sleep(30)
+
+    net.host("server").spawn(serve)
+    socket.create_connection(("server", 7)).close()
+
+
+def test_a_sweep_tries_nothing_at_a_time_at_which_the_run_is_over() -> None:
+    result = simnet.check(ask_once, target="server", kinds=["crash", "pause", "clock-jump", "partition"])
+    assert (result.failed, result.unreached) == (0, 0)
+
+
 def test_what_happens_behind_a_fault_at_a_time_may_look_at_files() -> None:
     """Python 3.13 imports a module when dice are first seeded by a text, as those of a link are."""
     found: list[bool] = []
