@@ -223,6 +223,18 @@ def _processors(original: Any) -> Any:
 
 PAIRS.standin(os, "cpu_count")(_processors)
 
+
+def _affinity(original: Any) -> Any:
+    def standin(_: Origin, *given: Any) -> Any:
+        threads = getattr(whose.world(), "thread", None) is not None
+        return set(range(PROCESSORS)) if threads and given in ((0,), (os.getpid(),)) else original(*given)
+
+    return standin
+
+
+if hasattr(os, "sched_getaffinity"):  # by which programs count processors, too
+    PAIRS.standin(os, "sched_getaffinity")(_affinity)
+
 if hasattr(os, "process_cpu_count"):  # from Python 3.13 on
     _true_cpu_count = os.process_cpu_count
 

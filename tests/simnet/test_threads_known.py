@@ -277,3 +277,15 @@ def test_what_a_thread_has_for_itself_goes_with_it_though_its_object_is_kept(sim
     with pytest.warns(ResourceWarning, match="unclosed"):
         simnet_network.host("client").run(client)
     assert serving.result == (b"hello", b"", 1.0 if way == "pool" else 0.0)
+
+
+def count_processors() -> tuple[int | None, ...]:
+    own = [len(os.sched_getaffinity(pid)) for pid in (0, os.getpid())] if sys.platform == "linux" else [4, 4]
+    return os.cpu_count(), *own
+
+
+def test_a_host_has_as_many_processors_on_each_machine_however_they_are_counted() -> None:
+    before = count_processors()
+    with simnet.Network() as net:
+        assert net.host("server").run(count_processors) == (4, 4, 4)
+    assert count_processors() == before
