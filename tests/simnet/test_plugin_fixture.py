@@ -260,3 +260,33 @@ def test_it(simnet_network, numbers):
     assert list(numbers) == [1, 2]
 """
     run(suite, source).assert_outcomes(passed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(pytest, "Subtests"), reason="pytest 9")
+def test_what_a_fault_rightly_interrupts_in_a_subtest_is_no_failure(suite: pytest.Pytester) -> None:
+    source = """
+import socket
+
+import simnet
+from simnet.demo.corrected_server import serve
+
+
+@simnet.sweep(target="server", runs=60)
+def test_in_parts(net, subtests):
+    net.host("server").spawn(serve, 7)
+    for data in (b"hello", b"world"):
+        with subtests.test(data=data), socket.create_connection(("server", 7)) as sock:
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.makefile("rb").read() == data
+
+
+@simnet.sweep(target="server", kinds=["reset"], strict=True)
+def test_strictly(net, subtests):
+    test_in_parts.simnet_test(net, subtests)
+"""
+    result = run(suite, source)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.no_fnmatch_line("SUBFAILED*")
+    result.stdout.fnmatch_lines(["FAILED test_it.py::test_strictly - 2 distinct failures: *"])

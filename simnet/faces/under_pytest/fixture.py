@@ -17,6 +17,7 @@ import pytest
 
 from simnet.blame import exception_line, note, user_place
 from simnet.explore.parameters import network_parameter, where
+from simnet.faces.under_pytest.subtests import passing_on
 
 __all__ = ["fixture", "set_up_per_run"]
 
@@ -90,7 +91,9 @@ class _Keeping:
 def set_up_per_run(
     item: pytest.Item, bind: _Function, arguments: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Callable[[Any], object]:
-    """The body of one run of *item*: what *bind* makes of the arguments, with all promises among them kept."""
+    """The body of one run of *item*: what *bind* makes of the arguments, with all promises among them kept, and subtests that pass on."""
+    arguments = [passing_on(each) for each in arguments]
+    keywords = {name: passing_on(each) for name, each in keywords.items()}
     promised = [each for each in getattr(item, "funcargs", {}).values() if isinstance(each, _Promise)]
     if not promised:
         body: Callable[[Any], object] = bind(*arguments, **keywords)
