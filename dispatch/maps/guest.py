@@ -79,6 +79,8 @@ class Guest(Channel):
                     grumbles = True
                     if not loop._serves_whole:
                         bits |= PRI  # for whoever wants anything, as above
+                else:
+                    bits |= OUT
         except reraised():
             raise
         except Exception as error:  # noqa: BLE001 - whatever a program's readable() raises, the loop goes on
@@ -89,7 +91,11 @@ class Guest(Channel):
             return
         if not grumbles and loop.grumblers:
             loop.grumblers.discard(self._fileno)
-        if bits == self._bits or self.resting or self._fileno < 0:
+        if bits == self._bits or self.resting:
+            return
+        if self._fileno < 0:
+            if bits:
+                self._wants_nowhere()
             return
         if bits == self.deaf and self._bits == ASLEEP and not loop._serves_whole:
             return  # the end is still there, and it would still not be told of it
@@ -99,6 +105,17 @@ class Guest(Channel):
                 loop._want(self, bits)
             except (OSError, ValueError):
                 loop.refused(self)
+
+    def _wants_nowhere(self) -> None:
+        """Something is to be watched where there is no descriptor: its socket was closed before it came, or it has none."""
+        loop = self.loop
+        if loop._asked.get(self.key) is self:
+            fd = descriptor(self.key)  # the TypeError is for who called the loop
+            del loop._asked[self.key]
+            if fd < 0:
+                loop.refused(self)
+            else:
+                loop.touched[self.key] = self.number  # it has one now
 
     def ask_again(self) -> None:
         """Something may have happened to it."""
@@ -112,12 +129,16 @@ class Guest(Channel):
         """What its object waits for is not announced."""
         self.reads = None
         if self._fileno >= 0:
-            asked: dict[int, Any] = self.loop._asked
-            last = next(reversed(asked.values()), self)
-            asked[self._fileno] = self
-            if last.number > self.number:  # they are asked in the order of the map
-                asked = dict(sorted(asked.items(), key=lambda each: each[1].number))
-                self.loop._asked = asked
+            self.stand_among_asked(self._fileno)
+
+    def stand_among_asked(self, key: Any) -> None:
+        """Under its descriptor, or under its key if it has none. They are asked in the order of the map."""
+        asked: dict[Any, Any] = self.loop._asked
+        last = next(reversed(asked.values()), self)
+        asked[key] = self
+        if last.number > self.number:
+            asked = dict(sorted(asked.items(), key=lambda each: each[1].number))
+            self.loop._asked = asked
 
     def _turn(self, bits: int) -> None:
         """Find its place among those that are served in this turn."""
@@ -189,6 +210,25 @@ class Guest(Channel):
 
     def __repr__(self) -> str:
         return f"<guest {self.obj!r} fd={self._fileno}>"
+
+
+def descriptor(key: Any) -> int:
+    """The number that is polled for who stands under *key* in a map; -1 if that is closed.
+
+    Raises:
+        TypeError: it is no number, and has none; in the words of select(2) and poll(2).
+    """
+    if isinstance(key, int):
+        return key
+    try:
+        fd = key.fileno()
+    except AttributeError:
+        raise TypeError("argument must be an int, or have a fileno() method.") from None
+    except (OSError, ValueError):
+        return -1
+    if not isinstance(fd, int):  # a mock can be made a number, 1, but that is somebody else's
+        raise TypeError("fileno() returned a non-integer")
+    return fd
 
 
 def wished(guests: dict[Any, Guest]) -> bool:

@@ -22,7 +22,7 @@ from dispatch.loop import Loop
 from dispatch.maps import events
 from dispatch.maps.channelmap import ChannelMap, items, same
 from dispatch.maps.events import closed_since, drop_urgent, is_closing, left_behind, tells_itself
-from dispatch.maps.guest import Guest, wished
+from dispatch.maps.guest import Guest, descriptor, wished
 from dispatch.maps.predicates import own_functions, reports_to, room_to_write, still_has
 from dispatch.maps.resting import resting, tired
 from dispatch.observers import observers
@@ -319,21 +319,16 @@ class MapLoop(Loop):
         if reads is not None and not (reports_to(self.map, key, obj) and still_has(obj, reads, writes)):
             reads = None
         self._guests[key] = guest = Guest(self, key, obj, reads, writes)
-        fd = key
-        if not isinstance(key, int):
-            try:
-                fd = key.fileno()
-            except AttributeError:  # in the words of select(2) and poll(2)
-                raise TypeError("argument must be an int, or have a fileno() method.") from None
-            except (OSError, ValueError):
-                fd = -1
-            if not isinstance(fd, int):  # a mock can be made a number, 1, but that is somebody else's
-                raise TypeError("fileno() returned a non-integer")
+        try:
+            fd = descriptor(key)
+        except TypeError:
+            fd = -1  # it may stand there all the same, and be asked each turn, as long as it wants nothing
         if not place:
             self._admitted = place = self._admitted + 1
         guest.number = place
-        if fd < 0:  # its socket was closed before it came
-            self.refused(guest)
+        if fd < 0:
+            guest.reads = None
+            guest.stand_among_asked(key)
             return
         try:
             sock = obj.socket if fd is key else key
@@ -404,6 +399,8 @@ class MapLoop(Loop):
                 self._strike(guest)
                 if observers:
                     self._tell_closed(guest)
+            elif self._asked.get(key) is guest:
+                del self._asked[key]
             if self._ready is not None and not is_closing(guest.obj):
                 self._left[guest] = guest.obj, guest.socket, events.closes  # in a turn that it may come back in
             # It may stand among those that were served, until the next turn.

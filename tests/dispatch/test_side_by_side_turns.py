@@ -378,6 +378,57 @@ def test_what_is_no_descriptor_leaves_the_loop_as_the_same_error_each_time(key, 
 @pytest.mark.parametrize("count", [1, 8])
 @pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
 @pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("key", [None, "a timer", -7])
+def test_what_is_no_descriptor_is_asked_each_turn_as_long_as_it_wants_nothing(key, use_poll, own_map, count):
+    """As a program does that hangs its timers into the map: each turn they are asked, and they never read nor write."""
+
+    def program(asyncore):
+        told = []
+
+        class Timer:
+            def readable(self):
+                told.append("asked")
+                return len(told) == 30
+
+            def writable(self):
+                return False
+
+            def handle_close(self):
+                told.append("close")
+
+        near, far = socket.socketpair()
+        with near, far:
+            channel = asyncore.dispatcher(near, {} if own_map else None)
+            channel.writable = lambda: False
+            channels = channel._map
+            channels[key] = Timer()
+            for _ in range(24 // count):
+                asyncore.loop(0, use_poll, channels, count)
+            channels[key] = channels.pop(key)  # it comes last now
+            channel.handle_read = lambda: told.append(channel.recv(1))
+            far.send(b"x")
+            asyncore.loop(0, use_poll, channels, 1)
+            assert told == ["asked"] * 25 + [b"x"]
+            del channels[key]
+            asyncore.loop(0, use_poll, channels, count)
+            channels[key] = Timer()
+            try:
+                asyncore.loop(0, use_poll, channels, 8)
+            except (TypeError, ValueError) as error:
+                told.append(type(error))
+            del channels[key]
+            channel.close()
+        return told
+
+    ours, told = program(dispatch.asyncore), program(theirs)
+    if key == -7:  # a stale descriptor is its channel's end, and no longer the loop's
+        assert (told.pop(), ours[30]) == (ValueError, "close")
+    assert ours[: len(told)] == told
+
+
+@pytest.mark.parametrize("count", [1, 8])
+@pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
+@pytest.mark.parametrize("use_poll", [False, True])
 def test_who_has_paused_is_told_of_an_urgent_byte_where_it_was(use_poll, own_map, count):
     """Whoever could write was, by select(2); who did not read was not, by poll(2)."""
 
