@@ -116,6 +116,8 @@ class Guest(Channel):
                 loop.refused(self)
             else:
                 loop.touched[self.key] = self.number  # it has one now
+        else:
+            loop.call_soon(_nothing)  # it left when it was asked: who polls what it had is woken at once, mostly
 
     def ask_again(self) -> None:
         """Something may have happened to it."""
@@ -229,6 +231,10 @@ def descriptor(key: Any) -> int:
     if not isinstance(fd, int):  # a mock can be made a number, 1, but that is somebody else's
         raise TypeError("fileno() returned a non-integer")
     return fd
+
+
+def _nothing() -> None:
+    """What is due at once, so that a turn does not sleep."""
 
 
 def wished(guests: dict[Any, Guest]) -> bool:

@@ -12,6 +12,7 @@ import pytest
 
 import dispatch.asynchat
 import dispatch.asyncore
+from tests.dispatch.conftest import the_harness
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -230,3 +231,41 @@ def test_a_writable_that_somebody_gives_an_object_counts_from_the_next_turn_that
 
     told = program(dispatch.asyncore, dispatch.asynchat)
     assert told == program(theirs, their_chat) == ["write", "turn"] * 3
+
+
+@pytest.mark.parametrize("own_map", [True, False], ids=["own-map", "socket-map"])
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("count", [2, 8])
+def test_a_turn_does_not_sleep_where_somebody_takes_another_socket_when_it_is_asked(use_poll, own_map, count):
+    """As who waits with a socket of no use until it can connect: that is hung up, and wakes who polls it."""
+
+    def program(asyncore):
+        told, old = [], []
+
+        class Moving(asyncore.dispatcher):
+            def readable(self):
+                if self.socket is not near:
+                    old.append(self.socket)  # it stays open
+                    self.del_channel()
+                    self.set_socket(near, self._map)
+                return True
+
+            def writable(self):
+                return False
+
+            def handle_read(self):
+                told.append((self.recv(10), time.monotonic() - begun < 1))
+                self.close()
+
+        with the_harness().Network():
+            near, far = socket.socketpair()
+            far.send(b"x")
+            channel = Moving(map={} if own_map else None)
+            channel.create_socket(socket.AF_INET, socket.SOCK_STREAM)
+            begun = time.monotonic()
+            asyncore.loop(60, use_poll, channel._map, count)
+            for each in (far, *old):
+                each.close()
+        return told
+
+    assert program(dispatch.asyncore) == program(theirs) == [(b"x", True)]
