@@ -245,6 +245,18 @@ def left_behind(map: Any, key: Any, obj: Any) -> bool:
     return True
 
 
+def closed_elsewhere(map: Any, key: Any, obj: Any) -> None:
+    """*obj* was told that its descriptor is closed. If it has closed itself, that took it out of its own map: it leaves this one, too.
+
+    Nothing can come for it here any more, and the loop over this map would never end.
+    """
+    try:
+        if obj._fileno is None and map.get(key) is obj:
+            del map[key]
+    except Exception:  # noqa: BLE001 - it need not be a dispatcher, and another thread may have taken it out
+        pass
+
+
 def closed_by_connect(obj: Any) -> bool:
     """Let *obj* hear of the result of its connect; whether it closed itself then."""
     was = generation(obj)

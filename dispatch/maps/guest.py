@@ -129,12 +129,14 @@ class Guest(Channel):
 
     def ask_each_turn(self) -> None:
         """What its object waits for is not announced."""
-        self.reads = None
         if self._fileno >= 0:
             self.stand_among_asked(self._fileno)
+        else:
+            self.reads = None
 
     def stand_among_asked(self, key: Any) -> None:
         """Under its descriptor, or under its key if it has none. They are asked in the order of the map."""
+        self.reads = None
         asked: dict[Any, Any] = self.loop._asked
         last = next(reversed(asked.values()), self)
         asked[key] = self

@@ -21,7 +21,7 @@ from dispatch.interfaces import IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.loop import Loop
 from dispatch.maps import events
 from dispatch.maps.channelmap import ChannelMap, items, same
-from dispatch.maps.events import closed_since, drop_urgent, is_closing, left_behind, tells_itself
+from dispatch.maps.events import closed_elsewhere, closed_since, drop_urgent, is_closing, left_behind, tells_itself
 from dispatch.maps.guest import Guest, descriptor, wished
 from dispatch.maps.predicates import own_functions, reports_to, room_to_write, still_has
 from dispatch.maps.resting import resting, tired
@@ -198,7 +198,9 @@ class MapLoop(Loop):
                 if obj is None:
                     continue
             serve(obj, flags)
-            if flags != IN and flags & PRI and (guest.present() or self._come_back(guest) is not None):
+            if flags != IN and flags & NVAL:
+                closed_elsewhere(self.map, guest.key, obj)
+            elif flags != IN and flags & PRI and (guest.present() or self._come_back(guest) is not None):
                 drop_urgent(obj)
 
     def _serve_by_kind(self, ready: list[Ready], serve: Serve, kinds: Kinds) -> None:
@@ -222,6 +224,7 @@ class MapLoop(Loop):
                 read(obj)
             else:
                 serve(obj, NVAL)
+                closed_elsewhere(self.map, guest.key, obj)
         if not later:
             return
         for _, guest, flags in later:
@@ -327,7 +330,6 @@ class MapLoop(Loop):
             self._admitted = place = self._admitted + 1
         guest.number = place
         if fd < 0:
-            guest.reads = None
             guest.stand_among_asked(key)
             return
         try:
@@ -377,6 +379,7 @@ class MapLoop(Loop):
             self.touched[guest.key] = guest.number  # it was not for what it is
         elif obj is not None and self.map.get(guest.key) is obj and not left_behind(self.map, guest.key, obj):
             self._serve_whole(obj, NVAL)
+            closed_elsewhere(self.map, guest.key, obj)
 
     def put(self, key: Any) -> None:
         """The key was set. Not for the first time, it keeps its place in the order, as in any dict."""

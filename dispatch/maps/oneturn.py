@@ -13,7 +13,7 @@ from dispatch.annotations import Any
 from dispatch.interfaces import IN, NVAL, OUT, PRI, READ
 from dispatch.maps import events
 from dispatch.maps.channelmap import items
-from dispatch.maps.events import closed_since, drop_urgent, failed_to_say, left_behind, reraised
+from dispatch.maps.events import closed_elsewhere, closed_since, drop_urgent, failed_to_say, left_behind, reraised
 from dispatch.maps.guest import shown
 from dispatch.maps.predicates import uses_writable
 from dispatch.maps.resting import resting, tired
@@ -67,6 +67,7 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any, *, literal
     for key in invalid:
         if map.get(key) is there[key] and not left_behind(map, key, there[key]):
             serve(there[key], NVAL)
+            closed_elsewhere(map, key, there[key])
     if kinds is not None:
         while (deaf := _serve_by_kind(map, there, ready, odd, number, kinds, serve)) and len(deaf) == len(ready):
             for fd in deaf:
@@ -84,6 +85,8 @@ def one_turn(map: Any, timeout: float | None, serve: Any, kinds: Any, *, literal
         obj = there[key]
         if map.get(key) is obj and (events.closes == number or not closed_since(obj, number)):
             serve(obj, flags)
+            if flags == NVAL:
+                closed_elsewhere(map, key, obj)
             if flags & PRI and map.get(key) is obj and not closed_since(obj, number):
                 drop_urgent(obj)
     return bool(ready)
@@ -114,6 +117,7 @@ def _serve_by_kind(
                 read(obj)
             elif not left_behind(map, key, obj):
                 serve(obj, NVAL)
+                closed_elsewhere(map, key, obj)
     for kind, handle in ((OUT, write), (PRI, exception)):
         for key, flags in later:
             obj = there[key]

@@ -144,6 +144,41 @@ def test_a_socket_closed_behind_the_maps_back_ended_the_loop():
     assert seen(program) == [(("OSError", errno.EBADF), []), (None, [("it", "close")])]
 
 
+@pytest.mark.parametrize("count", [3, 30])
+@pytest.mark.parametrize("socket_map", [False, True], ids=["own-map", "socket-map"])
+@pytest.mark.parametrize("habit", [SELECT, POLL])
+def test_who_closed_in_a_map_that_was_not_its_own_stood_there_for_ever(habit, socket_map, count):
+    """As where a thread serves a copy of the map: a close takes its channel out of the map that it was made for."""
+
+    def program(asyncore, asynchat):
+        told = []
+
+        class Closing(asyncore.dispatcher):
+            def writable(self):
+                return False
+
+            def handle_close(self):
+                told.append("close")
+                self.close()
+
+        near, far = socket.socketpair()
+        other, channel = asyncore.socket_map if socket_map else {}, Closing(near, {})
+        other[near.fileno()] = channel
+        channel.handle_read = lambda: channel.recv(10)
+        far.close()
+        try:
+            asyncore.loop(0, habit, other, count)
+        except OSError as error:
+            told.append(error.errno)
+        told.append(len(other))
+        other.clear()
+        return told
+
+    old, new = seen(program)
+    assert old == (["close", errno.EBADF, 1] if habit == SELECT else ["close"] * (count + 1) + [1])
+    assert new in (["close", 0], ["close", "close", 0])  # of the hang-up, and of what is closed
+
+
 @pytest.mark.parametrize("habit", [SELECT, POLL])
 def test_a_new_connection_ended_with_the_number_of_the_old_socket(habit):
     def program(asyncore, asynchat):
