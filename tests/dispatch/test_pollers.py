@@ -13,6 +13,7 @@ from dispatch.interfaces import ERR, HUP, IN, NVAL, OUT, PRI, READ, Poller
 from dispatch.kernel import KERNEL
 from dispatch.pollers import kqueue
 from dispatch.pollers.epoll import EpollPoller
+from dispatch.pollers.poll import PollPoller
 from tests.dispatch import emulated_kqueue
 from tests.dispatch.conftest import EMULATED
 
@@ -316,6 +317,37 @@ def test_an_epoll_that_another_thread_closes_meanwhile_forgets_all_the_same():
         os.dup2(far.fileno(), poller._epoll.fileno())
         poller.forget(near.fileno())
         poller.close()
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="no poll here")
+def test_two_threads_may_ask_one_poll_at_once(loopback_pair):
+    """As where each has a loop over the same channels. An object of select.poll is for one at a time."""
+    opener, acceptor = loopback_pair
+    poller, told = PollPoller(), []
+
+    class Busy:
+        """Another thread is in it at the moment."""
+
+        says = "concurrent poll() invocation"
+
+        def __init__(self, pollster):
+            self.register = pollster.register
+
+        def poll(self, timeout):
+            raise RuntimeError(self.says)
+
+    poller.watch(opener.fileno(), IN)
+    poller.watch(acceptor.fileno(), OUT)
+    poller.forget(opener.fileno())
+    poller._poll = Busy(poller._poll)
+    told.append(poller.poll(0))
+    poller.change(acceptor.fileno(), 0)
+    told.append(poller.poll(0))
+    assert told == [[(acceptor.fileno(), OUT)], []]
+    Busy.says = "of a signal's handler"
+    with pytest.raises(RuntimeError, match=Busy.says):
+        poller.poll(0)
+    poller.close()
 
 
 def test_one_turn_tells_of_all_that_are_ready_however_many(kernel_poller):
