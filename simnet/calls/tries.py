@@ -183,7 +183,7 @@ class Tries:
         if self.timeout is not None:
             if opening or not sock._timeout:
                 return FAILED  # ready to no avail, Python waits again if by now it still has a time-out
-        elif self._hears_no_more() and file.blocks():  # who has said so does not wait for ever
+        elif self._hears_no_more() and (self.deadline != BY_SOCKET or file.blocks()):  # who waited is not asked again
             if op == "accept":
                 raise self._failure(socket_error(errno.EINVAL)) from None
             self.answer = self.nothing

@@ -49,6 +49,29 @@ def test_k116_a_blocking_send_goes_on_whatever_the_next_may_do(world: World, cal
     assert answers[0] == (len(payload) if call == "send" else None)
 
 
+@pytest.mark.parametrize("kind", ["udp", "unix datagram", "unix listener"])
+@pytest.mark.parametrize("by", ["setblocking", "os.set_blocking"])
+def test_k116_a_shutdown_wakes_who_waits_whatever_the_next_may_do(world: World, kind: str, by: str) -> None:
+    sock = world.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if kind == "udp":
+        sock.connect((world.ip, world.dead_port()))
+    elif kind == "unix datagram":
+        sock, _ = (world.keep(end) for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+    else:
+        sock = world.socket(socket.AF_UNIX)
+        sock.bind(world.abstract("listener"))
+        sock.listen()
+    sock.settimeout(None)
+    answers, join = waiting(world, sock.accept if kind == "unix listener" else lambda: sock.recv(5))
+    if by == "setblocking":
+        sock.setblocking(False)
+    else:
+        os.set_blocking(sock.fileno(), False)
+    sock.shutdown(socket.SHUT_RDWR)
+    join()
+    assert answers[0] == ("EINVAL" if kind == "unix listener" else b"")
+
+
 @pytest.mark.parametrize("to", [0.0, None, 0.001])
 def test_k116_a_sendall_keeps_its_timeout(world: World, to: float | None) -> None:
     client, server = world.tight_pair()
