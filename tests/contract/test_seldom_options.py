@@ -157,6 +157,17 @@ def test_k131_packet_options_that_are_nowhere(world: World) -> None:
         world.gives(None, sock.setsockopt, IPV6, 6, None, 0)
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_k131_the_routes_of_groups_are_for_raw_sockets(world: World, kind: int) -> None:
+    for family, level in ((socket.AF_INET, IP), (socket.AF_INET6, IP), (socket.AF_INET6, IPV6)):
+        sock = world.socket(family, kind)
+        for name in range(199, 214):
+            told = "ENOTSUP" if 200 <= name <= 212 else "ENOPROTOOPT"  # MRT_INIT ... MRT_FLUSH, and MRT6_INIT ...
+            world.gives(told, sock.getsockopt, level, name)
+            for value in (1, b""):
+                world.gives(told, sock.setsockopt, level, name, value)
+
+
 def between(world: World, ip: str, options: Any, *sender: Any) -> tuple[Any, Any]:
     here, there = (world.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
     here.bind((ip, 0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from errno import EACCES, EADDRNOTAVAIL, EDOM, EFAULT, EINVAL, ENOPROTOOPT, EPERM
+from errno import EACCES, EADDRNOTAVAIL, EDOM, EFAULT, EINVAL, ENOPROTOOPT, EOPNOTSUPP, EPERM
 from typing import Any, Final, NamedTuple, Protocol
 
 from simnet.kernel.errors import not_modelled, socket_error
@@ -212,6 +212,7 @@ _KNOWN_TO_LINUX: Final[dict[int, frozenset[int]]] = {
     IPPROTO_UDP: frozenset({1, *range(100, 105)}),
     IPPROTO_IPV6: frozenset(range(1, 79)) - {7, 9, 10, *range(12, 16), *range(36, 42), 52, 63, 71},
 }
+_OF_RAW_SOCKETS: Final = range(200, 213)  # MRT_INIT to MRT_FLUSH, the routes of groups, and MRT6_INIT to MRT6_FLUSH
 # What a process without CAP_NET_ADMIN is refused whatever the value: the policies of IPsec, the tables of netfilter, and
 # TCP_AO_REPAIR.
 _PRIVILEGED: Final = frozenset(
@@ -241,6 +242,8 @@ def unknown(level: int, name: int, setting: bool) -> OSError:
         return socket_error(EPERM)
     if name in _KNOWN_TO_LINUX.get(level, ()):
         not_modelled(f"{'setsockopt' if setting else 'getsockopt'}(level {level}, option {name})")
+    if level in (IPPROTO_IP, IPPROTO_IPV6) and name in _OF_RAW_SOCKETS:
+        return socket_error(EOPNOTSUPP)
     return socket_error(ENOPROTOOPT)
 
 
