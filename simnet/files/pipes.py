@@ -396,9 +396,12 @@ class Pipes:
 def _wait(scheduler: Scheduler, pipe: Pipe, *, reading: bool, cut: bool) -> bool:
     me = scheduler.current
     handlers = me.handlers
+    refused = pipe.alone and not reading  # an eventfd has room, but maybe not for this number
+    ends = ENDS_READING if reading else ENDS_WRITING
     try:
-        while not pipe.mask() & (ENDS_READING if reading else ENDS_WRITING) and not (cut and me.handlers != handlers):
+        while refused or (not pipe.mask() & ends and not (cut and me.handlers != handlers)):
             scheduler.wait(("read" if reading else "write", pipe))
+            refused = False
         return cut and me.handlers != handlers
     finally:
         pipe.unwatch(me)

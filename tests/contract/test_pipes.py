@@ -100,6 +100,28 @@ def test_an_eventfd_is_waited_for(world: World, wait: Callable[[int], int]) -> N
         os.close(fd)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [lambda fd, number: os.eventfd_write(fd, number), lambda fd, number: os.write(fd, struct.pack("Q", number))],
+    ids=["eventfd_write", "write"],
+)
+def test_a_number_that_an_eventfd_has_no_room_for_waits_though_a_smaller_one_would_go(
+    world: World, call: Callable[[int, int], object]
+) -> None:
+    most = 2**64 - 2
+    fd = os.eventfd(2)
+    try:
+        join = world.beside(lambda: call(fd, most))
+        time.sleep(SOON)
+        os.eventfd_write(fd, 1)
+        time.sleep(SOON)
+        assert os.eventfd_read(fd) == 3
+        join()
+        assert os.eventfd_read(fd) == most
+    finally:
+        os.close(fd)
+
+
 def test_a_pipe_with_a_name_is_polled_as_one_without(world: World, tmp_path: Path) -> None:
     path = str(tmp_path / "fifo")
     os.mkfifo(path)
