@@ -97,7 +97,7 @@ class Stack(Identified):
         self.who = Identity
         self._identity = None
         self.privileged = True  # may who runs set what takes CAP_NET_ADMIN, and has no effect here?
-        self.time_waits: dict[TimeWait, None] = {}  # in order of expiry
+        self.time_waits: dict[TimeWait, None] = {}  # in order of expiry, but for what TCP_LINGER2 says
         self.last_words: dict[tuple[Endpoint, Endpoint, int], int] | None = None  # see send_again_for_nobody
         self.syns_due = (-1, 0)  # the last instant at which a SYN was to be sent again, and how many more at the same
         self.syns_together: dict[int, list[tuple[Any, Any]]] = {}  # by when they go again, whose: see `guard`
@@ -446,8 +446,13 @@ class Stack(Identified):
 
     # TIME_WAIT.
 
-    def leave_behind(self, socket: ControlBlock, phase: str, snd_nxt: int, rcv_nxt: int) -> None:
-        """*socket* is done; a TimeWait takes its addresses, and stands beside it or in its place at its port."""
+    def leave_behind(
+        self, socket: ControlBlock, phase: str, snd_nxt: int, rcv_nxt: int, seconds: int | None = None
+    ) -> None:
+        """*socket* is done; a TimeWait takes its addresses, and stands beside it or in its place at its port.
+
+        It does so for a minute, or for as many *seconds*.
+        """
         waits = self.time_waits
         now_ns = self.clock.now_ns
         while waits:
@@ -462,6 +467,8 @@ class Stack(Identified):
             self.connections.pop((local, peer), None)
             return
         wait = TimeWait(self, local, peer, phase, socket.sharing, socket.autobound, snd_nxt, rcv_nxt, now_ns)
+        if seconds is not None:
+            wait.expires_ns = now_ns + seconds * 1_000_000_000
         waits[wait] = None
         self.connections[(local, peer)] = wait
         self.tcp_ports.hold(local[1], wait)

@@ -155,6 +155,27 @@ def test_k073_and_once_its_fin_is_acknowledged(world: World, before: bytes) -> N
     assert world.error(server) == "EPIPE"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["close", "shutdown"])
+@pytest.mark.parametrize("seconds", [1, 3])
+def test_k073_half_a_connection_that_nobody_owns_lasts_as_long_as_linger2_says(
+    world: World, seconds: int, by: str
+) -> None:
+    client, server = world.pair()
+    name = client.getsockname()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_LINGER2, seconds)
+    if by == "shutdown":
+        client.shutdown(socket.SHUT_WR)
+        world.acknowledge(server)
+        time.sleep(1.2)  # half a connection that somebody owns lasts for ever
+    client.close()
+    time.sleep(1.4)
+    world.gives(None if seconds == 1 else "EADDRINUSE", world.socket().bind, name)
+    server.shutdown(socket.SHUT_WR)
+    world.ready(server, "IN|OUT|RDHUP|ERR|HUP" if seconds == 1 else "IN|OUT|RDHUP|HUP")
+    assert world.error(server) == ("ECONNRESET" if seconds == 1 else "0")
+
+
 def test_k073_on_a_listener_linger_has_no_part(world: World) -> None:
     listener = world.listener()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5))

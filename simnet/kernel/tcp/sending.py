@@ -426,14 +426,16 @@ class Sender(ControlBlock):
     def linger_on(self, state: str) -> None:
         """TIME_WAIT, or FIN_WAIT2 without an owner: a small entry stays behind, the socket is closed.
 
-        With a negative TCP_LINGER2 there is no such FIN_WAIT2: the peer is told so when it has acknowledged our FIN.
+        FIN_WAIT2 lasts as long as TCP_LINGER2 says. If that is negative, there is none: the peer is told so when it has
+        acknowledged our FIN.
         """
-        if ends := state == FIN_WAIT2 and self.keeps_no_half:
+        seconds = self.option(IPPROTO_TCP, TCP_LINGER2) if state == FIN_WAIT2 else None
+        if ends := seconds is not None and seconds < 0:
             self.send_reset()
         self.vanish()
         self.shut = SHUT_BOTH
         if not ends:
-            self.stack.leave_behind(self, state, self.snd_nxt, self.rcv_nxt)
+            self.stack.leave_behind(self, state, self.snd_nxt, self.rcv_nxt, seconds)
         self.wake(ANY_NEWS)
 
     def close_at_once(self, state: str) -> None:

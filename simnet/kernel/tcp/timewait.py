@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TimeWait:
-    """A closed connection that still answers, and still holds its port, for a minute.
+    """A closed connection that still answers, and still holds its port, for a minute, or as long as TCP_LINGER2 says.
 
     It has no timer: its end shows only when somebody asks for the port or the pair of addresses, and who asks looks at
     the clock. ``state`` says TIME_WAIT for the port table in both phases; ``phase`` is netstat's word.
