@@ -75,7 +75,7 @@ class UnixCalls(MessageCalls):
                 if not file.blocks() or (deadline is not None and scheduler.clock.now_ns >= deadline):
                     raise
             listener, handlers = file.find(name), me.handlers
-            listener.watch(me)
+            listener.watch_last(me)  # who has waited longest is first, as in unix_wait_for_peer
             try:
                 while scheduler.wait(("room in the backlog", listener), deadline) and listener.crowded:
                     # A connection that came, or its own shutdown, is no news to who waits for room.

@@ -384,6 +384,40 @@ def test_a_blocking_read_of_who_has_shut_it_down_gives_nothing(world: World, kin
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
+def test_k100_who_has_waited_longest_for_a_place_in_a_unix_backlog_is_first(world: World, kind: int) -> None:
+    listener = world.socket(socket.AF_UNIX, kind)
+    listener.bind(world.abstract("crowded"))
+    listener.listen(0)
+    world.socket(socket.AF_UNIX, kind).connect(listener.getsockname())
+
+    threads: list[int] = []
+
+    def come(number: int) -> None:
+        client = world.socket(socket.AF_UNIX, kind)
+        client.settimeout(None)
+        threads.append(threading.get_native_id())
+        client.connect(listener.getsockname())
+        client.send(b"%d" % number)
+
+    joins = []
+    for number in range(3):
+        joins.append(world.beside(lambda number=number: come(number)))  # type: ignore[misc]
+        time.sleep(SOON)
+        if world.name == "kernel":
+            until_it_waits(threads[-1])
+    listener.settimeout(5.0)
+    listener.accept()[0].close()
+    came = []
+    for _ in joins:
+        server = world.keep(listener.accept()[0])
+        server.settimeout(5.0)
+        came.append(server.recv(9))
+    assert came == [b"0", b"1", b"2"]
+    for join in joins:
+        join()
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
 def test_a_blocking_connect_waits_for_room_in_a_unix_backlog(
     world: World, kind: int, eventually: Callable[[Callable[[], object]], None]
 ) -> None:
