@@ -145,7 +145,7 @@ class SimulatedBackend:
         process = self._scheduler.current.holder_of(number)
         if call in ("flock", "lockf"):
             process.descriptors.get(number)
-            return descriptor_flags.locked(original, *arguments)
+            return descriptor_flags.locked(original, *arguments, ranged=call == "lockf")
         return getattr(descriptor_flags, call)(process, number, *arguments)
 
     def sendfile(self, original: Any, *arguments: Any, **options: Any) -> int:

@@ -30,10 +30,12 @@ __all__ = [
 
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG = 0, 1, 2, 3, 4, 8, 9, 10, 11
 F_DUPFD_CLOEXEC = 1030
-F_GETLK, F_SETOWN_EX, F_GETOWN_EX, F_GET_RW_HINT, F_SET_RW_HINT = 5, 15, 16, 1035, 1036
+F_GETLK, F_SETLK, F_SETOWN_EX, F_GETOWN_EX, F_GET_RW_HINT, F_SET_RW_HINT = 5, 6, 15, 16, 1035, 1036
 A_PROCESS, A_GROUP = 1, 2  # F_OWNER_PID, F_OWNER_PGRP
 LIVES_LONGEST = 5  # RWH_WRITE_LIFE_EXTREME
 LOCKS = {5: True, 6: False, 7: False, 36: True, 37: False, 38: False}  # F_GETLK, F_SETLK ...: do they ask only?
+OF_AN_OPEN_FILE = (36, 37, 38)  # F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW: locks that are no process's
+LAST = (1 << 63) - 1  # OFFSET_MAX
 REFUSED = {1031: errno.EBADF, 1032: errno.EBADF, 1024: errno.EINVAL, 1026: errno.ENOTDIR}  # of pipes, leases, folders
 F_GETLEASE, F_UNLCK, F_NOTIFY = 1025, 2, 1026
 SEALS = (1033, 1034)  # F_ADD_SEALS, F_GET_SEALS
@@ -129,9 +131,7 @@ def _with_bytes(process: Process, fd: int, command: int, argument: Any) -> bytes
     """What comes back of a buffer: a lock, which nobody else has, or what nothing was written into."""
     given = argument.encode() if isinstance(argument, str) else bytes(argument)
     if command in LOCKS:
-        kind, whence = struct.unpack("=hh", given[:4].ljust(4, b"\0"))
-        if not 0 <= kind <= F_UNLCK or not 0 <= whence <= os.SEEK_END or (command == F_GETLK and kind == F_UNLCK):
-            raise socket_error(errno.EINVAL)
+        _check_lock(command, given)
         return F_UNLCK.to_bytes(2, sys.byteorder) + given[2:] if LOCKS[command] else given
     if command in (F_GETFD, F_GETFL, F_GETOWN, F_GETSIG, F_GETLEASE) or command not in COMMANDS or command in REFUSED:
         fcntl(process, fd, command)
@@ -142,6 +142,18 @@ def _with_bytes(process: Process, fd: int, command: int, argument: Any) -> bytes
     if command in (F_GETOWN_EX, F_SETOWN_EX):
         return _owner_at(process, file, command, given)
     raise refused(process, f"fcntl(command {command}) with bytes")
+
+
+def _check_lock(command: int, given: bytes) -> None:
+    """flock64_to_posix_lock: a socket has no length and no position, so that a lock begins at its start."""
+    kind, whence, start, length, pid = struct.unpack("=hh4xqqi", given[:28].ljust(28, b"\0"))
+    owned = command in OF_AN_OPEN_FILE and pid
+    if not 0 <= whence <= os.SEEK_END or owned or start < 0 or start + min(length, 0) < 0:
+        raise socket_error(errno.EINVAL)
+    if length > 0 and start + length - 1 > LAST:
+        raise socket_error(errno.EOVERFLOW)
+    if not 0 <= kind <= F_UNLCK or (command == F_GETLK and kind == F_UNLCK):
+        raise socket_error(errno.EINVAL)
 
 
 def _hint(file: Any, command: int, given: bytes) -> bytes:
@@ -170,13 +182,16 @@ def _owner_at(process: Process, file: Any, command: int, given: bytes) -> bytes:
     return given
 
 
-def locked(original: Any, *arguments: Any) -> None:
-    """``fcntl.flock`` and ``fcntl.lockf``: a lock on a socket, which nobody else has."""
+def locked(original: Any, *arguments: Any, ranged: bool) -> None:
+    """``fcntl.flock`` and ``fcntl.lockf``: a lock on a socket, which nobody else has. The latter's may be *ranged*."""
     try:
         original(NOBODY, *arguments)
     except OSError as error:
         if error.errno != errno.EBADF:
             raise
+    if ranged:
+        length, start, whence = map(index, (*arguments[1:], 0, 0, 0)[:3])
+        _check_lock(F_SETLK, struct.pack("=hh4xqqi", 0, whence if 0 <= whence <= os.SEEK_END else -1, start, length, 0))
 
 
 def _dup_from(process: Process, fd: int, least: int) -> int:

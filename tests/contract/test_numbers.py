@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
 NO_NUMBER = 1_000_000
@@ -194,6 +195,29 @@ def test_k133_what_is_no_lock_is_refused(world: World) -> None:
         (fcntl.F_GETLK, 7, 0),
     ):
         world.gives("EINVAL", fcntl.fcntl, sock, command, struct.pack("hhqqi4x", kind, whence, 0, 0, 0))
+
+
+@pytest.mark.parametrize("command", [fcntl.F_SETLK, fcntl.F_GETLK, 36, 37])  # F_OFD_GETLK, F_OFD_SETLK
+def test_k133_a_lock_begins_and_ends_within_a_file(world: World, command: int) -> None:
+    number, last = world.socket().fileno(), 2**63 - 1
+    for start, length, answer in (
+        (-1, 0, "EINVAL"),
+        (5, -6, "EINVAL"),
+        (5, -5, None),
+        (last, 0, None),
+        (1, last, None),
+        (2, last, "EOVERFLOW"),
+        (last, 2, "EOVERFLOW"),
+    ):
+        for whence in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
+            asked = struct.pack("hhqqi4x", fcntl.F_RDLCK, whence, start, length, 0)
+            told = outcome(lambda: fcntl.fcntl(number, command, asked))  # noqa: B023 - called at once
+            assert (None if isinstance(told, bytes) else told) == answer
+            world.gives(answer, fcntl.lockf, number, fcntl.LOCK_SH, length, start, whence)
+            world.gives("EINVAL", fcntl.lockf, number, fcntl.LOCK_SH, length, start, 9)
+    whose = struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 0, 0, 7)
+    told = outcome(lambda: fcntl.fcntl(number, command, whose))
+    assert (told == "EINVAL") == (command in (36, 37))  # a lock of an open file is no process's
 
 
 def test_k133_a_hint_of_how_long_it_lives_is_kept(world: World) -> None:
