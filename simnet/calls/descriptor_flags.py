@@ -236,7 +236,9 @@ def status(file: Any) -> int:
 
 
 def set_status(process: Process, file: Any, flags: int) -> None:
-    """Keep *flags*; with O_ASYNC an owner would get SIGIO, which is not modelled."""
+    """Keep *flags*; with O_ASYNC an owner would get SIGIO, which is not modelled. Of an epoll nobody ever gets one."""
+    if not hasattr(file, "ioctl"):
+        flags &= ~O_ASYNC
     if flags or status(file):
         kept(file)["status"] = flags
     _refuse_signals(process, file)

@@ -25,7 +25,7 @@ KNOWN = (SIOCINQ, SIOCOUTQ, SIOCATMARK, SIOCOUTQNSD)
 FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC = 0x5450, 0x5451, 0x5421, 0x5452
 SET_OWNER, GET_OWNER = (0x8901, 0x8902), (0x8903, 0x8904)  # FIOSETOWN, SIOCSPGRP; FIOGETOWN, SIOCGPGRP
 STAMPS = {0x8906: 1000, 0x8907: 1}  # SIOCGSTAMP, SIOCGSTAMPNS: nanoseconds in the unit of each
-FIGETBSZ, BLOCK_SIZE = 2, 4096
+FIGETBSZ, BLOCK_SIZE, FIOQSIZE = 2, 4096, 0x5460
 FS_IOC_FIEMAP = 0xC020660B
 PRIVILEGED = frozenset(
     {0x891E, 0x8922, 0x8923, 0x8924, *range(0x8930, 0x8933), 0x8937, 0x8943, *range(0x8947, 0x894A), 0x8971}
@@ -80,7 +80,9 @@ def _answer(process: Process, number: int, file: Any, request: int, argument: An
         raise socket_error(errno.EOPNOTSUPP)
     ask = getattr(file, "ioctl", None)
     if ask is None:  # an epoll has requests of its own, and says so of all others
-        raise socket_error(errno.ENOTTY if request == FIOASYNC else errno.EINVAL)
+        if request == FIOASYNC and not any(_integer(argument)):
+            return b""
+        raise socket_error(errno.ENOTTY if request in (FIOASYNC, FIOQSIZE) else errno.EINVAL)
     if request == FIOASYNC:
         given = _integer(argument)
         set_status(process, file, status(file) & ~O_ASYNC | (O_ASYNC if any(given) else 0))

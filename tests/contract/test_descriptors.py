@@ -27,7 +27,7 @@ from simnet.conform.words import outcome
 from tests.contract.worlds import World
 
 NO_NUMBER = 1_000_000
-FIOASYNC = 0x5452
+FIOASYNC, FIOQSIZE = 0x5452, 0x5460
 SIOCATMARK, SIOCGSTAMP, SIOCGSTAMPNS = 0x8905, 0x8906, 0x8907
 SIOCGIFNAME, SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFNETMASK = 0x8910, 0x8913, 0x8915, 0x891B  # linux/sockios.h
 SIOCGIFMTU, SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFCONF = 0x8921, 0x8927, 0x8933, 0x8912
@@ -318,6 +318,11 @@ def test_k133_an_epoll_has_no_requests_of_sockets(world: World) -> None:
         for request in (termios.TCGETS, termios.FIONREAD, termios.TIOCOUTQ, SIOCATMARK, 0x8903, 0x12345):
             world.gives("EINVAL", fcntl.ioctl, poll, request, bytes(8))
         world.gives("ENOTTY", fcntl.ioctl, poll, termios.FIOASYNC, struct.pack("=i", 1))
+        world.gives("ENOTTY", fcntl.ioctl, poll, FIOQSIZE, bytes(8))
+        assert fcntl.ioctl(poll, termios.FIOASYNC, bytes(4)) == bytes(4)
+        assert fcntl.fcntl(poll, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK) == 0  # which nobody hears of
+        assert fcntl.fcntl(poll, fcntl.F_SETOWN, os.getpid()) == 0
+        assert fcntl.fcntl(poll, fcntl.F_GETFL) == os.O_RDWR | os.O_NONBLOCK
     for sock, answer in (
         (world.socket(), "ENOENT"),
         (world.socket(socket.AF_INET6), "ENOENT"),
