@@ -9,6 +9,7 @@ from typing import Any
 from simnet.arguments.sockets import MISSING, checked_bytes, iterable, look_over, taken, writable_view
 from simnet.calls.ancillary import from_kernel, to_kernel
 from simnet.calls.fullsends import FullSends
+from simnet.calls.systemcall import Asks
 from simnet.calls.tries import READABLE, WRITABLE
 from simnet.kernel import inet
 from simnet.kernel.buffer import scatter
@@ -187,15 +188,28 @@ class MessageCalls(FullSends):
                     if timeout is None and scheduler.current.handlers != handlers:
                         deadline = self._anew(file, fd)
                     continue
-                me = scheduler.current
-                target.followers = [*(target.followers or ()), me]
-                try:
-                    scheduler.wait(("send", file), deadline)
-                finally:
-                    target.followers = [each for each in target.followers if each is not me]
+                self._try_again_soon(file, target, deadline)
+                if fd not in self._process.descriptors.open:
+                    raise socket_error(errno.EBADF)
 
         how = flags if timeout is not None else flags | MSG_DONTWAIT  # the waiting of a blocking one is all in there
         return self._call("send", arguments, attempt, WRITABLE, len(payload), how)  # type: ignore[no-any-return]
+
+    def _try_again_soon(self, file: Any, target: Any, deadline: int | None) -> None:
+        """Until there is a place at *target*. Python has a time-out and tries without a pause, and so meets any change of either."""
+        scheduler = self._process.scheduler
+        me = scheduler.current
+        asks = Asks(me, 0, spins=True)
+        target.followers = [*(target.followers or ()), me]
+        file.watch(asks)
+        target.watch(asks)
+        try:
+            scheduler.wait(("send", file), deadline)
+        finally:
+            target.followers = [each for each in target.followers if each is not me]
+            target.unwatch(asks)
+            file.unwatch(asks)
+            self._let_go(file)
 
     def _anew(self, file: Any, fd: int) -> int | None:
         """A signal has ended the kernel's call, and Python makes another: until when that waits, or EBADF if *fd* is closed by now."""

@@ -72,6 +72,32 @@ def test_k116_a_shutdown_wakes_who_waits_whatever_the_next_may_do(world: World, 
     assert answers[0] == ("EINVAL" if kind == "unix listener" else b"")
 
 
+@pytest.mark.parametrize(
+    ("act", "answer"),
+    [("close", "EBADF"), ("shutdown", "EPIPE"), ("shutdown there", "EPIPE"), ("close there", "ECONNREFUSED")],
+)
+def test_k116_a_send_to_a_name_with_a_timeout_meets_what_changes(world: World, act: str, answer: str) -> None:
+    """Poll says that it may send, so that CPython tries without a pause until there is a place."""
+    reader, sender = (world.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
+    reader.bind(world.abstract("crowded"))
+    sender.bind(world.abstract("late"))
+    while outcome(lambda: sender.sendto(b"x", reader.getsockname())) == 1:
+        pass
+    name = reader.getsockname()
+    sender.settimeout(5.0)
+    answers, join = waiting(world, lambda: sender.sendto(b"late", name))
+    changed = reader if act.endswith("there") else sender
+    if act.startswith("close"):
+        changed.close()
+    else:
+        changed.shutdown(socket.SHUT_RDWR)
+    join()
+    assert answers[0] == answer
+    assert answers[1] < 2.5
+    again = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    world.gives(None if act == "close" else "EADDRINUSE", again.bind, world.abstract("late"))
+
+
 @pytest.mark.parametrize("to", [0.0, None, 0.001])
 def test_k116_a_sendall_keeps_its_timeout(world: World, to: float | None) -> None:
     client, server = world.tight_pair()
