@@ -32,6 +32,7 @@ from greenlet import getcurrent, greenlet
 from simnet.clock import Clock
 from simnet.scheduling import stuck
 from simnet.scheduling.beginnings import ITS_TURN, begin
+from simnet.scheduling.preempted import others_go_on
 from simnet.scheduling.rounds import looks_at_the_end, only_goes_round
 from simnet.scheduling.storms import ENTRIES_A_LOOK, getting_nowhere
 from simnet.scheduling.workers import idle_worker
@@ -303,7 +304,7 @@ class Scheduler:
         me, effects = self.current, self.effects
         times, me.fruitless = me.fruitless - 1, 0
         self.pause()  # who may run now does first: on a kernel it had its turn long ago
-        if self.effects == effects:
+        if self.effects == effects and not others_go_on(self):
             self._spin(stuck.told_for_nothing(me, self.clock.now_ns, times, what), me)
 
     def _spin(self, error: Spin, process: Process) -> None:

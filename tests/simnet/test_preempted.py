@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import select
 import socket
 import sys
 import threading
@@ -194,6 +195,58 @@ def test_the_others_go_on_while_one_stands_still() -> None:
     plan = "preempt client->server:7#1 send end=client call=1 seconds=0.05"
     answered, went_on = play(test, plan, target="client").outcome.returned
     assert (round(answered, 6), round(went_on, 6)) == (0.002, 0.05)
+
+
+def test_a_loop_that_another_threads_lock_keeps_from_its_work_does_not_spin() -> None:
+    """It tries again each time it is told that there is room; the lock is let go of when its holder is back on a core."""
+
+    def serve(port: int) -> None:
+        lock = threading.Lock()
+        with socket.create_server(("", port)) as listener, listener.accept()[0] as connection:
+            line = connection.recv(10)
+
+            def work() -> None:
+                with lock:
+                    connection.sendall(line.upper())
+
+            worker = threading.Thread(target=work)
+            worker.start()
+            time.sleep(0.01)
+            while True:
+                select.select([], [connection], [])
+                if lock.acquire(blocking=False):
+                    connection.sendall(b"bye\n")
+                    break
+            worker.join()
+
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(serve, 7)
+        with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as answer:
+            sock.sendall(b"hello\n")
+            return answer.read()
+
+    run = play(test, "preempt test->server:7#1 send end=server call=1 seconds=0.05", target="server")
+    assert run.outcome.returned == b"HELLO\nbye\n"
+    assert not run.verdicts
+
+
+def test_a_loop_that_spins_on_when_all_are_back_on_a_core_is_found() -> None:
+    def serve(port: int) -> None:
+        with socket.create_server(("", port)) as listener, listener.accept()[0] as connection:
+            worker = threading.Thread(target=connection.sendall, args=(b"hello\n",))
+            worker.start()
+            time.sleep(0.01)
+            while True:
+                select.select([], [connection], [])
+
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(serve, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            return sock.recv(10)
+
+    run = play(test, "preempt test->server:7#1 send end=server call=1 seconds=0.05", target="server")
+    assert [each.name for each in run.verdicts] == ["no-spin"]
+    assert run.verdicts[0].message.startswith("server/serve was woken 200 times in a row, at 0.053000 s")
 
 
 def test_who_has_no_threads_is_not_preempted_unasked() -> None:
