@@ -471,6 +471,32 @@ def test_a_programs_own_word_for_what_the_fault_made_is_told_with_what_lets_it_p
     assert run_sweep(body, SweepOptions.of(target="server", kinds="reset", may_raise=(Gone,))).ok
 
 
+class Late(TimeoutError):
+    """A library's own word, between that of the kernel and that of who uses the library."""
+
+
+def test_of_two_words_of_libraries_the_kernels_own_behind_them_is_what_the_fault_made() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as conn:
+            try:
+                try:
+                    conn.recv(100)
+                except OSError as error:
+                    raise Late("no answer in 60 s") from error
+            except Late as late:
+                raise Gone from late
+
+    def body(net: Any) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+
+    result = run_sweep(body, SweepOptions.of(target="server", kinds="reset"))
+    (failure,) = result.failures
+    word = "ConnectionResetError: [Errno 104] Connection reset by peer"
+    assert report(failure, result).why.startswith(f"Gone is what became of {word}, which the fault made;")
+
+
 def test_who_lets_slow_readers_go_is_told_why_one_that_was_slow_for_a_moment_is_gone() -> None:
     class Impatient(dispatch.Stream):
         high_water = 100

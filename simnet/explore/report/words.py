@@ -25,7 +25,9 @@ def wrapped(main: Finding, broken: Sequence[Fault]) -> str:
     if main.error is None or main.reason not in ("target-raised", "handler-raised"):
         return ""
     _, *behind = with_causes(main.error)
-    inner = next((each for each in behind if excused(each, broken)), None)
+    made = [each for each in behind if excused(each, broken)]
+    # A library's own time-out, too, is a TimeoutError: what the kernel said stands behind it.
+    inner = next((each for each in made if type(each).__module__ == "builtins"), made[0] if made else None)
     kind = type(main.error)
     name, typed = named(kind), _typed(kind)
     if inner is None:
