@@ -7,12 +7,12 @@ and sleeps again gives up nothing.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from simnet.explore.judging.deadlines import Elapsed, elapsed
 from simnet.explore.judging.findings import Case, Finding, waits
 from simnet.explore.judging.kept_waiting import kept_waiting
 from simnet.explore.judging.late_end import ends_the_new
@@ -23,7 +23,7 @@ from simnet.explore.judging.table import EQUAL, FAILURE, INTERRUPTED, NOTED, OFF
 from simnet.faults.hosts import BODY, Strangers
 from simnet.faults.transparent import Preempt, Stall
 from simnet.invariants import BROKEN_GIVEN_UP, LATE_END, SERVED_ANYWAY
-from simnet.trace import CALL, PROCESS, SEGMENT, WAKE, Failed
+from simnet.trace import CALL, Failed
 
 if TYPE_CHECKING:
     from simnet.faults.kinds import Fault
@@ -55,7 +55,6 @@ class Judgement:
 _EQUAL = Judgement(EQUAL)
 WAITS_TOGETHER = 0.04  # seconds: how long bytes wait for others that they are to arrive with
 MARGIN_NS = 1_000_000_000  # beyond all delays that a delay can bring about, such as an acknowledgement that waits
-SLEEP = "time to pass"  # what who sleeps waits for
 FOLLOWS = frozenset({SERVED_ANYWAY, BROKEN_GIVEN_UP})  # what somebody does, or leaves undone, who has just failed
 LOSES_NOTHING = frozenset({"duplicate", "reorder"})  # a datagram that is late may come behind somebody's deadline
 
@@ -144,11 +143,16 @@ def _deadline_fired(baseline: Run, run: Run) -> bool:
     """
     paces = all(isinstance(fault, Preempt) for fault in run.happened if fault.late)
     asleep = run.targets if paces else ()
-    left = Counter(who for _, who in _deadlines(baseline, asleep))
-    for index, who in _deadlines(run, asleep):
-        if left[who] == 0:
-            return not _waited_for_more(index, baseline, run)  # those behind it may have elapsed by this one
-        left[who] -= 1
+    late_ns = _late_ns(run)
+    left: dict[tuple[str, str, int], list[Elapsed]] = {}
+    for each in elapsed(baseline, asleep):
+        left.setdefault(each.who, []).append(each)
+    for each in elapsed(run, asleep):
+        usual = left.get(each.who, [])
+        same = next((before for before in usual if each.is_as(before, late_ns)), None)
+        if same is None:
+            return not _waited_for_more(each.entry, baseline, run)  # those behind it may have elapsed by this one
+        usual.remove(same)
     return False
 
 
@@ -159,9 +163,7 @@ def _waited_for_more(index: int, baseline: Run, run: Run) -> bool:
     together, it took a part. Who was waited for while a thread stood still has long gone on.
     """
     entries = run.trace.entries
-    late = sum(getattr(fault, "seconds", None) or WAITS_TOGETHER for fault in run.happened if fault.late)
-    until_ns = baseline.time_ns + round(1e9 * late) + MARGIN_NS
-    if entries[index][0] <= until_ns:
+    if entries[index][0] <= baseline.time_ns + _late_ns(run) + MARGIN_NS:
         return False
     if all(_is_over(fault, index, baseline, run) for fault in run.happened if fault.late):
         return True
@@ -174,6 +176,11 @@ def _waited_for_more(index: int, baseline: Run, run: Run) -> bool:
             whole = _brought(baseline.trace.entries, place, end)
             return 0 < whole <= _brought(entries[:index], place, end)
     return False
+
+
+def _late_ns(run: Run) -> int:
+    """By how much the faults have made anything late, all together."""
+    return round(1e9 * sum(getattr(fault, "seconds", None) or WAITS_TOGETHER for fault in run.happened if fault.late))
 
 
 def _is_over(fault: Fault, index: int, baseline: Run, run: Run) -> bool:
@@ -192,47 +199,3 @@ def _brought(entries: list[Entry], place: str, end: str) -> int:
         for entry in entries
         if entry[3] == place and entry[5] == "recv" and entry[4] == end and isinstance(entry[7][1], bytes)
     )
-
-
-def _deadlines(run: Run, asleep: Collection[str] = ()) -> Iterator[tuple[int, tuple[str, str, int]]]:
-    """The time-outs that elapsed: where in the trace, and who had them, waiting for what, and how much had come to its host by then.
-
-    Not those of who just sleeps, on the hosts *asleep*. Who gives up before anything has come does not meet the deadline that passes, without the fault, when all is done.
-    """
-    entries = run.trace.entries
-    came: Counter[str] = Counter()  # bytes and connections, by host
-    for index, entry in enumerate(entries):
-        kind, op, detail = entry[1], entry[5], entry[7]
-        if kind == CALL and op == "recv" and isinstance(detail[1], bytes):
-            came[entry[2]] += len(detail[1])  # however many calls it took: what is late arrives in more pieces
-        elif kind == CALL and op == "accept" and isinstance(detail[1], tuple):
-            came[entry[2]] += 1
-        elif (
-            kind == WAKE and detail is False and not ((op == SLEEP and entry[2] in asleep) or _slept_again(run, index))
-        ):
-            yield index, (entry[3], op, came[entry[2]])
-
-
-def _slept_again(run: Run, index: int) -> bool:
-    """Whether who woke there found nothing in its poll and polled again: a heart beats so, and nobody gave up anything.
-
-    A task of trio's that stands elsewhere then may have given up without a call.
-    """
-    if index in run.trace.moved:
-        return False
-    _, _, host, name, *_ = run.trace.entries[index]
-    polled = False
-    for entry in islice(run.trace.entries, index + 1, None):
-        kind = entry[1]
-        if kind == SEGMENT:
-            continue  # what others sent before
-        if not polled:
-            polled = kind == CALL and entry[5] == "poll" and not entry[7][1]
-            if not polled:
-                return False
-        elif kind == PROCESS and entry[5] == "end":  # its own, or all end since the run is over
-            if name != BODY:
-                return entry[3] != name or name in run.alive
-        elif entry[2] == host:  # others wake, too, while it sleeps
-            return kind == WAKE
-    return polled and name != BODY  # of which no end is on record
