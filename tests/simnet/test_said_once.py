@@ -14,7 +14,7 @@ from simnet.run import play
 Answers = Callable[[bytes], bytes]
 
 
-def serving(answers: Answers, heard: list[bytes]) -> Callable[[], None]:
+def serving(answers: Answers, heard: list[bytes], parts: int = 1) -> Callable[[], None]:
     def serve() -> None:
         with socket.create_server(("", 7)) as listener:
             while True:
@@ -22,7 +22,10 @@ def serving(answers: Answers, heard: list[bytes]) -> Callable[[], None]:
                     try:
                         for line in lines:
                             heard.append(line)
-                            sock.sendall(answers(line))
+                            answer = answers(line)
+                            size = len(answer) // parts
+                            for begin in range(0, len(answer), size):
+                                sock.sendall(answer[begin : begin + size])
                     except OSError:
                         pass
 
@@ -36,8 +39,11 @@ def asks() -> list[bytes]:
     for _ in range(2):
         with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as lines:
             while questions:
-                sock.sendall(questions[0])
-                line = lines.readline()
+                try:
+                    sock.sendall(questions[0])
+                    line = lines.readline()
+                except OSError:
+                    break
                 if not line.endswith(b"\n"):
                     break
                 got.append(line)
@@ -45,14 +51,20 @@ def asks() -> list[bytes]:
     return got
 
 
-def told(answers: Callable[[], Answers], plan: str, log: bool = False) -> str | None:
+def told(
+    answers: Callable[[], Answers],
+    plan: str,
+    log: bool = False,
+    beside: Callable[[list[bytes]], object] = list,
+    parts: int = 1,
+) -> str | None:
     """What is said again under *plan*; with a *log* the outcome has what the server has heard."""
 
-    def test(net: Any) -> list[bytes]:
+    def test(net: Any) -> object:
         heard: list[bytes] = []
-        net.host("server").spawn(serving(answers(), heard))
+        net.host("server").spawn(serving(answers(), heard, parts))
         got: list[bytes] = net.host("client").run(asks)
-        return heard if log else got
+        return beside(heard) if log else got
 
     baseline = play(test, target="client")
     run = play(test, plan, target="client", baseline=baseline)
@@ -77,6 +89,33 @@ def test_and_so_does_a_longer_log() -> None:
         told(lambda: lambda line: b"k\n", BEHIND_THE_FIRST, log=True)
         == "client client->server:7#2 b'two\\n' client->server:7#1"
     )
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_part_of_the_answer_may_have_come(parts: int) -> None:
+    """Of a server that answers in two parts, the second tells it that the connection is gone; it has done by then what it was told to."""
+
+    def answers() -> Answers:
+        numbers = iter(range(9))
+        return lambda line: b"done: %d\n" % next(numbers)
+
+    said = "client client->server:7#2 b'two\\n' client->server:7#1"
+    assert told(answers, "reset client->server:7#1 end=client byte=10", parts=parts) == said
+
+
+@pytest.mark.parametrize("beside", [["sent"], ["sent", "sent"]], ids=["one", "two"])
+def test_the_log_may_stand_beside_something_else(beside: list[str]) -> None:
+    """And has again what it had; a list of what went wrong is longer, too."""
+    assert (
+        told(lambda: lambda line: b"k\n", BEHIND_THE_FIRST, log=True, beside=lambda heard: (beside, heard)) is not None
+    )
+    went_wrong = told(
+        lambda: lambda line: b"k\n",
+        BEHIND_THE_FIRST,
+        log=True,
+        beside=lambda heard: (beside, ["it was asked again"] * (len(heard) - 3)),
+    )
+    assert went_wrong is None
 
 
 @pytest.mark.parametrize(

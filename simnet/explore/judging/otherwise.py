@@ -137,8 +137,8 @@ def _said_twice(case: Case) -> tuple[str, str, int] | None:
     if twice is None:
         return None
     said = twice.said if len(twice.said) <= SHOWN else twice.said[:SHOWN] + b"..."
-    message = f"{twice.host} says {said!r} again on {twice.place}: on {twice.ended} it has been heard, and answered, though the answer did not "
-    return twice.host, f"{message}come. Ask again only for what may be done twice", twice.entry
+    message = f"{twice.host} says {said!r} again on {twice.place}: on {twice.ended} it has been heard, and answered, though not all of "
+    return twice.host, f"{message}the answer came. Ask again only for what may be done twice", twice.entry
 
 
 def _taken_for_whole(case: Case) -> tuple[str, str, int] | None:

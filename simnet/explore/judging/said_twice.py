@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Twice", "said_twice"]
 
 ENDS = frozenset({"eof", "reset"})
+GONE = frozenset({"ECONNRESET", "EPIPE"})  # says the kernel to who answers, but cannot any more
 CLIENT, SERVER = "client", "server"
 
 
@@ -40,8 +41,10 @@ class _Talk:
         self.last = bytearray()  # since the last answer, and the call that began it
         self.last_at = 0
         self.asked = self.read = 0  # bytes of the target's: said, and read by the other end
-        self.came = 0  # bytes of the other end's that the target has read
-        self.answered: list[tuple[int, bytes]] = []
+        self.came = self.came_before = (
+            0  # bytes of the other end's that the target has read: all, and those before its last question
+        )
+        self.answered: list[tuple[int, bytes]] = []  # or would have, had the connection not ended
 
     def answer(self, since: int) -> bytes:
         """What the other end has said since that call."""
@@ -53,17 +56,19 @@ class _Talk:
             payload = arguments[0] if arguments else b""
             if isinstance(payload, bytes):
                 self.said.append((index, payload[:result]))
-                self.last_at = self.last_at if self.last else index
+                if self.came > self.came_before or not self.last:
+                    self.last.clear()
+                    self.last_at, self.came_before = index, self.came
                 self.last += payload[:result]
             self.asked += result
-        elif op == "send" and isinstance(result, int):
+        elif op == "send" and (isinstance(result, int) or str(result) in GONE):
             payload = arguments[0] if arguments else b""
-            self.answered.append((index, payload[:result] if isinstance(payload, bytes) else b""))
+            taken = payload[:result] if isinstance(result, int) else payload
+            self.answered.append((index, taken if isinstance(payload, bytes) else b""))
         elif op == "recv" and isinstance(result, bytes) and end == SERVER:
             self.read += len(result)
         elif op == "recv" and isinstance(result, bytes) and result:
             self.came += len(result)
-            self.last.clear()
 
 
 def said_twice(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Twice | None:
@@ -74,10 +79,10 @@ def said_twice(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -> Twice 
     talks = _talks(run)
     for place in struck:
         first = talks.get(place)
-        if first is None or not first.last or not first.came:
+        if first is None or not first.last or not first.came_before:
             continue
         lost = first.answer(since=first.last_at)
-        if first.read < first.asked or not lost:
+        if first.read < first.asked or len(lost) <= first.came - first.came_before:
             continue  # not all that was said has been heard, or nothing of the answer is lost
         said = bytes(first.last)
         if _times(said, talks) != _times(said, _talks(baseline)) + 1:
@@ -102,9 +107,13 @@ def _values(baseline: Run, run: Run) -> Iterator[tuple[object, object]]:
     yield from ((was[1], now[1]) for was, now in zip(before.observed, after.observed, strict=False))
 
 
-def _has_more(was: object, now: object) -> bool:
-    """Has *now* more in order than *was*?"""
-    return isinstance(was, (list, tuple)) and isinstance(now, (list, tuple)) and len(now) > len(was)
+def _has_more(was: object, now: object, within: bool = False) -> bool:
+    """Has *now* more in order than *was*; or, *within* it, something once more that was there?"""
+    if not (isinstance(was, (list, tuple)) and isinstance(now, (list, tuple))):
+        return False
+    if len(now) > len(was):  # a list of what went wrong, beside the answers, is longer for that
+        return not within or all(each in was for each in now)
+    return len(now) == len(was) and any(_has_more(*pair, within=True) for pair in zip(was, now, strict=True))
 
 
 def _times(said: bytes, talks: dict[str, _Talk]) -> int:
