@@ -280,6 +280,28 @@ def test_who_took_half_a_line_for_one_is_told_of_the_end_by_the_next_and_may_say
     assert "broken-given-up" not in [each.name for each in result.warnings]
 
 
+@pytest.mark.parametrize("pause", [0, 1])
+def test_a_server_may_say_the_rest_of_its_answer_before_it_closes_but_not_for_long(pause: int) -> None:
+    def answers() -> None:
+        with socket.create_server(("", 514)) as listener:
+            while True:
+                with listener.accept()[0] as sock, suppress(OSError):
+                    sock.recv(100)
+                    for line in [*LINES, b"."]:
+                        with suppress(OSError):
+                            sock.sendall(line)
+                        time.sleep(pause)
+
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(answers)
+        with connect() as sock, sock.makefile("rb") as answer:
+            sock.sendall(b"x\n")
+            return answer.read()
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["reset", "error"]))
+    assert ("broken-given-up" in [each.name for each in result.warnings]) is bool(pause)
+
+
 def test_it_may_be_a_failure_or_meant() -> None:
     (failure,) = sweep(goes_on, invariants={"broken-given-up": "failure"}).failures
     assert (failure.reason, failure.host) == ("broken-given-up", "client")

@@ -1,7 +1,7 @@
 """Whether a target goes on with a connection of which it has been told that it is broken, or has ended: asks there again, and is told again.
 
 What it says there reaches nobody, and nobody will answer; one connection made anew would do. Who tries once more, or says goodbye, in
-the end closes it; a file that ``makefile`` has made sends what it still has once more for each layer that closes. A peer that has only
+the end closes it; so does a server that gives its answer in parts, and looks whether they went out when it has given all; a file that ``makefile`` has made sends what it still has once more for each layer that closes. A peer that has only
 half-closed is written to and says no more, so who hears of its end a second time has read on. Of threads that share a connection each is told for
 itself: what the one that reads has heard, the one that writes learns by its own call.
 """
@@ -93,13 +93,19 @@ def _told_again(run: Run) -> tuple[str, int] | None:
 
 
 def _closes_at_once(entries: list[Entry], index: int) -> bool:
-    """Is the next that is done there, in the same instant, to close it? Then what was said last was a goodbye."""
+    """Is the next that is done there, in the same instant, to close it? Then what was said last was a goodbye.
+
+    Or what follows the first word that was in vain, if it was accepted: nothing can be made anew there, and to say the rest harms nobody.
+    """
     at_ns, _, host, place, end, *_ = entries[index]
     for entry in islice(entries, index + 1, None):
         if entry[0] != at_ns:
             return False
         if entry[1] == CALL and entry[2:5] == (host, place, end) and entry[5] != "shutdown":
-            return entry[5] == "close"
+            if entry[5] == "close":
+                return True
+            if end != "server" or entry[5] != "send" or not _tells(entry[7][1]):
+                return False
     return False
 
 
