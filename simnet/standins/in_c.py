@@ -1,6 +1,7 @@
 """Libraries whose network is in C, where no stand-in sees it: who opens a connection with one in a run is told so at once.
 
-Otherwise the real network would answer, or nobody; and gRPC's ``aio``, which meets a simulated pipe, would end the interpreter.
+Otherwise the real network would answer, or nobody; and gRPC's ``aio``, which meets a simulated pipe, would end the interpreter. So would it
+answer a socket of the class in C that the standard library's is made of, as gevent's are.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ PYOPENSSL = (
     "a TLS connection of pyOpenSSL's over a socket",
     "the standard library's `ssl` wraps a simulated socket, and a `Connection(context, None)` leaves the socket to its user",
 )
+HUBS = "the event loops that run in a simulation are asyncio's, trio's and twisted's, and threads do as well"
+GEVENT = ("a socket or a hub of gevent's", HUBS)
+EVENTLET = ("a socket or a hub of eventlet's", HUBS)
+THE_KERNELS = ("a socket of the kernel's", "`socket.socket` is simulated")
+WAIT = {library: "which waits on the real kernel" for library, _ in (GEVENT, EVENTLET, THE_KERNELS)}
 LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: what begins a connection there
     "grpc._channel": (("Channel.__init__",), GRPC),
     "grpc._server": (("_Server.__init__",), GRPC),
@@ -49,10 +55,17 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {  # by module: 
     "pycurl": (("Curl",), ("the network of libcurl", "urllib3, requests and httpx speak HTTP in Python")),
     "cassandra.io.libevreactor": (("LibevLoop.__init__",), LIBEV),
     "confluent_kafka": (("Producer", "Consumer"), KAFKA),
+    "gevent.hub": (("Hub.__init__",), GEVENT),
+    "gevent._socket3": (("socket.__init__",), GEVENT),
+    "eventlet.hubs.hub": (("BaseHub.__init__",), EVENTLET),
+    "eventlet.greenio.base": (("GreenSocket.__init__",), EVENTLET),
+    "_socket": (("socket", "SocketType"), THE_KERNELS),
+    "socket": (("SocketType",), THE_KERNELS),
     "zmq.sugar.context": (("Context.__init__",), ("the network of ZeroMQ", "put a stub of your own in its place")),
 }
 
 _guarded: dict[str, ModuleType] = {}
+_classes: dict[type, type] = {}  # one for each run would take longer than all the rest of it
 _places: list[tuple[Any, str, Any, Any]] = []  # whose attribute, its name, what was there, and what is
 
 
@@ -60,10 +73,13 @@ def _guard(original: Any, library: str, instead: str) -> Any:
     def refuse() -> None:
         world = whose.world()
         if world is not None:
-            world.escape(f"{library}, which is in C,", f"Such a library cannot be simulated: {instead}.")
+            why = WAIT.get(library, "which is in C")
+            world.escape(f"{library}, {why},", f"Such a library cannot be simulated: {instead}.")
 
     if isinstance(original, type):
-        return _guarded_class(original, refuse)
+        if original not in _classes:
+            _classes[original] = _guarded_class(original, refuse)
+        return _classes[original]
 
     @wraps(original)
     def guarded(*args: Any, **kwargs: Any) -> Any:

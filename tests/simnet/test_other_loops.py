@@ -84,6 +84,61 @@ def test_a_library_whose_sockets_are_made_in_c_is_refused_with_what_to_use_inste
     assert type(importlib.import_module(curl).Curl()).__name__ == "Curl"  # outside of a run it is what it was
 
 
+@pytest.mark.parametrize("name", ["_socket.socket", "_socket.SocketType", "socket.SocketType", "an heir"])
+def test_a_socket_of_the_class_in_c_would_be_the_kernels_and_is_refused(name: str) -> None:
+    """As those of gevent are, which are of an heir of it: one was connected to the machine's own network."""
+
+    def make() -> object:
+        module, _, attribute = name.partition(".")
+        if attribute:
+            return getattr(importlib.import_module(module), attribute)()
+        return type("Heir", (importlib.import_module("_socket").socket,), {})()
+
+    with pytest.raises(
+        simnet.Escape, match=r"client/make reached for a socket of the kernel's, .* at test_other_loops\.py:"
+    ):
+        with simnet.Network() as net:
+            net.host("client").run(make)
+
+
+def test_a_simulated_socket_is_one_of_the_class_in_c_all_the_same() -> None:
+    with simnet.Network(), socket.socket() as sock:
+        assert isinstance(sock, socket.SocketType)
+        assert issubclass(socket.socket, socket.SocketType)
+        assert not isinstance("a socket", socket.SocketType)
+    assert socket.SocketType is importlib.import_module("_socket").socket
+
+
+@pytest.mark.parametrize(
+    ("library", "module", "kind"),
+    [
+        *(("gevent", "gevent._socket3", "socket"), ("gevent", "gevent.hub", "Hub")),
+        *(("eventlet", "eventlet.greenio.base", "GreenSocket"), ("eventlet", "eventlet.hubs.hub", "BaseHub")),
+    ],
+)
+def test_a_socket_or_a_hub_that_waits_on_the_real_kernel_is_refused_as_soon_as_it_is_made(
+    library: str, module: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = module.split(".")
+    folder = tmp_path.joinpath(*names[:-1])
+    folder.mkdir(parents=True)
+    (folder / f"{names[-1]}.py").write_text(f"class {kind}:\n    def __init__(self):\n        pass\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for loaded in [each for each in sys.modules if each.partition(".")[0] == library]:
+        monkeypatch.delitem(sys.modules, loaded)
+
+    def make() -> None:
+        getattr(importlib.import_module(module), kind)()
+
+    with pytest.raises(
+        simnet.Escape,
+        match=rf"client/make reached for a socket or a hub of {library}'s, which waits on the real kernel",
+    ) as caught:
+        with simnet.Network() as net:
+            net.host("client").run(make)
+    assert "the event loops that run in a simulation are" in str(caught.value)
+
+
 def test_a_class_of_such_a_library_stays_a_class(curl: str) -> None:
     """Its module is imported by others when the stand-ins are in place, as in a test that comes later."""
     made: Any = importlib.import_module(curl).Curl()
