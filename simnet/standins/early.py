@@ -10,7 +10,7 @@ from _thread import LockType, RLock
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from threading import Condition
-from types import BuiltinMethodType, MemberDescriptorType, ModuleType
+from types import BuiltinMethodType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
 from simnet.owned.mutex import Early, EarlyQueue, EarlyReentrant
@@ -108,17 +108,22 @@ def _names(holder: Any) -> dict[str, Any]:
     kind = type(holder)
     if issubclass(kind, type):
         return dict(_class_dict(holder) or {})  # of one in C that was never made ready: none
-    try:
-        names = object.__getattribute__(holder, "__dict__")
-    except AttributeError:
-        names = {}
-    names = dict(names) if isinstance(names, dict) else {}
+    names = dict(_own_dict(holder) or {})
     for base in kind.__mro__:
         if "__slots__" in (members := _class_dict(base)):
             for key, slot in members.items():
                 if type(slot) is MemberDescriptorType and (value := _in_slot(slot, holder)) is not None:
                     names[key] = value
     return names
+
+
+def _own_dict(holder: Any) -> dict[str, Any] | None:
+    """Its own, where it has one, and not that of another object for which it stands: a proxy has a property of that name."""
+    for base in type(holder).__mro__:
+        own = _class_dict(base).get("__dict__")
+        if own is not None:
+            return own.__get__(holder) if type(own) in (GetSetDescriptorType, MemberDescriptorType) else None
+    return None
 
 
 def _in_slot(slot: Any, holder: Any) -> Any:
@@ -136,7 +141,9 @@ def _put(holder: Any, key: str, value: Any) -> None:
     if type(slot) is MemberDescriptorType:
         slot.__set__(holder, value)  # of a frozen one, too
     else:
-        object.__getattribute__(holder, "__dict__")[key] = value
+        own = _own_dict(holder)
+        assert own is not None, "it was found there"
+        own[key] = value
 
 
 def _held(lock: Any) -> bool:

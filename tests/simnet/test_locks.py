@@ -17,6 +17,7 @@ import pytest
 
 import simnet
 from simnet import modules
+from simnet.standins.own_locals import EarlyLocal
 
 LOCK_TYPE, RLOCK_TYPE = type(threading.Lock()), type(threading.RLock())  # as programs find them when they are imported
 LOCK = threading.Lock()
@@ -30,6 +31,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.own = threading.RLock()
+        self.here = threading.local()
 
 
 REGISTRY = Registry()
@@ -51,6 +53,16 @@ class Keeper:
 
 SLOTTED = Slotted()
 KEEPER = Keeper()
+
+
+class Stands:
+    """For the registry, as the proxies of werkzeug and celery do: what it says of its names is the registry's."""
+
+    __slots__ = ("__dict__", "number")
+    __dict__ = property(lambda self: vars(REGISTRY))  # type: ignore[assignment]
+
+
+FIRST, SECOND = Stands(), Stands()
 TOLD = threading.Condition()
 OF_A_GLOBAL = threading.Lock()
 TOLD_OF_A_GLOBAL = threading.Condition(OF_A_GLOBAL)
@@ -258,6 +270,14 @@ def test_a_global_condition_goes_by_the_lock_that_it_was_made_of(simnet_network:
 def test_a_lock_that_something_else_knows_stays_one(simnet_network: Any) -> None:
     with TWICE:
         assert LISTED[0].locked()
+
+
+def test_what_stands_for_an_object_is_not_the_one_that_has_its_lock(simnet_network: Any) -> None:
+    """It was put in place a second time, and a third: of a ``threading.local`` that ended in an AttributeError."""
+    assert type(REGISTRY.here) is EarlyLocal
+    assert FIRST.__dict__["here"] is SECOND.__dict__["here"] is REGISTRY.here
+    REGISTRY.here.what = "mine"
+    assert REGISTRY.here.what == "mine"
 
 
 def test_who_waits_for_a_notification_without_the_lock_is_told_so(simnet_network: Any) -> None:
