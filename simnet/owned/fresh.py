@@ -10,6 +10,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from copy import deepcopy
 from functools import lru_cache, partial
+from inspect import Parameter, signature
 from itertools import count
 from random import Random
 from types import NoneType
@@ -26,6 +27,8 @@ SIZE = 1_000  # of one of them; a table of more is no counter
 
 #: What is empty, or zero, when it is made of nothing.
 EMPTIED = (dict, list, set, frozenset, deque, tuple, str, bytes, bytearray, int, float, complex, threading.local)
+
+NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)  # what may be given by its name
 
 #: What ``functools.lru_cache`` and ``cache`` make of a function.
 CACHED = type(lru_cache(len))
@@ -90,7 +93,7 @@ def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
     if isinstance(value, deque):
         return partial(type(value), (), value.maxlen)
     if isinstance(value, EMPTIED):
-        return type(value)
+        return partial(type(value), **_made_of(value))
     make: Callable[..., Any] = type(value)
     if (room := OF_THREADS.get(type(value))) is not None:
         return partial(make, getattr(value, room)) if room else make
@@ -103,6 +106,18 @@ def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
             most = value.maxsize if kind.endswith("Queue") else value._value if kind.endswith("Semaphore") else None
             return make if most is None else partial(make, most)
     return _none
+
+
+def _made_of(value: Any) -> dict[str, Any]:
+    """What a container of a program's own class was made of, where it has kept that under the same name."""
+    kept = getattr(value, "__dict__", None)
+    if not kept or isinstance(value, threading.local):
+        return {}
+    try:
+        asked = signature(type(value)).parameters.values()
+    except ValueError:  # it is not told
+        return {}
+    return {each.name: kept[each.name] for each in asked if each.name in kept and each.kind in NAMED}
 
 
 def as_found(value: Any) -> Callable[[], Any]:

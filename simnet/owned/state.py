@@ -39,7 +39,11 @@ PER_PROCESS = (
     "trio._core._run:_r",  # its dice
     "aiohttp._websocket.writer:WebSocketWriter.__init__.__kwdefaults__",  # and those by which a client of aiohttp's masks
     "aiohttp.http_websocket:WebSocketWriter.__init__.__kwdefaults__",  # (until 3.10)
-    "kombu.messaging:Consumer._tags",  # the numbers of its consumers
+    "kombu.messaging:Consumer._tags",  # the numbers of its consumers,
+    "kombu.asynchronous.hub:_current_loop",  # the loop of a worker,
+    "kombu.pools:connections",  # and the connections that are lent, as to celery's clients and workers,
+    "kombu.pools:producers",
+    "celery._state:_task_join_will_block",  # one of which is at work
 )
 
 REACTOR = "twisted.internet:reactor"  # a module that is a reactor: made by the first who imports it
@@ -58,7 +62,7 @@ PER_RUN = ("uuid:_last_timestamp", "uuid:_node")
 
 #: Of these, what begins as it was found, but for its dice, which fall alike in each run.
 AS_FOUND = frozenset(
-    name for name in (*PER_PROCESS, *PER_THREAD) if name.partition(".")[0] in ("aiohttp", "kombu", "Pyro5")
+    name for name in (*PER_PROCESS, *PER_THREAD) if name.startswith(("aiohttp.", "kombu.messaging:", "Pyro5."))
 )
 
 

@@ -70,6 +70,20 @@ clients: defaultdict[str, list[int]] = defaultdict(list)
 latest_port = 5000
 latest: deque[int] = deque(maxlen=2)
 unread = bytearray()
+
+
+class Pools(dict[str, list[str]]):
+    """A program's own, which is made of something, and keeps some of it; what else it has is its own."""
+
+    def __init__(self, most: int, pop: int = 0, *, wait: float = 1.0) -> None:
+        self.most, self.wait, self.asked = most, wait, [pop]
+
+    def __missing__(self, name: str) -> list[str]:
+        self.asked.append(1)
+        return self.setdefault(name, [f"{self.most} at most, {self.wait} s"])
+
+
+pools = Pools(4, wait=2.5)
 pair = Pair(1, 2)
 color = Color.RED
 moment = datetime
@@ -88,6 +102,17 @@ def test_a_fresh_container_is_made_as_the_first_one_was(world: Any) -> None:
         assert use() == ([1], [2, 3])
     assert not clients
     assert not latest
+
+
+def test_a_fresh_container_of_a_programs_own_is_made_of_what_the_first_one_has_kept() -> None:
+    """Those of kombu were made of nothing, and knew no limit."""
+
+    def use() -> tuple[list[str], list[int]]:
+        return pools["a"], pools.asked
+
+    with simnet.Network(per_process=[f"{__name__}:pools"]) as net:
+        assert net.host("a").run(use) == net.host("b").run(use) == (["4 at most, 2.5 s"], [0, 1])
+    assert not pools
 
 
 def test_a_fresh_buffer_is_empty_too() -> None:
@@ -375,6 +400,22 @@ def test_the_numbers_that_a_library_gives_begin_anew_in_each_process(monkeypatch
 
     assert simnet.play(tags).outcome.returned == [1, 1, 1]
     assert next(module.Consumer._tags) == 1
+
+
+def test_pools_of_kombus_are_each_processs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a client of celery's was lent a connection that a worker had opened, of which its process knows nothing."""
+    module: Any = ModuleType("kombu.pools")
+    module.connections, module.producers = Pools(4), Pools(7)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def lent() -> list[str]:
+        module.producers["mine"].append("more")
+        return [*module.connections["mine"], *module.producers["mine"]]
+
+    with simnet.Network() as net:
+        for name in "ab":
+            assert net.host(name).run(lent) == ["4 at most, 1.0 s", "7 at most, 1.0 s", "more"]
+    assert not module.producers
 
 
 def test_what_a_library_keeps_for_the_call_of_a_thread_is_each_threads_own(monkeypatch: pytest.MonkeyPatch) -> None:
