@@ -34,6 +34,11 @@ NUMBERED: Final = (  # what programs hold in sets, to write to all of them
     ("trio._abc", "AsyncResource"),
     ("trio._socket", "SocketType"),
     ("anyio.abc._resources", "AsyncResource"),
+    ("websockets.sync.connection", "Connection"),
+    ("simple_websocket.ws", "Base"),
+    ("kombu.transport.virtual.base", "Channel"),
+    ("redis.connection", "AbstractConnection"),  # a pool disconnects those that are in use
+    ("redis.asyncio.connection", "AbstractConnection"),
 )
 # Addresses to listen at, and awaitables, go through a set there.
 WITHIN: Final = (
