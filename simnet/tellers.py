@@ -194,13 +194,18 @@ def _over_asyncio(teller: Teller) -> Any:
 
     def call_exception_handler(loop: Any, context: dict[str, Any]) -> Any:
         error = context.get("exception")
-        if isinstance(error, BaseException) and not _slip_of_asyncio(error) and (hearers := teller.hearers()):
+        if isinstance(error, BaseException) and not _is_no_news(error) and (hearers := teller.hearers()):
             sock = socket_of(context.get("transport"))
             for hearer in hearers:
                 hearer.uncaught(error, "a callback of asyncio", sock, "a loop")
         return teller.original(loop, context)
 
     return call_exception_handler
+
+
+def _is_no_news(error: BaseException) -> bool:
+    """A ``sys.exit()`` in a task has left the loop as well, and ended the program unless that has caught it."""
+    return isinstance(error, (SystemExit, KeyboardInterrupt)) or _slip_of_asyncio(error)
 
 
 def _slip_of_asyncio(error: BaseException) -> bool:

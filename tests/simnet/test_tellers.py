@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socketserver
 import sys
+import time
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 
 import simnet
 from simnet import modules, tellers
+from simnet.run import play
 
 
 class Ear:
@@ -161,3 +165,28 @@ def test_a_channels_own_handler_of_errors_stays_and_each_error_is_told_once() ->
     assert mine == ["within", "boom"] * 2
     assert channel.handle_error is own
     assert [each[2] for each in ear.heard if each[0] == "raised"] == ["handle_write", "handle_read"] * 2
+
+
+@pytest.mark.parametrize("code", [0, None, 3])
+def test_who_leaves_by_sys_exit_in_a_task_of_asyncios_has_let_out_no_exception(code: int | None) -> None:
+    """Asyncio tells its handler of it besides, once the task is gone: as a language server's, which exits when it is told to."""
+
+    def serve() -> None:
+        async def leave() -> None:
+            sys.exit(code)
+
+        async def main() -> None:
+            tasks = {asyncio.create_task(leave())}
+            await asyncio.wait(tasks, timeout=5)
+
+        with suppress(SystemExit):
+            asyncio.run(main())
+        gc.collect()
+        time.sleep(1)
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(serve)
+        time.sleep(3)
+
+    run = play(test, target="server")
+    assert not run.handler_errors
