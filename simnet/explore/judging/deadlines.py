@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Elapsed", "elapsed"]
 
 SLEEP = "time to pass"  # what who sleeps waits for
-A_MOMENT_NS = (
-    50_000_000  # that something may be late, and a wait so much shorter since it has begun later, or was divided
-)
+# That something may be late, and a wait so much shorter since it has begun later, or was divided.
+A_MOMENT_NS = 50_000_000
 ROUNDED_NS = 5_000_000  # a millisecond that a poll rounds, and those that a link takes
 
 

@@ -1,9 +1,10 @@
 """Whether a target goes on with a connection of which it has been told that it is broken, or has ended: asks there again, and is told again.
 
 What it says there reaches nobody, and nobody will answer; one connection made anew would do. Who tries once more, or says goodbye, in
-the end closes it; so does a server that gives its answer in parts, and looks whether they went out when it has given all; a file that ``makefile`` has made sends what it still has once more for each layer that closes. A peer that has only
-half-closed is written to and says no more, so who hears of its end a second time has read on. Of threads that share a connection each is told for
-itself: what the one that reads has heard, the one that writes learns by its own call.
+the end closes it; so does a server that gives its answer in parts, and looks whether they went out when it has given all; a file that
+``makefile`` has made sends what it still has once more for each layer that closes. A peer that has only half-closed is written to and says
+no more, so who hears of its end a second time has read on. Of threads that share a connection each is told for itself: what the one that
+reads has heard, the one that writes learns by its own call.
 """
 
 from __future__ import annotations

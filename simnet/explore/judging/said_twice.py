@@ -41,9 +41,8 @@ class _Talk:
         self.last = bytearray()  # since the last answer, and the call that began it
         self.last_at = 0
         self.asked = self.read = 0  # bytes of the target's: said, and read by the other end
-        self.came = self.came_before = (
-            0  # bytes of the other end's that the target has read: all, and those before its last question
-        )
+        # Bytes of the other end's that the target has read: all, and those before its last question.
+        self.came = self.came_before = 0
         self.answered: list[tuple[int, bytes]] = []  # or would have, had the connection not ended
 
     def answer(self, since: int) -> bytes:
