@@ -12,6 +12,7 @@ from typing import Any
 
 from simnet import watchdog
 from simnet.explore.baseline import begun
+from simnet.explore.in_full import hangs_otherwise, in_a_hurry
 from simnet.explore.options import SweepOptions
 from simnet.explore.points import families
 from simnet.explore.progress import Progress, Stopwatch
@@ -21,8 +22,6 @@ from simnet.explore.sweep import (
     RUNS_A_COLLECTION,
     count,
     frozen_heap,
-    hangs_otherwise,
-    in_a_hurry,
     look_for_targets,
     make_small,
     nothing,

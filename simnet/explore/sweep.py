@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from simnet import watchdog
 from simnet.both.slips import NO_SUCH_HOST
 from simnet.explore.baseline import NotRepeatable, begun
-from simnet.explore.gone import STORM_NS, for_good, only_storms, other_ways, storms_alone, unasked
+from simnet.explore.gone import for_good, other_ways, storms_alone, unasked
+from simnet.explore.in_full import kind_of, played, shows_it_better
 from simnet.explore.judging.echoes import look_for_echoes, look_for_what_stays
 from simnet.explore.judging.late_end import LATE_ENDS_MAX, late_end
 from simnet.explore.judging.outcomes import difference_of_outcomes
@@ -29,21 +30,19 @@ from simnet.explore.progress import Progress, Stopwatch
 from simnet.explore.quiet import quiet
 from simnet.explore.report.parting import find_lines, look_where_it_parts
 from simnet.explore.result import FIRST_FAILURE, KindRow, SweepResult, Warned
-from simnet.explore.shrink import Shrunk, judged, shrink
-from simnet.explore.strangers import unless_it_means_to
+from simnet.explore.shrink import Shrunk, shrink
 from simnet.faults.kinds import KINDS, drawn
 from simnet.faults.plan import FaultPlan
 from simnet.files.dropped import each_told_once
 from simnet.owned import collector
-from simnet.run import LONGER_NS, TIMES_AS_LONG
-from simnet.scheduling.alike import IN_FULL, Alike
+from simnet.run import TIMES_AS_LONG
+from simnet.scheduling.alike import Alike
 from simnet.standins import interrupts
 from simnet.trace import CALL
 from simnet.verdicts import BLOCKS_THE_LOOP, BROKEN_GIVEN_UP
 
 if TYPE_CHECKING:
     from simnet.explore.points import Selection
-    from simnet.explore.result import Failure
     from simnet.faults.kinds import Fault
     from simnet.run import Run
 
@@ -54,8 +53,6 @@ __all__ = [
     "begun",
     "count",
     "frozen_heap",
-    "hangs_otherwise",
-    "in_a_hurry",
     "look_for_targets",
     "make_small",
     "nothing",
@@ -65,11 +62,8 @@ __all__ = [
 
 # A run's garbage is that of the program under test: some hundred objects. What was held when the run was looked at is of the second generation.
 RUNS_A_COLLECTION = 64
-# Runs that make their calls for nothing, or connect in vain, to the end; whoever does so at the same line is stopped sooner.
-HANGS_IN_FULL = 3
 FROZEN_BY_PYTHON = 2_000  # objects: 3.12 begins with some 400 of its own frozen, a program that was loaded has 30,000
 
-ENDLESS = ("Hang", "no-spin")  # names of verdicts: loops that do not end by themselves
 THREAD_LEFT = "thread-left"  # the name of a warning
 LEFT = "the test has ended, and nobody will wake this thread of its own. An interpreter that ends waits for it, unless it is a daemon"
 
@@ -151,7 +145,7 @@ def make_small(test: Callable[[Any], object], result: SweepResult) -> None:
 def _only(plan: FaultPlan, result: SweepResult) -> list[FaultPlan]:
     result.planned = 1
     result.budget_line = "one plan"
-    result.kinds = [KindRow(plan[0].kind if len(plan) == 1 else PAIRS, 1, 1)] if plan else []
+    result.kinds = [KindRow(kind_of(plan), 1, 1)] if plan else []
     return [plan]
 
 
@@ -266,18 +260,7 @@ def _run_all(
     harmless: list[Fault] = []
     alike = Alike(TIMES_AS_LONG * result.baseline.time_ns)
     for plan in plans:
-        kind = plan[0].kind if len(plan) == 1 else PAIRS
-        hurried = (alike.runs >= IN_FULL and alike.begin(kind)) or in_a_hurry(result)
-        longer_ns = STORM_NS if chosen and only_storms(plan) else LONGER_NS
-        run, judgement = judged(test, plan, result.baseline, options, hurried=hurried, longer_ns=longer_ns, alike=alike)
-        if hurried and (
-            hangs_otherwise(run, judgement, result, plan) or _goes_on_otherwise(alike, run, judgement, result, plan)
-        ):
-            alike.in_full()
-            run, judgement = judged(test, plan, result.baseline, options, longer_ns=longer_ns, alike=alike)
-        if alike.ended is not None:
-            alike.learn(_said(kind, run, judgement), _left(run))
-        judgement = unless_it_means_to(test, run, judgement, result.baseline, options)
+        run, judgement = played(test, plan, options, result, alike, chosen=chosen)
         if chosen:
             judgement = storms_alone(plan, judgement)
         if (refusal := survived(run, judgement)) is not None:
@@ -289,28 +272,43 @@ def _run_all(
         result.runs += 1
         if result.runs % RUNS_A_COLLECTION == 0:
             gc.collect(1)
-        row = rows[kind] if plan else KindRow("")
+        row = rows[kind_of(plan)] if plan else KindRow("")
         row.runs += 1
         if result.planned == 1:
             result.never = unreached_texts(run.unreached, run.points, run.targets)
         count(result, row, run, judgement)
         take_warnings(test, run, judgement, plan, result)
-        failure, new = result.failure_of(run, judgement, plan)
-        if failure is not None:
-            if new:
-                look_for_what_stays(test, plan, options, result)
-            elif _better_witness(run, judgement, plan, failure):
-                failure.run, failure.judgement, failure.plan, failure.found = run, judgement, plan, plan
-            failure.count += 1
-            failure.kinds[row.kind] = failure.kinds.get(row.kind, 0) + 1
-        elif plan and not run.unreached and not (chosen and for_good(plan[0])):
+        failed = _keep_failure(test, run, judgement, plan, row, options, result)
+        if not failed and plan and not run.unreached and not (chosen and for_good(plan[0])):
             harmless.append(plan[0])
         if progress is not None:
             progress(result.runs, max(total, result.runs), len(result.failures))
-        if failure is not None and options.first:
+        if failed and options.first:
             result.stopped = FIRST_FAILURE
             break
     return harmless
+
+
+def _keep_failure(
+    test: Callable[[Any], object],
+    run: Run,
+    judgement: Judgement,
+    plan: FaultPlan,
+    row: KindRow,
+    options: SweepOptions,
+    result: SweepResult,
+) -> bool:
+    """Did *run* fail? Then it is counted among those like it, and shown if none shows it better."""
+    failure, new = result.failure_of(run, judgement, plan)
+    if failure is None:
+        return False
+    if new:
+        look_for_what_stays(test, plan, options, result)
+    elif shows_it_better(run, judgement, plan, failure):
+        failure.run, failure.judgement, failure.plan, failure.found = run, judgement, plan, plan
+    failure.count += 1
+    failure.kinds[row.kind] = failure.kinds.get(row.kind, 0) + 1
+    return True
 
 
 def _run_other_ways(
@@ -333,67 +331,6 @@ def _run_late_ends(
     result.kinds.append(KindRow(PAIRS, several, several))
     result.planned += several
     _run_all(test, plans, options, result, progress, result.planned)
-
-
-def in_a_hurry(result: SweepResult) -> bool:
-    """Have so many runs hung at one line, or stormed, that the next one need not be played in full?"""
-    return any(each.reason in ENDLESS and each.count >= HANGS_IN_FULL for each in result.failures)
-
-
-def hangs_otherwise(run: Run, judgement: Judgement, result: SweepResult, plan: FaultPlan | None = None) -> bool:
-    """Has *run* been stopped though it might have gone on: not where others hang, or storm, or is it, of *plan*, the one to be shown of them?"""
-    if all(verdict.name not in ENDLESS for verdict in run.verdicts):
-        return False
-    known = result.known(judgement)
-    if known is None or known.reason not in ENDLESS:
-        return True
-    return plan is not None and _better_witness(run, judgement, plan, known)
-
-
-def _goes_on_otherwise(alike: Alike, run: Run, judgement: Judgement, result: SweepResult, plan: FaultPlan) -> bool:
-    """Has *run* been stopped though no other that went on for ever is judged as it is, or is it, of *plan*, the one to be shown?"""
-    if not alike.early:
-        return False
-    if run.unreached or _said(plan[0].kind if len(plan) == 1 else PAIRS, run, judgement) not in alike.judged:
-        return True
-    known = result.known(judgement)
-    return known is not None and _better_witness(run, judgement, plan, known)
-
-
-def _left(run: Run) -> tuple[Any, ...]:
-    """What was left of *run* in the end, which may be chance where it was stopped in the midst of something."""
-    return (*sorted({(each.name, each.host) for each in run.verdicts}), *run.listening, len(run.alive))
-
-
-def _said(kind: str, run: Run, judgement: Judgement) -> tuple[Any, ...]:
-    """What a sweep counts, and lists, of a run under a fault of *kind*."""
-    return (
-        kind,
-        judgement.status,
-        judgement.disruptive,
-        bool(run.unreached),
-        tuple((each.key, each.level) for each in judgement.findings),
-        tuple((each.reason, each.at or each.message) for each in judgement.warnings),
-    )
-
-
-def _better_witness(run: Run, judgement: Judgement, plan: FaultPlan, failure: Failure) -> bool:
-    """Does *run* show *failure* better than the one that is kept?
-
-    By a fault that was reached; by one that every program has to live with; by one that takes no time, or that real sockets can show.
-    """
-    if run.unreached:
-        return False
-    if failure.run.unreached:
-        return True
-    if failure.judgement.disruptive != judgement.disruptive:
-        return failure.judgement.disruptive
-    return _lateness(plan) < _lateness(failure.plan)
-
-
-def _lateness(plan: FaultPlan) -> int:
-    """0 if its faults take no time; 1 if one is a delay; 2 if a buffer stays full, which no real kernel does when it is asked to."""
-    return max((fault.late + (fault.late and not fault.delays) for fault in plan), default=0)
 
 
 def _run_pairs(

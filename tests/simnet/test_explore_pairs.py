@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import simnet
-from simnet.explore import sweep
+from simnet.explore import in_full
 from simnet.explore.options import SweepOptions
 from simnet.explore.pairs import PAIRS
 from simnet.explore.sweep import run_sweep
@@ -87,13 +87,13 @@ def test_pairs_get_what_the_single_faults_leave_of_the_budget(runs: int) -> None
 def listened_to(monkeypatch: pytest.MonkeyPatch) -> list[simnet.FaultPlan]:
     """The plans that sweeps play from now on."""
     plans: list[simnet.FaultPlan] = []
-    judged = sweep.judged
+    judged = in_full.judged
 
     def noted(test: Any, plan: simnet.FaultPlan, *rest: Any, **options: Any) -> Any:
         plans.append(plan)
         return judged(test, plan, *rest, **options)
 
-    monkeypatch.setattr(sweep, "judged", noted)
+    monkeypatch.setattr(in_full, "judged", noted)
     return plans
 
 

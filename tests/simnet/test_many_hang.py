@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 import simnet.explore.fuzz
-import simnet.explore.sweep
+import simnet.explore.in_full
 import simnet.run
 from simnet.explore.fuzz import run_fuzz
+from simnet.explore.in_full import HANGS_IN_FULL
 from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
-from simnet.explore.sweep import HANGS_IN_FULL, run_sweep
+from simnet.explore.sweep import run_sweep
 from simnet.run import CALLS_MAX_HURRIED
 from simnet.scheduling import storms
 from simnet.wait import CALLS_MAX
@@ -128,7 +129,7 @@ def test_so_it_is_in_a_fuzz(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_the_first_few_are_played_in_full_and_the_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
-    judged = simnet.explore.sweep.judged
+    judged = simnet.explore.in_full.judged
 
     def counted(*args: Any, **options: Any) -> Any:
         run, judgement = judged(*args, **options)
@@ -136,7 +137,7 @@ def test_the_first_few_are_played_in_full_and_the_others_are_not(monkeypatch: py
             lengths.append(len(run.trace))
         return run, judgement
 
-    monkeypatch.setattr(simnet.explore.sweep, "judged", counted)
+    monkeypatch.setattr(simnet.explore.in_full, "judged", counted)
     run_sweep(test, SweepOptions.of(target="server", kinds="eof", shrink=False))
     in_full = [length > CALLS_MAX for length in lengths]
     assert in_full == [True] * (2 + HANGS_IN_FULL) + [False] * (8 - HANGS_IN_FULL)

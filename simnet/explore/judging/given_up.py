@@ -22,7 +22,7 @@ __all__ = ["goes_on_with_the_broken", "goes_on_with_the_closed"]
 
 BROKEN = frozenset({"EPIPE", "ECONNRESET", "ENOTCONN", "ETIMEDOUT"})
 ASKS = frozenset({"recv", "send"})
-Told = tuple[str, str, str]  # a connection, which end of it, and the thread that is told
+Asker = tuple[str, str, str]  # a connection, which end of it, and the thread that asks there
 AGAIN = 2  # times that it says something there after it has been told, and is told once more
 
 
@@ -50,47 +50,68 @@ def _told_again(run: Run) -> tuple[str, int] | None:
     results = [entry[7][1] for entry in entries if entry[5] in ASKS and entry[1] == CALL]
     if len([each for each in results if type(each) is Failed or each == b""]) <= AGAIN:
         return None
-    again: dict[Told, int] = {}  # of those that are broken: how often
-    tried: set[Told] = set()  # to say something there since it was told last
-    ended: set[Told] = set()  # it has read the end, and was not told yet that what it says reaches nobody
-    # What it had to say when it was told last, and when that was.
-    in_vain: dict[Told, tuple[int, object]] = {}
+    told = _Told()
     runs: dict[str, str] = {}  # which thread of a host's does
     for index, (at_ns, kind, host, place, end, op, _, detail) in enumerate(entries):
         if kind in (WAKE, PROCESS):
             runs[host] = place if op != "end" else ""
         if kind != CALL or host not in run.targets:
             continue
-        which = place, end, runs.get(host, "")
         if op == "close":
-            for each in [each for each in again if each[:2] == which[:2]]:
-                del again[each]
-                tried.discard(each)
-                ended.discard(each)
-        elif op not in ASKS:
-            continue
-        elif _tells(detail[1]) and (op == "recv" or detail[1]):
-            before = in_vain.get(which)
-            in_vain[which] = at_ns, detail[0]
-            if op == "send" and before == in_vain[which]:
-                continue
-            if which not in again:
-                again[which] = 0
-                if op == "recv" and detail[1] == b"":
-                    ended.add(which)
-            elif op == "send" and which in ended:
-                ended.discard(which)
-            elif op == "send" or which in tried:
-                again[which] += 1
-                if again[which] >= AGAIN and not _closes_at_once(entries, index):
-                    return place, index
-            tried.discard(which)
-        elif which in again and not isinstance(detail[1], Failed):
-            if op == "send":
-                tried.add(which)
-            else:  # it lives
-                del again[which]
+            told.forget(place, end)
+        elif (
+            op in ASKS
+            and told.hears((place, end, runs.get(host, "")), op, at_ns, detail[0], detail[1])
+            and not _closes_at_once(entries, index)
+        ):
+            return place, index
     return None
+
+
+class _Told:
+    """What the threads of the targets have been told of their connections, and have done there since."""
+
+    def __init__(self) -> None:
+        self.again: dict[Asker, int] = {}  # of those that are broken: how often
+        self.tried: set[Asker] = set()  # to say something there since it was told last
+        self.ended: set[Asker] = set()  # it has read the end, and was not told yet that what it says reaches nobody
+        # What it had to say when it was told last, and when that was.
+        self.in_vain: dict[Asker, tuple[int, object]] = {}
+
+    def forget(self, place: str, end: str) -> None:
+        """It is closed."""
+        for each in [each for each in self.again if each[:2] == (place, end)]:
+            del self.again[each]
+            self.tried.discard(each)
+            self.ended.discard(each)
+
+    def hears(self, who: Asker, op: str, at_ns: int, arguments: object, result: object) -> bool:
+        """Has it been told so too often? What it says twice in one instant, and to no avail, it says once."""
+        if not _tells(result) or (op == "send" and not result):
+            if who in self.again and not isinstance(result, Failed):
+                self._goes_on(who, op)
+            return False
+        before, self.in_vain[who] = self.in_vain.get(who), (at_ns, arguments)
+        if op == "send" and before == (at_ns, arguments):
+            return False
+        counts = False
+        if who not in self.again:
+            self.again[who] = 0
+            if op == "recv" and result == b"":
+                self.ended.add(who)
+        elif op == "send" and who in self.ended:
+            self.ended.discard(who)
+        elif op == "send" or who in self.tried:
+            self.again[who] += 1
+            counts = self.again[who] >= AGAIN
+        self.tried.discard(who)
+        return counts
+
+    def _goes_on(self, who: Asker, op: str) -> None:
+        if op == "send":
+            self.tried.add(who)
+        else:  # it lives
+            del self.again[who]
 
 
 def _closes_at_once(entries: list[Entry], index: int) -> bool:
