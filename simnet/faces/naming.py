@@ -17,7 +17,7 @@ from simnet.faces.marks import SWEEP_OPTIONS, marked_options, marks_of
 from simnet.faces.refusals import Refused
 from simnet.faces.rewriting import rewriting
 from simnet.faults.kinds import DISRUPTIVE, TRANSPARENT, WHOLE, drawn, kind_classes
-from simnet.project.nodeid import NeedsConftest, NodeId, beside, no_python, project_root
+from simnet.project.nodeid import NO_PYTHON, NeedsConftest, NodeId, beside, no_python, project_root
 from simnet.project.setups import set_up_by, set_up_by_conftest
 from simnet.project.typed import pytest_command
 from simnet.scenario import Scenario, ScenarioError, load_test
@@ -299,7 +299,7 @@ def _swept_in(path: Path, remedy: str = "") -> list[str]:
     """
     try:
         tree = ast.parse(path.read_bytes(), str(path))
-    except SyntaxError as error:
+    except NO_PYTHON as error:
         raise Refused(no_python(path, error)) from error
     if not any(_may_be_test(each) for each in ast.walk(tree)):
         return []  # to import a program is to start it

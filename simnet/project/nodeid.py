@@ -25,7 +25,10 @@ from simnet.blame import user_place, users_own
 from simnet.faults.fields import meant
 from simnet.project.settings import told_pytest
 
-__all__ = ["NeedsConftest", "NodeId", "beside", "no_python", "project_root"]
+__all__ = ["NO_PYTHON", "NeedsConftest", "NodeId", "beside", "no_python", "project_root"]
+
+#: What the parser raises of a file: of a zero byte earlier Pythons say ValueError.
+NO_PYTHON: Final = (SyntaxError, ValueError)
 
 _FORM: Final = (
     "written 'tests/test_echo.py::test_echo', the file's path from the project's root and the function's name"
@@ -127,7 +130,7 @@ class NodeId(NamedTuple):
         path = self.path(root)
         try:
             body = ast.parse(path.read_bytes(), str(path)).body
-        except SyntaxError as error:
+        except NO_PYTHON as error:
             raise ValueError(f"{str(self)!r}: {no_python(path, error)}") from error
         for depth, name in enumerate(self.names):
             names = _defined(body)
@@ -207,8 +210,10 @@ class NodeId(NamedTuple):
         return f"{text}[{self.parameters}]" if self.parameters else text
 
 
-def no_python(path: Path, error: SyntaxError) -> str:
+def no_python(path: Path, error: SyntaxError | ValueError) -> str:
     """What is wrong with a file that cannot be parsed; of bytes that are no text at all no line is known."""
+    if not isinstance(error, SyntaxError):
+        return f"{path} is no Python: {error}"
     return f"{path}{f':{error.lineno}' if error.lineno else ''} is no Python: {error.msg}"
 
 
@@ -262,7 +267,7 @@ def _moved_within(root: Path, node: NodeId) -> str:
     """Where in its file a function of that name is now, as in a class, or else in which other file; "" if there is none."""
     try:
         ways = list(_ways_to(node.names[-1], ast.parse((root / node.file).read_bytes()).body))
-    except SyntaxError:
+    except NO_PYTHON:
         return ""
     return f"; it is {node.file}::{ways[0]} now" if ways else _renamed(root, node)
 

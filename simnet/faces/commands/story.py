@@ -27,7 +27,7 @@ from simnet.faces.commands.sweeping import kinds_table, print_failures, sweep_na
 from simnet.faces.naming import Named, named_test
 from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
-from simnet.project.nodeid import no_python
+from simnet.project.nodeid import NO_PYTHON, no_python
 from simnet.project.typed import from_here, quoted_from_here
 from simnet.project.wholefile import write_whole
 from simnet.realnet.classes import SIMULATOR_ONLY
@@ -141,7 +141,7 @@ def _show_server(screen: Screen, path: Path) -> None:
     lines = source.splitlines()
     try:
         classes = {each.name: each for each in ast.parse(source).body if isinstance(each, ast.ClassDef)}
-    except SyntaxError as error:
+    except NO_PYTHON as error:
         raise Refused(no_python(path, error)) from error
     screen.say()
     for name, methods in SHOWN:
