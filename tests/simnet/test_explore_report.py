@@ -16,6 +16,7 @@ import sys
 import sysconfig
 import traceback
 import types
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -447,6 +448,15 @@ class Gone(Exception):
     """A program's own word."""
 
 
+def swept_with_resets(serve: Callable[[], None], **options: Any) -> SweepResult:
+    def body(net: Any) -> None:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+
+    return run_sweep(body, SweepOptions.of(target="server", kinds="reset", **options))
+
+
 @pytest.mark.parametrize("by", ["from", "while"])
 def test_a_programs_own_word_for_what_the_fault_made_is_told_with_what_lets_it_pass(by: str) -> None:
     def serve() -> None:
@@ -458,17 +468,12 @@ def test_a_programs_own_word_for_what_the_fault_made_is_told_with_what_lets_it_p
                 except OSError as error:
                     raise Gone from (error if by == "from" else error.__cause__)
 
-    def body(net: Any) -> None:
-        net.host("server").spawn(serve)
-        with socket.create_connection(("server", 7)) as sock:
-            sock.sendall(b"hello")
-
-    result = run_sweep(body, SweepOptions.of(target="server", kinds="reset"))
+    result = swept_with_resets(serve)
     (failure,) = result.failures
     word = "ConnectionResetError: [Errno 104] Connection reset by peer"
     why = report(failure, result).why
     assert why == f"Gone is what became of {word}, which the fault made; may_raise=(Gone,) says that it may"
-    assert run_sweep(body, SweepOptions.of(target="server", kinds="reset", may_raise=(Gone,))).ok
+    assert swept_with_resets(serve, may_raise=(Gone,)).ok
 
 
 class Late(TimeoutError):
@@ -486,12 +491,7 @@ def test_of_two_words_of_libraries_the_kernels_own_behind_them_is_what_the_fault
             except Late as late:
                 raise Gone from late
 
-    def body(net: Any) -> None:
-        net.host("server").spawn(serve)
-        with socket.create_connection(("server", 7)) as sock:
-            sock.sendall(b"hello")
-
-    result = run_sweep(body, SweepOptions.of(target="server", kinds="reset"))
+    result = swept_with_resets(serve)
     (failure,) = result.failures
     word = "ConnectionResetError: [Errno 104] Connection reset by peer"
     assert report(failure, result).why.startswith(f"Gone is what became of {word}, which the fault made;")

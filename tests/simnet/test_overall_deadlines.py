@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 import time
 from contextlib import suppress
 from typing import Any
 
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
+from tests.quality.museum_callers import answer
 
 PATIENCE = 20.0  # seconds
-
-
-def answer(port: int) -> None:
-    def talk(sock: socket.socket) -> None:
-        with suppress(OSError), sock, sock.makefile("rb") as lines:
-            for line in lines:
-                sock.sendall(line.upper())
-
-    with socket.create_server(("", port)) as listener:
-        while True:
-            threading.Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
 
 
 async def ask(answers: list[bytes], patience: float) -> str:
