@@ -518,6 +518,45 @@ def test_k086_datagrams_are_spread_over_those_who_share_an_address_by_reuseport(
         world.gives(b"hello", each.recv, 10)
 
 
+def sharer(world: World, ip: str, port: int, *options: tuple[int, int]) -> Any:
+    return bound(
+        world, ip, port, *options, family=socket.AF_INET6 if ":" in ip else socket.AF_INET, kind=socket.SOCK_DGRAM
+    )
+
+
+@pytest.mark.parametrize(("on_the_link", "other"), [("::", "0.0.0.0"), ("::ffff:IP", "IP")])
+@pytest.mark.parametrize(("options", "connected"), [((REUSEPORT,), False), ((REUSEADDR,), False), ((REUSEPORT,), True)])
+def test_k086_who_shares_by_reuseport_hears_a_datagram_before_who_would_fit_better(
+    world: World, on_the_link: str, other: str, options: tuple[tuple[int, int], ...], connected: bool
+) -> None:
+    six = world.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    six.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, b"lo\0")
+    for option in options:
+        six.setsockopt(*option, 1)
+    six.bind((on_the_link.replace("IP", world.ip), 0))
+    port = six.getsockname()[1]
+    four = sharer(world, other.replace("IP", world.ip), port, *options)  # which is asked first: it came last
+    if connected:  # one of its group, unless that makes it leave the wildcard
+        sharer(world, other.replace("IP", world.ip), port, *options).connect((world.ip, 9))
+    world.socket(kind=socket.SOCK_DGRAM).sendto(b"hello", (world.ip, port))
+    first_of_all = options == (REUSEPORT,) and not (connected and other == "IP")
+    heard, unheard = (four, six) if first_of_all else (six, four)
+    world.gives(b"hello", heard.recv, 10)
+    world.gives("EAGAIN", unheard.recv, 10)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_k086_who_shares_since_it_was_bound_is_of_no_group(world: World, when: str) -> None:
+    wide = sharer(world, "0.0.0.0", 0, REUSEADDR)
+    port = wide.getsockname()[1]
+    six = sharer(world, "::", port, REUSEADDR, *((REUSEPORT,) if when == "before" else ()))
+    if when == "after":
+        six.setsockopt(*REUSEPORT, 1)
+    world.socket(kind=socket.SOCK_DGRAM).sendto(b"hello", (world.ip, port))
+    world.gives(b"hello", wide.recv, 10)
+    world.gives("EAGAIN", six.recv, 10)
+
+
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 @pytest.mark.parametrize("call", ["bind", "connect"])
 def test_k131_an_address_of_one_link_binds_the_socket_to_it_whether_it_is_taken_or_not(

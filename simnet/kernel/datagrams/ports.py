@@ -61,10 +61,14 @@ class UdpPorts(Ports):
         self.pairs.setdefault(socket.paired, []).append(socket)
 
     def hold(self, port: int, user: Any) -> None:
-        """Enter *user* under *port*. Linux puts the latest first, but IPv6 sockets that share last: ``sk_add_node_rcu``."""
-        self._turns += 1
-        last = user.family != AF_INET and user.sharing & REUSE_PORT
-        user.turn = self._turns if last else -self._turns
+        """Enter *user* under *port*. Linux puts the latest first, but IPv6 sockets that share last: ``sk_add_node_rcu``.
+
+        The turn of one that shares as it is bound, and so is of a group from then on, is odd.
+        """
+        self._turns += 2
+        shares = bool(user.sharing & REUSE_PORT)
+        last = user.family != AF_INET and shares
+        user.turn = self._turns + shares if last else -self._turns - shares
         super().hold(port, user)
         users = self.users[port]
         if last and type(users) is dict:
@@ -133,21 +137,32 @@ class UdpPorts(Ports):
                 if socket.local == target and socket.peer == source:
                     found: UdpSocket = socket
                     return found
-        best, best_fit = None, 0
-        for socket in users:
-            grade = fit(socket, target, source)
-            if grade and grade >= best_fit:
-                best, best_fit = socket, grade
-        if best is None or best.peer is not None or not best.sharing & REUSE_PORT:
-            return best
-        alike = [each for each in users if each.peer is None and each.local == best.local and _share(each, best)]
-        chosen: UdpSocket = alike[source[1] % len(alike)]
-        return chosen
+        return _best(users, target, source, here=True) or _best(users, target, source, here=False)
+
+
+def _best(users: dict[Any, None], target: Endpoint, source: Endpoint, *, here: bool) -> UdpSocket | None:
+    """Who fits best of those at the address of *target*, or else of those at a wildcard: ``udp4_lib_lookup2``.
+
+    As soon as Linux comes to one that shares by SO_REUSEPORT it asks nobody behind it, how well they may fit, unless one of
+    its group is connected.
+    """
+    best, best_fit = None, 0
+    for socket in reversed(users):
+        if (socket.local[0] == target[0]) is not here or (grade := fit(socket, target, source)) <= best_fit:
+            continue
+        best, best_fit = socket, grade
+        if socket.peer is None and socket.sharing & REUSE_PORT and socket.turn & 1:
+            group = [each for each in users if each.local == socket.local and _share(each, socket)]
+            alike = [each for each in group if each.peer is None]
+            best = alike[source[1] % len(alike)]
+            if len(alike) == len(group):
+                break
+    return best
 
 
 def _share(one: DatagramSender, other: DatagramSender) -> bool:
     """Are the two, on one address, of one group: ``udp_reuseport_add_sock``?"""
-    if one.family != other.family or (one.sharing ^ other.sharing) & (REUSE_PORT | V6_ONLY):
+    if one.family != other.family or (one.turn ^ other.turn) & 1 or (one.sharing ^ other.sharing) & V6_ONLY:
         return False
     return bool((one.options or {}).get(LINK)) == bool((other.options or {}).get(LINK))
 
