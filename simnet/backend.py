@@ -9,6 +9,7 @@ import socket as _stdlib
 import stat
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from operator import index
 from random import Random
@@ -21,7 +22,8 @@ from simnet.arguments.sockets import UINT_MAX, checked_timeout, descriptor_numbe
 from simnet.calls import coming, descriptor_flags, descriptors, socket_files
 from simnet.calls.alarms import alarm_call, from_outside
 from simnet.calls.by_number import BY_NUMBER, by_number
-from simnet.calls.ioctl import ioctl
+from simnet.calls.descriptor_flags import ASK_FOR_SIGNALS, unsignalled
+from simnet.calls.ioctl import FIOASYNC, ioctl
 from simnet.calls.masks import mask_call
 from simnet.calls.number_files import fdopen
 from simnet.calls.sendfile import sendfile
@@ -124,9 +126,10 @@ class SimulatedBackend:
         process.machine.flush()
 
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
-        if descriptor_of(fd) < FIRST_DESCRIPTOR:  # a file that the program opened, or a terminal
-            return real.ioctl(fd, request, argument, mutate)
-        return ioctl(self._scheduler.current.holder_of(descriptor_of(fd)), fd, request, argument, mutate)
+        if (number := descriptor_of(fd)) < FIRST_DESCRIPTOR:  # a file that the program opened, or a terminal
+            ask = partial(real.ioctl, fd, request, argument, mutate)
+            return unsignalled(self._scheduler.current, number, ask) if request == FIOASYNC else ask()
+        return ioctl(self._scheduler.current.holder_of(number), fd, request, argument, mutate)
 
     def descriptor_flags(self, call: str, original: Any, fd: Any, *arguments: Any) -> Any:
         """What *call* of ``fcntl`` or ``os`` says of a simulated descriptor, or *original* of a real one."""
@@ -137,6 +140,8 @@ class SimulatedBackend:
         if not isinstance(number, int) or not FIRST_DESCRIPTOR <= number <= INT_MAX:
             if call == "fcntl" and arguments[0] == F_SETPIPE_SZ and (pipes := self._scheduler.pipes) is not None:
                 return pipes.resized(number, lambda: original(fd, *arguments))
+            if call == "fcntl" and arguments[0] in ASK_FOR_SIGNALS:
+                return unsignalled(self._scheduler.current, number, lambda: original(fd, *arguments))
             return original(fd, *arguments)
         if call in ("set_blocking", "set_inheritable") and arguments[0].__class__ is not bool:
             descriptors.look_over(original, descriptor_flags.NOBODY, *arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import struct
 import sys
 from functools import partial
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOBODY", "O_ASYNC", "fcntl", "get_blocking", "get_inheritable", "kept", "locked", "owner", "refused", "set_blocking",
-    "set_inheritable", "set_owner", "set_status", "status",
+    "set_inheritable", "set_owner", "set_status", "status", "unsignalled",
 ]  # fmt: skip
 
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG = 0, 1, 2, 3, 4, 8, 9, 10, 11
 F_DUPFD_CLOEXEC = 1030
 F_GETLK, F_SETLK, F_SETOWN_EX, F_GETOWN_EX, F_GET_RW_HINT, F_SET_RW_HINT = 5, 6, 15, 16, 1035, 1036
+ASK_FOR_SIGNALS = (F_SETFL, F_SETOWN, F_SETOWN_EX) if sys.platform == "linux" else ()
 A_PROCESS, A_GROUP = 1, 2  # F_OWNER_PID, F_OWNER_PGRP
 LIVES_LONGEST = 5  # RWH_WRITE_LIFE_EXTREME
 LOCKS = {5: True, 6: False, 7: False, 36: True, 37: False, 38: False}  # F_GETLK, F_SETLK ...: do they ask only?
@@ -262,6 +264,16 @@ def set_owner(process: Process, file: Any, number: int) -> None:
 def _refuse_signals(process: Process, file: Any) -> None:
     if status(file) & O_ASYNC and owner(file):
         raise refused(process, "SIGIO, for which O_ASYNC and an owner ask,")
+
+
+def unsignalled(process: Process, fd: int, call: Callable[[], Any]) -> Any:
+    """The answer of *call*, of the real *fd*. A pipe's SIGIO would find no handler but Python's own, and end all: refused."""
+    answer = call()
+    flags = real.fcntl(fd, F_GETFL)
+    if flags & O_ASYNC and stat.S_ISFIFO(os.fstat(fd).st_mode) and any(real.fcntl(fd, F_GETOWN_EX, bytes(8))[4:]):
+        real.fcntl(fd, F_SETFL, flags & ~O_ASYNC)
+        raise refused(process, "SIGIO of a pipe, for which O_ASYNC and an owner ask,")
+    return answer
 
 
 def refused(process: Process, what: str) -> NotModelled:

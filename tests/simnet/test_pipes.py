@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ctypes.util
 import errno
+import fcntl
 import gc
 import os
 import select
 import selectors
 import socket
+import struct
+import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -316,6 +320,31 @@ def test_commands_that_the_standard_library_runs_to_see_the_machine_have_pipes_o
 ) -> None:
     # Where nobody knows the library, `ld` is asked, and both of its pipes are read by a selector.
     assert simnet_network.host("server").run(ctypes.util.find_library, "nobody_has_this") is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux")
+@pytest.mark.parametrize("last", ["F_SETFL", "F_SETOWN", "FIOASYNC"])
+def test_sigio_of_a_pipe_is_refused_instead_of_ending_python(last: str) -> None:
+    def program() -> None:
+        reader, writer = os.pipe()
+        calls = {
+            "F_SETOWN": lambda: fcntl.fcntl(reader, fcntl.F_SETOWN, os.getpid()),
+            "F_SETFL": lambda: fcntl.fcntl(reader, fcntl.F_SETFL, os.O_ASYNC),
+            "FIOASYNC": lambda: fcntl.ioctl(reader, termios.FIOASYNC, struct.pack("i", 1)),
+        }
+        try:
+            calls["F_SETFL" if last == "F_SETOWN" else "F_SETOWN"]()  # one alone asks for nothing
+            os.write(writer, b"x")
+            with pytest.raises(simnet.NotModelled, match="SIGIO of a pipe"):
+                calls[last]()
+            os.write(writer, b"x")
+            assert os.read(reader, 10) == b"xx"
+        finally:
+            os.close(reader)
+            os.close(writer)
+
+    with pytest.raises(simnet.NotModelled, match="SIGIO of a pipe"), Network() as net:
+        net.host("server").run(program)
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux")
