@@ -26,6 +26,7 @@ from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_MORE, SOCK_STREAM
 from simnet.kernel.options.peeking import spliced
 from simnet.kernel.readiness import ERR, OUT
+from simnet.kernel.states import SHUT_RECEIVE
 from simnet.socket import Socket
 
 if TYPE_CHECKING:
@@ -235,14 +236,19 @@ def _before_mark(file: Any) -> int:
     """How many bytes may be taken before the urgent one, which splice never passes (tcp_read_sock); 0 to say that there is nothing.
 
     Raises:
-        OSError: EAGAIN, it stands there, and its socket does not block.
+        OSError: it stands there, and its socket has an error; EAGAIN, or may hear more and does not block.
     """
-    if not getattr(file, "urg_data", 0) or file.error or not file.unread:
+    if not getattr(file, "urg_data", 0) or not file.unread:
         return sys.maxsize
     before: int = file.urg_seq - file.copied_seq
-    if not before and not file.done and not file.blocks():
+    if before or file.done:
+        return before
+    if file.error:
+        error, file.error = file.error, 0
+        raise socket_error(error)
+    if not file.shut & SHUT_RECEIVE and not file.blocks():
         raise socket_error(errno.EAGAIN)
-    return before
+    return 0
 
 
 def _into(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -303,6 +304,31 @@ def test_k133_splice_stops_at_an_urgent_byte_and_never_passes_it(
     assert os.splice(server.fileno(), writer, 10) == 0
     assert server.recv(10) == (b"!cd" if inline else b"cd")
     world.gives(0, os.splice, server.fileno(), writer, 10)
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("asked", ["splice", "SO_ERROR"])
+def test_k133_at_an_urgent_byte_splice_tells_of_a_reset_and_then_of_an_end(
+    world: World, pipe: Pipe, inline: bool, asked: str
+) -> None:
+    client, server = world.pair()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, inline)
+    client.send(b"ab!", socket.MSG_OOB)
+    client.send(b"cd")
+    world.pause()
+    world.ready(server, "IN|PRI|OUT")
+    world.reset(client)
+    world.ready(server, "IN|PRI|OUT|RDHUP|ERR|HUP")
+    _, writer = pipe
+    assert os.splice(server.fileno(), writer, 10) == 2
+    if asked == "splice":
+        world.gives("ECONNRESET", os.splice, server.fileno(), writer, 10)
+    else:
+        assert server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+    world.ready(server, "IN|PRI|OUT|RDHUP|HUP")
+    assert os.splice(server.fileno(), writer, 10) == 0
+    assert server.recv(10) == (b"!cd" if inline else b"cd")
+    assert os.splice(server.fileno(), writer, 10) == 0
 
 
 def test_k133_a_range_of_a_file_is_copied_to_no_socket(world: World, pipe: Pipe) -> None:
