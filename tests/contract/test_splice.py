@@ -279,17 +279,23 @@ def test_k133_of_a_splice_out_of_a_pipe_only_who_writes_to_it_is_told(world: Wor
         assert poll.poll(0) == []
 
 
-@pytest.mark.parametrize("inline", [False, True])
-@pytest.mark.parametrize("taken", [False, True])
-def test_k133_splice_stops_at_an_urgent_byte_and_never_passes_it(
-    world: World, pipe: Pipe, inline: bool, taken: bool
-) -> None:
+def with_an_urgent_byte(world: World, inline: bool) -> tuple[socket.socket, socket.socket]:
+    """Two ends, of which the latter may read ``ab``, the urgent ``!`` and ``cd``."""
     client, server = world.pair()
     server.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, inline)
     client.send(b"ab!", socket.MSG_OOB)
     client.send(b"cd")
     world.pause()
     world.ready(server, "IN|PRI|OUT")
+    return client, server
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("taken", [False, True])
+def test_k133_splice_stops_at_an_urgent_byte_and_never_passes_it(
+    world: World, pipe: Pipe, inline: bool, taken: bool
+) -> None:
+    client, server = with_an_urgent_byte(world, inline)
     if taken and not inline:
         assert server.recv(1, socket.MSG_OOB) == b"!"
     reader, writer = pipe
@@ -311,12 +317,7 @@ def test_k133_splice_stops_at_an_urgent_byte_and_never_passes_it(
 def test_k133_at_an_urgent_byte_splice_tells_of_a_reset_and_then_of_an_end(
     world: World, pipe: Pipe, inline: bool, asked: str
 ) -> None:
-    client, server = world.pair()
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, inline)
-    client.send(b"ab!", socket.MSG_OOB)
-    client.send(b"cd")
-    world.pause()
-    world.ready(server, "IN|PRI|OUT")
+    client, server = with_an_urgent_byte(world, inline)
     world.reset(client)
     world.ready(server, "IN|PRI|OUT|RDHUP|ERR|HUP")
     _, writer = pipe
