@@ -216,7 +216,9 @@ def _locked_out(process: Process, processes: Iterable[Process]) -> str:
 
 def _lent() -> set[int]:
     """The descriptors of sockets that programs have closed, and that stay open for a file that ``makefile`` has made of each."""
-    return {each.fileno() for each in gc.get_objects() if issubclass(type(each), socket.socket) and each._closed}
+    living = gc.get_objects()
+    kinds = {kind for kind in set(map(type, living)) if issubclass(kind, socket.socket)}
+    return {each.fileno() for each in living if type(each) in kinds and each._closed}
 
 
 def _numbers(process: Process, file: object) -> set[int]:
