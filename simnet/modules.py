@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import socket
 import sys
 import threading
@@ -44,6 +45,9 @@ from simnet.standins.spared import is_spared
 from simnet.tls import sockets as tls
 
 __all__ = ["Backend", "Provider", "active", "in_place", "install", "place_at_loops", "remove", "restore"]
+
+#: The functions that may be asked so, of which `shutil` wants to know.
+ABLE = (os.supports_dir_fd, os.supports_effective_ids, os.supports_fd, os.supports_follow_symlinks)
 
 _lock = threading.Lock()
 _providers: tuple[Provider, ...] = ()
@@ -116,7 +120,10 @@ def _place() -> None:
     dates.place()
     place_at_loops()
     in_c.place()
-    _changes.extend(_swap({id(original): standin for original, standin in standins.PAIRS}))
+    table = {id(original): standin for original, standin in standins.PAIRS}
+    _changes.extend(_swap(table))
+    for functions in ABLE:
+        functions |= {table[id(each)] for each in functions if id(each) in table}
     atexit.register(_at_exit)
 
 
@@ -162,7 +169,10 @@ def _unplace() -> None:
     for change in reversed(_changes):
         _take_back(change)
     _changes.clear()
-    _swap({id(standin): original for original, standin in standins.PAIRS})
+    table = {id(standin): original for original, standin in standins.PAIRS}
+    _swap(table)
+    for functions in ABLE:
+        functions -= {each for each in functions if id(each) in table}
     atexit.unregister(_at_exit)
 
 

@@ -21,6 +21,7 @@ from simnet.standins import (
     sockets,
     threads,
     ways_out,
+    who_runs,
 )
 from simnet.standins.pairs import Pair
 from simnet.standins.whose import Backend, Provider, active, answer_from
@@ -38,6 +39,7 @@ PAIRS: tuple[Pair, ...] = (
     *chance.PAIRS,
     *threads.PAIRS,
     *ways_out.PAIRS,
+    *who_runs.PAIRS,
     *exits.PAIRS,
     *locks.PAIRS,
     *interrupts.PAIRS,

@@ -132,8 +132,8 @@ for _name in (*OF_FILES, "getxattr", "removexattr", "setxattr"):
 def _names_in(folder: Any) -> list[Any]:
     """The names of the Unix sockets in *folder*, a path or a descriptor, as `os.listdir` gives them."""
     names_in = getattr(whose.world(), "names_in", None)
-    if names_in is None:
-        return []
+    if names_in is None or not isinstance(folder, (int, str, bytes, os.PathLike)):
+        return []  # of other buffers of bytes no Unix socket has its name
     path = _under(".", folder) if isinstance(folder, int) else os.fspath(folder)
     if not path:
         return []

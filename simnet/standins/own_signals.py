@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import errno
 import os
 from typing import Any
 
@@ -10,6 +11,7 @@ from simnet.calls.signals import SIGINT
 from simnet.real import c_signal
 from simnet.standins import whose
 from simnet.standins.pairs import Maker, Origin, Pairs
+from simnet.standins.whose import Backend
 
 __all__ = ["PAIRS"]
 
@@ -57,7 +59,6 @@ for _name in (*MASKS, "pause", "sigwait", "sigwaitinfo", "sigtimedwait"):
 
 
 @PAIRS.standin(c_signal, "pthread_kill")
-@PAIRS.standin(os, "kill")
 def _(original: Any) -> Any:
     def standin(_: Origin, *args: Any, **kwargs: Any) -> None:
         own = getattr(whose.world(), "kill", None)
@@ -65,6 +66,41 @@ def _(original: Any) -> Any:
             original(*args, **kwargs)
         else:
             own(original, *args, **kwargs)
+
+    return standin
+
+
+@PAIRS.standin(os, "kill")
+def _(original: Any) -> Any:
+    def standin(_: Origin, *args: Any, **kwargs: Any) -> None:
+        world = whose.world()
+        own = getattr(world, "kill", None)
+        if own is None or world is None or kwargs or len(args) != 2:
+            original(*args, **kwargs)
+        else:
+            own(original, _of_whom(world, args[0]), args[1])
+
+    return standin
+
+
+def _of_whom(world: Backend, whom: Any) -> Any:
+    """A program is alone in its group; the one in which the test runs, and all others that there are, hear nothing of it."""
+    if not isinstance(whom, int):
+        return whom
+    if whom == -1:
+        world.escape("os.kill of all processes")
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))  # on a real network, which has no escapes
+    its_group = whom == 0 or (hasattr(os, "getpgrp") and whom == -os.getpgrp())
+    return os.getpid() if its_group else whom
+
+
+@PAIRS.standin(os, "killpg")
+def _(original: Any) -> Any:
+    def standin(_: Origin, *args: Any, **kwargs: Any) -> None:
+        if whose.world() is None or kwargs or len(args) != 2 or not isinstance(args[0], int) or args[0] < 0:
+            original(*args, **kwargs)
+        else:
+            os.kill(-args[0], args[1])  # by the stand-in
 
     return standin
 

@@ -1,8 +1,13 @@
-"""Who may administer a simulated network: everybody, as far as that has no effect, unless the test denies it to a host."""
+"""Who may administer a simulated network: everybody, as far as that has no effect, unless the test denies it to a host.
+
+Nobody may change who runs the test, nor the machine's clock.
+"""
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -57,3 +62,49 @@ def test_the_programs_of_a_host_may_be_denied_it() -> None:
         assert not server.privileged
         with server.socket() as sock:
             assert accepted(sock) == ["EPERM", "EACCES", "EPERM"]
+
+
+WHO_RUNS = [
+    ("setuid", 0),
+    ("seteuid", 0),
+    ("setreuid", 0, 0),
+    ("setgid", 0),
+    ("setgroups", []),
+    ("initgroups", "root", 0),
+    ("setsid",),
+    ("setpgid", 0, 0),
+    ("nice", 1),
+    ("setpriority", os.PRIO_PROCESS, 0, 1),
+    ("chroot", "/"),
+]
+
+
+@pytest.mark.parametrize("call", WHO_RUNS, ids=[name for name, *_ in WHO_RUNS])
+def test_who_runs_the_test_is_not_changed_by_a_program(call: tuple[Any, ...]) -> None:
+    name, *arguments = call
+    with (
+        pytest.raises(
+            simnet.Escape, match=rf"reached for os\.{name} at .*Replace it in the test: mock\.patch\('os\.{name}'\)"
+        ),
+        simnet.Network(),
+    ):
+        getattr(os, name)(*arguments)
+    with simnet.RealNetwork(), pytest.raises(PermissionError):
+        getattr(os, name)(*arguments)
+
+
+@pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
+def test_the_clock_of_the_machine_is_not_set_by_a_program(network: Any) -> None:
+    """A test that put back what it had read set the machine to 2020. This one asks for what Linux takes from nobody."""
+    never = -1
+    with network():
+        with pytest.raises(PermissionError, match="Operation not permitted"):
+            time.clock_settime(time.CLOCK_REALTIME, never)
+        with pytest.raises(PermissionError, match="Operation not permitted"):
+            time.clock_settime_ns(time.CLOCK_REALTIME, never)
+        with pytest.raises(OSError, match="Invalid argument"):
+            time.clock_settime(time.CLOCK_MONOTONIC, never)
+        with pytest.raises(TypeError):
+            time.clock_settime(time.CLOCK_REALTIME, "noon")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="NaN"):
+            time.clock_settime(time.CLOCK_REALTIME, float("nan"))

@@ -17,7 +17,7 @@ import dispatch
 import simnet
 from simnet.explore.report.ladder import ladder
 
-USR1, TERM = signal.SIGUSR1, signal.SIGTERM
+USR1, TERM, WINCH = signal.SIGUSR1, signal.SIGTERM, signal.SIGWINCH
 
 both_networks = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
 
@@ -47,6 +47,34 @@ def test_a_handler_is_the_processes_own_and_goes_with_it(network: Any) -> None:
             assert heard == [f"{name} 10 story"] * 3
         assert signal.getsignal(USR1) is before
     assert signal.getsignal(USR1) is before
+
+
+@both_networks
+def test_a_program_is_alone_in_its_group(network: Any) -> None:
+    """A server that ends its children by a signal to its group would end pytest, and make; this one does no harm to others."""
+    heard: list[int] = []
+
+    def story() -> None:
+        signal.signal(WINCH, lambda number, frame: heard.append(number))
+        os.kill(0, WINCH)
+        os.kill(-os.getpgrp(), WINCH)
+        os.killpg(0, WINCH)
+        os.killpg(os.getpgrp(), WINCH)
+        for refused in (os.killpg, lambda whom, number: os.kill(float(whom), number)):
+            with pytest.raises((OSError, TypeError)):
+                refused(-3, WINCH)
+
+    with network() as net:
+        net.host("a").run(story)
+    assert heard == [WINCH] * 4
+
+
+@pytest.mark.parametrize("send", [lambda: os.kill(-1, 0), lambda: os.killpg(1, 0)], ids=["kill", "killpg"])
+def test_a_signal_to_all_processes_of_the_machine_is_refused(send: Any) -> None:
+    with pytest.raises(simnet.Escape, match=r"reached for os\.kill of all processes"), simnet.Network():
+        send()
+    with simnet.RealNetwork(), pytest.raises(PermissionError):
+        send()
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,21 @@ def test_every_pair_is_put_in_place_and_taken_back(originals: None) -> None:
     assert found([it.standin for it in standins.PAIRS]) == []
 
 
+def test_what_stands_in_for_a_function_is_able_to_do_what_that_is(originals: None) -> None:
+    """`shutil` asks so which functions take a descriptor, or leave a link alone; else it does without, or fails."""
+    before = [set(functions) for functions in modules.ABLE]
+    stat, scandir = os.stat, os.scandir
+    modules.install(nobody)
+    try:
+        assert os.stat is not stat
+        assert os.stat in os.supports_follow_symlinks & os.supports_dir_fd
+        assert {stat, os.scandir, scandir} <= os.supports_fd
+    finally:
+        modules.remove(nobody)
+        modules.restore()
+    assert [set(functions) for functions in modules.ABLE] == before
+
+
 @pytest.mark.slow
 def test_the_socket_class_is_what_it_was_once_restored(originals: None) -> None:
     new = socket.socket.__new__

@@ -230,7 +230,8 @@ BEYOND: Mapping[str, Beyond] = {
         "read it, close it, or stop asking for it",
     ),
     "Escape": Beyond(
-        "a subprocess, a fork, a timer of processor time", "spawn a process on a host; or `simnet.RealNetwork`"
+        "a subprocess, a fork, a timer of processor time; what changes who runs the test (`os.setuid`, `os.nice`)",
+        "spawn a process on a host; or `simnet.RealNetwork`",
     ),
     "NotModelled": Beyond("a call or option that the kernel model does not have", "the message names it"),
     "NotRepeatable": Beyond(
