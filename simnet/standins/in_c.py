@@ -103,6 +103,14 @@ def _guarded_class(original: Any, refuse: Callable[[], None]) -> Any:
         def __subclasscheck__(cls, other: type) -> bool:
             return issubclass(other, original) if cls is ours else super().__subclasscheck__(other)
 
+        def __setattr__(
+            cls, name: str, value: object
+        ) -> None:  # of a class that may not be changed the original says so
+            setattr(original, name, value) if cls is ours else super().__setattr__(name, value)
+
+        def __delattr__(cls, name: str) -> None:
+            delattr(original, name) if cls is ours else super().__delattr__(name)
+
     names = {"__module__": original.__module__, "__doc__": original.__doc__, "__slots__": ()}
     ours = Kind(original.__name__, (original,), names)
     return ours

@@ -109,6 +109,24 @@ def test_a_simulated_socket_is_one_of_the_class_in_c_all_the_same() -> None:
     assert socket.SocketType is importlib.import_module("_socket").socket
 
 
+def test_what_is_set_at_the_class_in_c_is_set_there_or_refused_as_it_is_anywhere() -> None:
+    """From Python 3.12 on nobody may; before, whoever did it changed the one that all sockets are of."""
+    kind = socket.SocketType
+
+    def attempt() -> str:
+        try:
+            socket.SocketType.remark = "of mine"  # type: ignore[attr-defined]
+        except TypeError as error:
+            return str(error)
+        shown = str(kind.remark)  # type: ignore[attr-defined]
+        del socket.SocketType.remark  # type: ignore[attr-defined]
+        return f"{shown} {hasattr(kind, 'remark')}"
+
+    outside = attempt()
+    with simnet.Network():
+        assert attempt() == outside
+
+
 @pytest.mark.parametrize(
     ("library", "module", "kind"),
     [
