@@ -12,6 +12,7 @@ from simnet.kernel.options.odd import FIRST_NUMBER, NUMBERS_END
 from simnet.standins import whose
 from simnet.standins.around import looks_around
 from simnet.standins.pairs import Maker, Origin, Pairs
+from simnet.standins.who_runs import INSTEAD
 
 __all__ = ["PAIRS"]
 
@@ -191,7 +192,7 @@ if fcntl is not None:
             if backend is None:
                 return original(which, limits)
             if which != resource.RLIMIT_NOFILE:
-                backend.escape("resource.setrlimit")
+                backend.escape("resource.setrlimit", INSTEAD.format("resource.setrlimit"))
                 return original(which, limits)
             limits = tuple(limits)
             if len(limits) != 2:
@@ -199,3 +200,17 @@ if fcntl is not None:
             return backend.limit_open_files(*limits)
 
         return standin
+
+    if hasattr(resource, "prlimit"):
+
+        @PAIRS.standin(resource, "prlimit")
+        def _(original: Any) -> Any:
+            def standin(_: Origin, pid: int, which: int, limits: Any = None, /) -> Any:
+                if whose.world() is None or pid not in (0, os.getpid()):
+                    return original(pid, which) if limits is None else original(pid, which, limits)
+                before = resource.getrlimit(which)
+                if limits is not None:
+                    resource.setrlimit(which, limits)
+                return before
+
+            return standin

@@ -11,7 +11,7 @@ from typing import Any
 from simnet.standins import whose
 from simnet.standins.pairs import Maker, Origin, Pairs
 
-__all__ = ["PAIRS"]
+__all__ = ["INSTEAD", "PAIRS"]
 
 PAIRS = Pairs()
 

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import io
 import os
+import re
 import resource
 import select
 import socket
@@ -723,6 +724,25 @@ def no_more_descriptors(world: World) -> Iterator[None]:
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="of Linux")
+def test_k132_prlimit_of_oneself_is_setrlimit(world: World) -> None:
+    nofile = resource.RLIMIT_NOFILE
+    before = resource.getrlimit(nofile)
+    fewer = (before[0] - 1, before[1])
+    for pid in (0, os.getpid()):
+        assert resource.prlimit(pid, nofile) == before
+        assert resource.prlimit(pid, nofile, fewer) == before
+        try:
+            assert resource.getrlimit(nofile) == resource.prlimit(pid, nofile) == fewer
+        finally:
+            assert resource.prlimit(pid, nofile, before) == fewer
+    for limits in ((1,), 7, (2, 1)):
+        with pytest.raises((ValueError, TypeError)) as said:
+            resource.prlimit(0, nofile, limits)  # type: ignore[call-overload]
+        with pytest.raises(said.type, match=re.escape(str(said.value))):
+            resource.setrlimit(nofile, limits)  # type: ignore[arg-type]
 
 
 def test_k132_three_numbers_are_a_programs_own(world: World) -> None:
