@@ -62,6 +62,7 @@ LEFT_OUT = """
 DIFFERENT = """
 | Between loss-free ends, pure acknowledgements are neither sent nor traced, except where one shows: for an end that filled the peer's window, half-closed or lingers | the socket API cannot see the others, which took a third of a run's time |
 | A segment may be as large as a write, unless a link cuts it or a fault acts inside it | a stream socket does not show segment boundaries |
+| The times of files (`st_mtime`, the now of `os.utime`) are the disk's, in real time, and `time.time()` begins in September 2020 | what was written in the run is of the future, by years: its age is negative. Who asks for ages sets the clock of its host first: `set_clock(now - time.time())`, *now* read before the run |
 | `TCP_INFO` reports the state, what was agreed on, how many bytes were sent, and the round trip of the handshake, which is at least 1 µs; other measurements and packet counts are 0 | there is no path to measure, and no acknowledgement to count |
 | Go-back-N instead of SACK on links that lose | the data arrives in the same order; a count of packets would differ |
 | `SO_MAX_PACING_RATE` is kept, and slows nothing down | packets would need times of their own |
