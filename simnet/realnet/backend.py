@@ -22,6 +22,7 @@ from simnet.calls import signals
 from simnet.clock import deadline_after
 from simnet.kernel.errors import socket_error
 from simnet.owned.mutex import checked_wait
+from simnet.realnet import numbers
 from simnet.realnet.pollers import RealEpoll, RealPoll, select
 from simnet.realnet.process import SLICE_NS, RealProcess, current_process
 from simnet.realnet.socket import RealSocket, forget
@@ -82,20 +83,20 @@ class RealBackend:
 
     def descriptor_call(self, call: str, original: Any, fd: Any, *arguments: Any, **options: Any) -> Any:
         """*original* of ``os``. What closes a number ends what is known of it: the kernel gives it to the next that opens anything.
-        A second number is of the same socket.
+        A second number is of the same socket, and bytes go as they go by its object.
         """
         stage = self._process.stage
+        if call in numbers.BYTES and isinstance(fd, int) and not options:
+            return numbers.moved(self._process, call, original, fd, *arguments)
         if call == "close" and isinstance(fd, int):
             forget(stage, fd)
         answer = original(fd, *arguments, **options)
         if call in ("dup", "dup2") and answer != fd:
-            with stage.lock:
-                forget(stage, answer)  # which dup2 has closed
-                file = stage.files.get(fd)
-                if file is not None:
-                    file.fds.append(answer)
-                    stage.files[answer] = file
+            numbers.second(stage, fd, answer)
         return answer
+
+    def descriptor_flags(self, call: str, original: Any, fd: Any, *arguments: Any) -> Any:
+        return numbers.flags(self._process.stage, call, original, fd, *arguments)
 
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
         return real.ioctl(fd, request, argument, mutate)

@@ -53,9 +53,14 @@ class Calls(_stdlib.socket):
         """Whether its number is its own: what a program has closed by that alone the kernel gives to the next that opens anything."""
         return self._stage.files.get(C.fileno(self)) is self._file
 
+    @property
+    def _blocks(self) -> bool:
+        """Whether its calls wait as long as it takes. By its number a program may have said that they do not."""
+        return not self._timeout and self._file.waits
+
     def _deadline(self) -> int | None:
         timeout = self._timeout
-        return None if timeout is None else self._stage.clock.now_ns + max(1, round(timeout * 1e9))
+        return self._stage.clock.now_ns + max(1, round(timeout * 1e9)) if timeout else None
 
     def _wait(self, op: str, events: int, deadline: int | None) -> Any:
         """Wait until one of *events* is there; falsy if *deadline* came first."""
@@ -98,7 +103,7 @@ class Calls(_stdlib.socket):
         file = self._file
         n = file.tag.count(op)
         timed = bool(self._timeout)
-        waits = timed or (self._timeout is None and not flags & MSG_DONTWAIT)
+        waits = timed or (self._blocks and not flags & MSG_DONTWAIT)
         fault = None
         result: Any = None
         if file.tag.faults is not None:
@@ -182,7 +187,7 @@ class Calls(_stdlib.socket):
 
     def _look_for_room(self, rest: bytes, fired: int) -> None:
         """EAGAIN for what is left of a non-blocking ``sendall``, if of it a fault that acted after *fired* others took a part."""
-        if self._timeout == 0.0 and self._stage.injector.cut_short(fired):
+        if not self._timeout and not self._blocks and self._stage.injector.cut_short(fired):
             error = socket_error(errno.EAGAIN)
             self._record("send", self._file.tag.count("send"), (rest,), error)
             raise error

@@ -10,10 +10,17 @@ from typing import Any
 from simnet import real
 from simnet.faults.fault import Fault
 from simnet.faults.inject import Tag
+from simnet.faults.kinds import Coalesce
 from simnet.faults.place import Place
 from simnet.realnet.machine import Machine
 
-__all__ = ["Connection", "RealFile", "Stream", "counted", "opposite"]
+__all__ = ["Connection", "Gate", "RealFile", "Stream", "counted", "opposite"]
+
+
+Gate = list[Any]
+"""What a receiver is not shown yet: from which byte on, the fault's kind, the instant at which a stall is over or None before it has begun,
+and for how many bytes it waits.
+"""
 
 
 def opposite(end: str) -> str:
@@ -51,6 +58,7 @@ class RealFile:
         "shown_host",
         "shut",
         "tag",
+        "waits",
     )
 
     def __init__(self, machine: Machine, family: int, kind: int) -> None:
@@ -59,6 +67,7 @@ class RealFile:
         self.kind = kind
         self.tag = Tag(None, f"new socket of {machine.name}", "", machine.name)
         self.in_hand = False  # it is a host's, and the test's own body calls
+        self.waits = True  # what the program asked for, and the flag O_NONBLOCK of the kernel's would say
         self.fds: list[int] = []
         self.kept = -1  # a descriptor of ours: the program has closed its own, and what it sent is still held back
         self.shown_host: str | None = None  # what getsockname() says instead of the host's own address
@@ -133,15 +142,36 @@ class Stream:
         self.cut = False  # the end has been announced; what follows is lost
         self.wanted = 0  # so many bytes are to go out together
         self.queue: list[Any] = []  # bytes, None for the end of the stream
-        # The receiver's part: [byte, kind, instant at which a stall is over or None before it has begun]
-        self.gates: list[list[Any]] = []
+        self.gates: list[Gate] = []  # the receiver's part
         if not by_sender:
-            self.gates = [[fault.anchor.number, fault.kind, None] for fault in faults if fault.kind != "urgent"]
+            self.gates = [
+                [fault.anchor.number, fault.kind, None, fault.bytes if isinstance(fault, Coalesce) else None]
+                for fault in faults
+                if fault.kind != "urgent"
+            ]
 
     @property
     def waits(self) -> bool:
         """Whether what the program sends has to wait in the queue."""
         return self.held or self.hand is not None
+
+    @property
+    def gate(self) -> Gate | None:
+        """The first; a reset in another thread puts them away."""
+        gates = self.gates
+        return gates[0] if gates else None
+
+    @property
+    def gated(self) -> bool:
+        """Whether the receiver's kernel has all that comes before something it is not shown yet."""
+        gate = self.gate
+        return gate is not None and bool(self.sent >= gate[0])
+
+    @property
+    def ended(self) -> bool:
+        """The same of an early end."""
+        gate = self.gate
+        return gate is not None and gate[1] == "eof" and self.gated
 
     def distance(self) -> int | None:
         """How many bytes may be sent before the next fault acts; None: all."""
@@ -149,13 +179,16 @@ class Stream:
 
     def allowed(self, now_ns: int) -> int | None:
         """How many bytes the receiver may be shown now: None for all, -1 for the end of the stream."""
-        while self.gates:
-            byte, kind, until_ns = self.gates[0]
+        while gates := self.gates:
+            byte, kind, until_ns, wanted = gates[0]
+            if wanted is not None and self.sent - byte >= wanted:
+                gates.pop(0)  # all that was to arrive as one is there
+                continue
             if byte > self.read:
                 return int(byte - self.read)
             if kind == "eof":
                 return -1
             if kind == "reset" or (kind in ("stall", "coalesce") and (until_ns is None or now_ns < until_ns)):
                 return 0
-            self.gates.pop(0)  # a split that has been seen, a stall that is over
+            gates.pop(0)  # a split that has been seen, a stall that is over
         return None

@@ -152,7 +152,7 @@ class RealProcess(Misnamed):
 
     def write(self, fd: int, data: bytes) -> None:
         """Write to *fd* (see `simnet.calls.signals`)."""
-        os.write(fd, data)
+        real.write(fd, data)
 
     # --- its life --------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ import errno
 import os
 import socket as _stdlib
 import sys
-from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from simnet.arguments.sockets import checked_blocking, checked_timeout, taken, writable_view
@@ -29,7 +29,7 @@ from simnet.whereabouts import caller_outside
 if TYPE_CHECKING:
     from simnet.realnet.stage import Stage
 
-__all__ = ["RealSocket", "forget"]
+__all__ = ["RealSocket", "forget", "of_number"]
 
 
 class RealSocket(Addressed):
@@ -50,6 +50,8 @@ class RealSocket(Addressed):
         self._timeout = 0.0 if type != -1 and type & SOCK_NONBLOCK else process.default_timeout
         known = process.stage.files.get(C.fileno(self)) if fileno is not None else None
         self._file = known or remember(process, C.fileno(self), self.family, self.type)
+        if self._timeout is not None:
+            self._file.waits = False
         process.sockets.add(self)
 
     def __del__(self) -> None:
@@ -71,6 +73,7 @@ class RealSocket(Addressed):
     def settimeout(self, value: float | None) -> None:
         self._timeout = checked_timeout(value)
         C.settimeout(self, 0.0)  # EBADF, if it is closed; the kernel's is never a blocking one, not even for a moment
+        self._file.waits = self._timeout is None
 
     def setblocking(self, flag: bool) -> None:
         RealSocket.settimeout(self, checked_blocking(flag))
@@ -152,7 +155,7 @@ class RealSocket(Addressed):
             if not file.stream:
                 file.shown_host = None  # it is bound to one address now, as its kernel says
         except BlockingIOError as error:
-            if error.errno != errno.EINPROGRESS or self._timeout == 0.0:
+            if error.errno != errno.EINPROGRESS or not (self._timeout or self._blocks):
                 self._record("connect", n, (address,), error)
                 raise
         except OSError as error:
@@ -166,7 +169,7 @@ class RealSocket(Addressed):
             failure = TimeoutError("timed out")
         elif code := C.getsockopt(self, _stdlib.SOL_SOCKET, _stdlib.SO_ERROR):
             failure = socket_error(code)
-        elif self._timeout is None:
+        elif self._blocks:
             with suppress(OSError):
                 C.connect(self, target)  # has been made: the next attempt hears EISCONN, as behind one that blocks
         self._record("connect", n, (address,), failure)
@@ -225,7 +228,7 @@ class RealSocket(Addressed):
             if bufsize < 0:
                 raise ValueError("negative buffersize in recv")
             return b""
-        if flags & MSG_WAITALL and self._timeout is None:
+        if flags & MSG_WAITALL and self._blocks:
             return self._recv_all(bufsize, flags)
         asked = (bufsize, int(flags)) if flags else (bufsize,)
         return self._call("recv", asked, lambda n: self._take(n, flags), bufsize, flags)  # type: ignore[no-any-return]
@@ -308,7 +311,7 @@ class RealSocket(Addressed):
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         payload = _bytes(data)
-        if self._timeout is None and not flags & (MSG_DONTWAIT | MSG_OOB) and self._file.stream:
+        if self._blocks and not flags & (MSG_DONTWAIT | MSG_OOB) and self._file.stream:
             self._send_all(payload, flags, None)  # a blocking send waits until all is taken
             return len(payload)
         return self._send_some(payload, flags)
@@ -408,6 +411,18 @@ def remember(process: RealProcess, fd: int, family: int, kind: int) -> RealFile:
     process.stage.files[fd] = file
     datagrams.at_port(process.stage, file)
     return file
+
+
+@contextmanager
+def of_number(process: RealProcess, file: RealFile, fd: int) -> Iterator[RealSocket]:
+    """An object for calls of *file* by number, which wait as the kernel's would."""
+    sock = _stdlib.socket.__new__(RealSocket)
+    C.__init__(sock, -1, -1, -1, fd)
+    sock._process, sock._file, sock._timeout = process, file, None if file.waits else 0.0
+    try:
+        yield sock
+    finally:
+        C.detach(sock)
 
 
 def forget(stage: Stage, fd: int) -> None:

@@ -99,7 +99,7 @@ def connect(sock: Any, file: RealFile, name: str | bytes) -> None:
                 if listener is not None and connection is not None:
                     listener.accepted.append(connection)
         except BlockingIOError:
-            if sock._timeout is not None:
+            if not sock._blocks:
                 raise
             return False
         return True

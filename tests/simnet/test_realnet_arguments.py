@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 import select
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from simnet import Network
+from simnet import Network, real
 from simnet.realnet import RealNetwork
 
 both = pytest.mark.parametrize("network", [Network, RealNetwork])
@@ -142,7 +143,7 @@ def test_the_kernels_socket_waits_for_nobody_while_its_time_out_is_set() -> None
         one, other = socket.socketpair()
         with one, other:
             fd = one.fileno()
-            sys.setprofile(lambda frame, event, called: seen.append(os.get_blocking(fd)))
+            sys.setprofile(lambda frame, event, called: seen.append(not real.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK))
             for timeout in (None, 3.0, 0.0):
                 one.settimeout(timeout)
             one.setblocking(True)
