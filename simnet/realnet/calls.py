@@ -118,7 +118,7 @@ class Calls(_stdlib.socket):
                 if isinstance(fault, ResetBeforeAccept):
                     self._reset_next(fault)
                 result = (
-                    tamper.receive(file, attempt, size, flags)
+                    tamper.receive(file, attempt, size, flags, self._owe)
                     if op == "recv" and file.into is not None
                     else attempt(size)
                 )
@@ -219,6 +219,11 @@ class Calls(_stdlib.socket):
         """No wake-up is lost: edge-triggered pollers are told again."""
         for epoll in list(self._process.epolls):
             epoll.rearm(C.fileno(self))
+
+    def _owe(self) -> None:
+        """Edge-triggered pollers are told again of what is hidden now."""
+        for epoll in list(self._process.epolls):
+            epoll.owe(C.fileno(self))
 
     # --- the record --------------------------------------------------------------------------------------------------
 

@@ -14,8 +14,9 @@ from simnet.arguments.polls import descriptor_of, epoll_limit_ns, poll_limit_ns,
 from simnet.arguments.sockets import iterable
 from simnet.faults.place import Place
 from simnet.kernel.epoll import EPOLLET, EPOLLONESHOT
-from simnet.kernel.readiness import ERR, HUP, IN, NVAL, OUT, PRI, RDNORM
+from simnet.kernel.readiness import ERR, HUP, IN, NVAL, OUT, PRI
 from simnet.realnet import tamper
+from simnet.realnet.connection import Gate
 from simnet.realnet.process import RealProcess
 from simnet.trace import CALL
 
@@ -78,16 +79,8 @@ class _Poller:
 
     def shown(self, fd: int, bits: int, asked: int) -> int:
         """What a program is told of *fd*, of which the kernel says *bits*."""
-        stage = self.process.stage
-        if not stage.tampered:
-            return bits
-        file = stage.files.get(fd)
-        if file is None or file.into is None or not file.into.gates or bits & NVAL:
-            return bits
-        allowed = tamper.read(file, 1)
-        if allowed == -1:
-            return bits | (asked & (IN | RDNORM))
-        return bits & ~(IN | RDNORM) if allowed == 0 and not bits & (ERR | HUP) else bits
+        file = self.process.stage.files.get(fd)
+        return bits if file is None or bits & NVAL else tamper.shown(file, bits, asked)
 
     def report(self, found: list[T], label: Callable[[T], str], timeout: Any, ordered: bool) -> list[T]:
         """The report as the program gets it: faulted, counted, recorded."""
@@ -146,8 +139,9 @@ class RealPoll(_Poller):
         def look() -> list[tuple[int, int]]:
             answers = dict(self._poll.poll(0))
             if self.process.stage.tampered:
-                answers = {fd: self.shown(fd, answers.get(fd, 0), asked) for fd, asked in self._asked.items()}
-            return [(fd, bits) for fd, bits in answers.items() if bits]
+                answers = {fd: answers.get(fd, 0) for fd in self._asked}
+            told = [(fd, self.shown(fd, bits, self._asked.get(fd, 0))) for fd, bits in answers.items()]
+            return [(fd, bits) for fd, bits in told if bits]
 
         def wait(deadline: int | None) -> None:
             if self.process.stage.tampered:
@@ -169,7 +163,10 @@ class RealEpoll(_Poller):
         super().__init__(process, "epoll")
         self._epoll = real.epoll(sizehint, flags)
         self._asked: dict[int, int] = {}
-        self._spent: set[int] = set()  # those asked for once, that were told: asked for membership only
+        # Asked for membership only: those asked for once, that were told; and those by the edge, told of what the kernel does not say.
+        self._spent: set[int] = set()
+        self._ahead: set[int] = set()
+        self._owed: dict[int, Gate | None] = {}
         process.epolls.add(self)
 
     def __enter__(self) -> RealEpoll:
@@ -200,34 +197,62 @@ class RealEpoll(_Poller):
     def _ask(self, number: int, eventmask: int) -> None:
         self._asked[number] = eventmask
         self._spent.discard(number)
+        self._ahead.discard(number)
+        self._owed.pop(number, None)
 
     def unregister(self, fd: Any) -> None:
         self._epoll.unregister(fd)
         self._asked.pop(descriptor_of(fd), None)
 
     def rearm(self, fd: int) -> None:
-        """Let an edge-triggered registration of *fd* be reported once more."""
+        """Let an edge-triggered registration of *fd* be reported once more, unless it was for once and has been."""
         asked = self._asked.get(fd, 0)
-        self._spent.discard(fd)
+        if fd in self._spent:
+            return
+        self._ahead.discard(fd)
         if asked & (EPOLLET | EPOLLONESHOT) and not self.closed:
             try:
                 self._epoll.modify(fd, asked)
             except OSError:
                 pass  # closed and forgotten by the kernel
 
+    def owe(self, fd: int) -> None:
+        """What the kernel has told of *fd*, and does not tell again, is hidden as long as the gate stands that is the first now."""
+        file = self.process.stage.files.get(fd)
+        if file is not None and file.into is not None and self._asked.get(fd, 0) & (EPOLLET | EPOLLONESHOT):
+            self._owed[fd] = file.into.gate
+
+    def _pay(self) -> None:
+        for fd, gate in list(self._owed.items()):
+            if not tamper.stands(self.process.stage.files.get(fd), gate):
+                del self._owed[fd]
+                self.rearm(fd)
+
+    def _tell_more(self, told: dict[int, int], maxevents: int) -> None:
+        """What descriptors have, of which the kernel says nothing; once, where they are asked for by the edge."""
+        for fd, asked in list(self._asked.items()):
+            file = self.process.stage.files.get(fd)
+            if fd in told or fd in self._spent or fd in self._ahead or len(told) == maxevents:
+                continue
+            if file is None or file.severed:  # of that the kernel tells by itself
+                continue
+            if bits := self.shown(fd, 0, asked):
+                told[fd] = bits
+                if asked & EPOLLET:
+                    self._ahead.add(fd)
+
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
         def look() -> list[tuple[int, int]]:
-            answers = self._epoll.poll(0, maxevents)
-            if not self.process.stage.tampered:
-                return answers
-            answers = [(fd, bits) for fd, bits in answers if fd not in self._spent]  # told before the kernel knew
+            self._pay()
+            # Of those asked for once some were told before the kernel knew.
+            answers = [(fd, bits) for fd, bits in self._epoll.poll(0, maxevents) if fd not in self._spent]
             told = {fd: self.shown(fd, bits, self._asked.get(fd, 0)) for fd, bits in answers}
             for fd, bits in answers:
-                if told[fd] != bits:
-                    self.rearm(fd)  # of what is not shown yet the kernel says nothing more
-            for fd, asked in list(self._asked.items()):
-                if fd not in told and fd not in self._spent:
-                    told[fd] = self.shown(fd, 0, asked)
+                self._ahead.discard(fd)
+                if bits & ~told[fd]:
+                    self.owe(fd)
+            if self.process.stage.tampered:
+                self._tell_more(told, maxevents)
             return [(fd, bits) for fd, bits in told.items() if bits]
 
         fd = self._epoll.fileno()  # ValueError if it is closed

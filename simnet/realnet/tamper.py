@@ -17,6 +17,7 @@ import ctypes
 import errno
 import os
 import socket
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,8 @@ from simnet.faults.inject import GATHER_NS
 from simnet.faults.kinds import Coalesce, Stall
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import SIOCINQ, SIOCOUTQNSD
-from simnet.kernel.readiness import ERR, HUP, IN
-from simnet.realnet.connection import Connection, RealFile, Stream, counted, opposite
+from simnet.kernel.readiness import ERR, HUP, IN, NVAL, RDHUP, RDNORM
+from simnet.realnet.connection import Connection, Gate, RealFile, Stream, counted, opposite
 from simnet.realnet.process import current_process
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ __all__ = [
     "receive",
     "send",
     "sever",
+    "shown",
+    "stands",
 ]
 
 FLUSH_NS = 200_000_000  # a peer whose window is full and who does not read will not: then the rest goes nowhere
@@ -51,6 +54,7 @@ PAUSE_NS = 50_000_000  # how long a split waits for the reader; a busy one needs
 DEATH_NS = 200_000_000  # a RST over loopback arrives within microseconds
 STEP = 0.0002  # seconds between two looks
 LATER_NS = 1_000_000  # until the courier comes back to a peer that had no room
+TO_READ = IN | RDNORM
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -192,7 +196,7 @@ def _by_receiver(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> 
     if fault.kind == "reset":
         sever(stage, peer if peer is not None else file)  # a peer that has not been accepted yet has no hands
         await_death(file)
-        stream.gates.clear()
+        stream.gates = []
     elif isinstance(fault, Stall | Coalesce):
         late_ns = round(fault.seconds * 1e9) if isinstance(fault, Stall) else GATHER_NS
         for gate in stream.gates:
@@ -312,6 +316,8 @@ def sever(stage: Stage, file: RealFile) -> None:
             return
         file.severed = True
         _rescue(file)
+        if file.into is not None:
+            file.into.gates = []  # behind which there is nothing any more
         # Dissolving the association of a connected TCP socket: tcp_disconnect() sends RST and leaves ECONNRESET here.
         _libc.connect(file.fd, bytes(16), 16)  # sockaddr with sa_family 0, AF_UNSPEC
     stage.moved()
@@ -398,15 +404,26 @@ def _count(file: RealFile, request: int) -> int:
 # --- the receiver's side -----------------------------------------------------------------------------------------------
 
 
-def read(file: RealFile, size: int) -> int:
-    """How many bytes a receiver may be shown: 0 for none yet, -1 for the end of the stream."""
-    assert file.into is not None
-    allowed = file.into.allowed(real.monotonic_ns())
-    return size if allowed is None else min(size, allowed)
+def shown(file: RealFile, bits: int, asked: int) -> int:
+    """Of which poll bits the program of *file* is told that has *asked* for some, while its kernel says *bits*."""
+    if file.severed:  # its kernel dissolved the connection, and does not say what it says of one that was reset
+        return bits | asked & (TO_READ | RDHUP)
+    stream = file.into
+    if stream is None or not stream.gates:
+        return bits
+    allowed = stream.allowed(real.monotonic_ns())
+    if allowed == -1 or stream.ended:
+        over = HUP if file.shut & 2 else 0
+        return bits | over | asked & (RDHUP | (TO_READ if allowed == -1 else 0))
+    if bits & (ERR | NVAL):
+        return bits
+    if allowed == 0:
+        return bits & ~(TO_READ | RDHUP | HUP)
+    return bits & ~(RDHUP | HUP) if stream.gated else bits  # the end comes behind what is not shown yet
 
 
-def receive(file: RealFile, attempt: Any, size: int, flags: int) -> Any:
-    """One recv of a receiver that is shown less than its kernel has.
+def receive(file: RealFile, attempt: Any, size: int, flags: int, owe: Callable[[], object]) -> Any:
+    """One recv of a receiver that is shown less than its kernel has; that there is more, pollers hear by *owe*.
 
     Raises:
         BlockingIOError: EAGAIN, it is shown nothing yet.
@@ -415,13 +432,15 @@ def receive(file: RealFile, attempt: Any, size: int, flags: int) -> Any:
     assert stream is not None
     oob = flags & socket.MSG_OOB
     if stream.gates and not oob:
-        shown = read(file, size)
-        if shown == -1:
+        allowed = stream.allowed(real.monotonic_ns())
+        if allowed == -1:
             read_away(file)
             return b""
-        if shown == 0 < size:
-            raise socket_error(errno.EAGAIN)
-        size = shown
+        if allowed is not None and allowed < size:
+            owe()
+            if allowed == 0:
+                raise socket_error(errno.EAGAIN)
+            size = allowed
     result = attempt(size)
     if not oob and not flags & socket.MSG_PEEK:
         stream.read += len(result if isinstance(result, bytes) else result[0])
@@ -430,8 +449,19 @@ def receive(file: RealFile, attempt: Any, size: int, flags: int) -> Any:
 
 def readable(file: RealFile) -> bool:
     """Whether a receiver behind a gate is to be told that it can read."""
-    allowed = read(file, 1)
-    return allowed == -1 or (allowed > 0 and _is_ready(file)) or _is_ready(file, 0)
+    if file.fd == -1:
+        return True  # closed by another thread, which the call is told
+    poller = real.poll()
+    poller.register(file.fd, IN | RDHUP)
+    return bool(shown(file, dict(poller.poll(0)).get(file.fd, 0), IN))
+
+
+def stands(file: RealFile | None, gate: Gate | None) -> bool:
+    """Whether *gate* still keeps something from the program of *file*."""
+    if file is None or file.into is None or gate is None:
+        return False
+    file.into.allowed(real.monotonic_ns())
+    return gate is file.into.gate
 
 
 def read_away(file: RealFile) -> None:
@@ -446,9 +476,3 @@ def read_away(file: RealFile) -> None:
             pass  # nothing more, or gone
         finally:
             twin.close()
-
-
-def _is_ready(file: RealFile, events: int = IN) -> bool:
-    poller = real.poll()
-    poller.register(file.fd, events)
-    return bool(poller.poll(0))

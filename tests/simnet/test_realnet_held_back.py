@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from simnet import Network
+from simnet import FaultPlan, Network
 from simnet.realnet import RealNetwork
+from simnet.realnet.connection import Stream
 
 both = pytest.mark.parametrize("network", [Network, RealNetwork])
 SMALL = 1 << 14  # of a buffer: what is held back does not fit in
@@ -203,3 +204,123 @@ def test_a_datagram_that_is_cut_counts_in_full_where_that_is_asked(network: Any)
             assert one.recv_into(buffer, 2, socket.MSG_TRUNC) == 3
             assert one.recvfrom_into(buffer, 2, socket.MSG_TRUNC)[0] == 3
             assert buffer == b"ab.."
+
+
+IN, OUT, RDHUP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLRDHUP
+
+
+def sees(network: Any, plan: str, look: Any, *, leaves: bool = False, shut: bool = False) -> list[Any]:
+    """What *look* finds at a client to whom ten bytes came; behind them the server *leaves*."""
+    left = threading.Event()
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            connection.sendall(b"0123456789")
+            if leaves and shut:
+                connection.recv(1)
+            elif not leaves:
+                left.wait(3)
+
+    with network(plan, target="server") as net:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            if shut:
+                sock.shutdown(socket.SHUT_WR)
+            sock.setblocking(False)
+            time.sleep(0.03)
+            try:
+                return look(sock)  # type: ignore[no-any-return]
+            finally:
+                left.set()
+
+
+def drained(sock: socket.socket) -> list[Any]:
+    """What can be read now."""
+    got: list[Any] = []
+    try:
+        while piece := sock.recv(100):
+            got.append(piece)
+        got.append(b"")
+    except OSError as error:
+        got.append(type(error).__name__)
+    return got
+
+
+@both
+@pytest.mark.parametrize("asked", [IN | select.EPOLLET, IN | OUT | select.EPOLLET])
+def test_whoever_is_told_by_the_edge_is_told_of_what_comes_behind_a_stall(network: Any, asked: int) -> None:
+    def look(sock: socket.socket) -> list[Any]:
+        with select.epoll() as epoll:
+            epoll.register(sock, asked)
+            return [[bits & IN for _, bits in epoll.poll(1)] + drained(sock) for _ in range(2)]
+
+    seen = sees(network, "stall test->server:7#1 end=client byte=4 seconds=0.2", look)
+    assert seen == [[IN, b"0123", "BlockingIOError"], [IN, b"456789", "BlockingIOError"]]
+
+
+@both
+def test_an_early_end_is_told_by_the_edge_and_then_no_more(network: Any) -> None:
+    def look(sock: socket.socket) -> list[Any]:
+        with select.epoll() as epoll:
+            epoll.register(sock, IN | RDHUP | select.EPOLLET)
+            first = epoll.poll(1)
+            return [first[0][1], *drained(sock), len([epoll.poll(0.02) for _ in range(4)][-1])]
+
+    seen = sees(network, "eof test->server:7#1 end=client byte=4", look)
+    assert seen == [IN | RDHUP, b"0123", b"", 0]
+
+
+@both
+@pytest.mark.parametrize(("shut", "end"), [(False, RDHUP), (True, RDHUP | select.POLLHUP)])
+def test_the_end_behind_a_stall_is_told_when_that_is_over(network: Any, shut: bool, end: int) -> None:
+    def look(sock: socket.socket) -> list[Any]:
+        poller = select.poll()
+        poller.register(sock, IN | RDHUP)
+        seen: list[Any] = []
+        for _ in range(2):
+            seen += [bits for _, bits in poller.poll(1000)]
+            seen.append(sock.recv(100))
+        return seen
+
+    plan = "stall test->server:7#1 end=client byte=4 seconds=0.2"
+    seen = sees(network, plan, look, leaves=True, shut=shut)
+    assert seen == [IN, b"0123", IN | end, b"456789"]
+
+
+@both
+def test_a_poller_says_of_a_connection_that_was_reset_what_a_kernel_says(network: Any) -> None:
+    def look(sock: socket.socket) -> list[Any]:
+        poller = select.poll()
+        poller.register(sock, IN | RDHUP)
+        (told,) = poller.poll(1000)
+        return [told[1], *drained(sock), poller.poll(0)[0][1]]
+
+    seen = sees(network, "reset test->server:7#1 end=client byte=4", look)
+    over = IN | RDHUP | select.POLLHUP
+    assert seen == [over | select.POLLERR, b"0123", "ConnectionResetError", over]
+
+
+@both
+def test_no_more_are_told_than_were_asked_for(network: Any) -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as one, listener.accept()[0] as other:
+            for each in (one, other):
+                each.sendall(b"lost")
+            one.recv(1)
+
+    with network("eof test->server:7#* end=client byte=0", target="server") as net:
+        net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as one, socket.create_connection(("server", 7)) as other:
+            time.sleep(0.02)
+            with select.epoll() as epoll:
+                for each in (one, other):
+                    epoll.register(each, IN)
+                assert [len(epoll.poll(1, 1)), len(epoll.poll(1))] == [1, 2]
+
+
+def test_what_was_to_arrive_as_one_waits_no_longer_than_until_it_is_there() -> None:
+    stream = Stream("client", list(FaultPlan.parse("coalesce a->b:7#1 end=client byte=4 bytes=6")), by_sender=False)
+    stream.sent = 9
+    assert stream.allowed(0) == 4
+    stream.sent = 10
+    assert stream.allowed(0) is None
