@@ -27,6 +27,9 @@ class Report:
     coverage: Counter[tuple[str, str]] = field(default_factory=Counter)  # (state, call)
     seconds: float = 0.0
     stopped: bool = False  # by Ctrl-C
+    cut_short: list[str] = field(
+        default_factory=list
+    )  # by that: seeds of programs of which nobody knows whether they differ
     first: int = 0  # the number of the first program
 
     @property
@@ -43,6 +46,8 @@ class Report:
         ]
         if self.stopped:
             lines.append(f"stopped by Ctrl-C; --first {self.first + self.programs} goes on from there")
+        if self.cut_short:
+            lines.append(f"not compared to the end when that came: seeds {', '.join(self.cut_short)}")
         if self.known:
             lines.append("known, see docs/fidelity.md:")
             lines += [f"  {count:6}  {reason}" for reason, count in self.known.most_common()]

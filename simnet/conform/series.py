@@ -118,6 +118,14 @@ class _Series:
             self._waiting.popleft()[2].close()
 
     def _look(self, seed: str, program: Program, kernel: Run) -> None:
+        try:
+            self._look_again(seed, program, kernel)
+        except KeyboardInterrupt:
+            self._report.cut_short.append(seed)
+            kernel.close()
+            raise
+
+    def _look_again(self, seed: str, program: Program, kernel: Run) -> None:
         found = kernel.look_again()
         if found is not None and real.monotonic() - kernel.ended > FRESH:
             found = compare(program, next(self._settings))

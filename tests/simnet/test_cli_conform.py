@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,27 @@ def test_ctrl_c_ends_a_series_with_what_was_found_so_far(
         assert said.startswith("3 programs, ")
         assert "\n3 agreed " in said  # those that wait for their last look have it now
         assert "stopped by Ctrl-C; --first 13 goes on from there" in said
+
+
+def test_a_program_in_whose_last_look_ctrl_c_comes_is_named_and_the_others_are_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks = 0
+
+    class Interrupted(series.Run):
+        def look_again(self) -> Any:
+            nonlocal looks
+            looks += 1
+            if looks == 2:
+                raise KeyboardInterrupt
+            return super().look_again()
+
+    monkeypatch.setattr(series, "Run", Interrupted)
+    assert main(["conform", "--programs", "4"]) == 130
+    said = capsys.readouterr().out
+    assert said.startswith("4 programs, ")
+    assert "\n3 agreed " in said
+    assert "not compared to the end when that came: seeds 0/1\n" in said
 
 
 def test_a_machine_without_a_kernel_to_ask_is_told_in_a_line(

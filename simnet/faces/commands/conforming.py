@@ -60,6 +60,7 @@ def _as_object(report: conform.Report, coverage: bool) -> dict[str, Any]:
         "pairs": len(report.coverage),
         "seconds": round(report.seconds, 3),
         "stopped": report.stopped,
+        "cut_short": report.cut_short,
     }
     if coverage:
         told["coverage"] = {}
