@@ -371,6 +371,13 @@ def test_a_server_that_has_gone_refuses_each() -> None:
     assert (once, each) == ("when the connection is refused", "when each connection is refused")
 
 
+def test_strangers_who_come_behind_a_connection_are_not_said_to_come_first() -> None:
+    before, after = (
+        when(FaultPlan((faults.Strangers(on="test->server:7#1", count=4, when=each),))) for each in ("before", "after")
+    )
+    assert (before, after) == ("when 4 strangers come first", "when 4 strangers come right behind")
+
+
 def test_a_debugger_stops_in_the_users_code() -> None:
     def body(net: object) -> None:
         import socket

@@ -48,7 +48,8 @@ _WHEN: Mapping[str, Callable[[Any], str]] = {
     "connect-timeout": lambda fault: "a connect is never answered",
     "reset-before-accept": lambda fault: "the peer resets before it is accepted",
     "strangers": lambda fault: (
-        f"{fault.count:,} stranger{'s' if fault.count > 1 else ''} come{'' if fault.count > 1 else 's'} first"
+        f"{fault.count:,} stranger{'s' if fault.count > 1 else ''} come{'' if fault.count > 1 else 's'} "
+        f"{'right behind' if fault.when == 'after' else 'first'}"
     ),
     "drop": lambda fault: "a datagram is lost",
     "duplicate": lambda fault: "a datagram comes more than once",
