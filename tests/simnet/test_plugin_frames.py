@@ -130,3 +130,32 @@ def test_no_frame_of_simnet_is_shown(pytester: pytest.Pytester, body: str) -> No
     shown = [line for line in result.stdout.lines if "simnet/" in line]
     assert shown == []
     assert "test_it.py:" in result.stdout.str()
+
+
+HALF = """
+import socket, simnet
+
+def serve(port):
+    with socket.create_server(("", port)) as listener, listener.accept()[0] as connection:
+        if len(connection.recv(100)) < 5:
+            raise ValueError("half a letter: \\udcff")
+        connection.sendall(b"hello")
+
+@simnet.sweep(target="server", kinds=["split"])
+def test_it(net):
+    net.host("server").spawn(serve, 7)
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"hello")
+        sock.recv(100)
+"""
+
+
+def test_of_a_letter_that_cannot_be_written_a_report_has_the_number_and_its_lines(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+    pytester.makepyfile(test_half=HALF)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "test_half.py")
+    result.stdout.fnmatch_lines(
+        ["so        ValueError: half a letter: *udcff ended server/serve on server*", "run it    pytest test_half.py*"]
+    )

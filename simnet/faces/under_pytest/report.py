@@ -71,7 +71,7 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
         report.longrepr = ExceptionChainRepr([_nowhere(item, call.excinfo.value)])
     if told is None or call.when != "call":
         return
-    report.sections += told.traces
+    report.sections += [(title, _writable(item.config, drawn)) for title, drawn in told.traces]
     if not report.failed or call.excinfo is None:
         return
     raised = call.excinfo.value
@@ -79,7 +79,8 @@ def add_to(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
         report.sections.append(("simnet", f"no example could be swept, as the last of them: {told.passed_over}"))
     elif raised is told.verdict:
         notes = getattr(told.verdict, "__notes__", ())  # of hypothesis, with which arguments it was
-        report.longrepr = "\n".join([f"{type(told.verdict).__name__}: {told.verdict}", *notes])
+        lines = [f"{type(told.verdict).__name__}: {told.verdict}", *notes]
+        report.longrepr = _writable(item.config, "\n".join(lines))
     elif told.failures and _is_told(raised, told):
         _show_failures(report, item, told, raised)
 
@@ -102,7 +103,7 @@ def _show_failures(report: pytest.TestReport, item: pytest.Item, told: Told, rai
         if error is not raised:  # else its notes come last, with those of others
             lines = [f"E   {line}\n" for each in failure.noted for line in each.splitlines()]
             below = "".join([*lines, *(["\n"] if lines else []), below])
-        chain.append(_under(heading, drawn, below))
+        chain.append(_under(heading, drawn, _writable(item.config, below)))
     for text in dict.fromkeys((*_others_notes(raised, told), told.summary)):  # each once
         if text:
             chain[-1][0].extraline = f"{chain[-1][0].extraline}{text}\n"
@@ -199,16 +200,33 @@ def _style(asked: str) -> TracebackStyle:
     return "long" if asked == "long" else "short"
 
 
+def _writable(config: pytest.Config, text: str) -> str:
+    """*text*, with the numbers of letters that cannot be written where *config* writes: for one of them pytest makes one line of all."""
+    try:
+        text.encode(_encoding(config), getattr(_file(config), "errors", None) or "strict")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def _file(config: pytest.Config) -> Any:
+    writer = getattr(config.pluginmanager.get_plugin("terminalreporter"), "_tw", None)
+    return getattr(writer, "_file", None)
+
+
+def _encoding(config: pytest.Config) -> str:
+    return getattr(_file(config), "encoding", None) or "utf-8"
+
+
 def looks(config: pytest.Config) -> dict[str, Any]:
     """The keywords that make a report look right where *config* writes."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     writer = getattr(reporter, "_tw", None)
     terminal = bool(getattr(reporter, "isatty", False))
-    encoding = (getattr(getattr(writer, "_file", None), "encoding", None) or "utf-8").lower()
     return {
         "color": bool(getattr(writer, "hasmarkup", False)),
         "width": width_of(int(writer.fullwidth) if terminal and writer is not None else None),
-        "unicode": encoding.replace("-", "").startswith("utf"),
+        "unicode": _encoding(config).lower().replace("-", "").startswith("utf"),
     }
 
 
