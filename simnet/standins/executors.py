@@ -16,7 +16,7 @@ from typing import Any
 
 from simnet.owned.threads import Pool, Work
 from simnet.standins import whose
-from simnet.standins.threads import PROCESSORS
+from simnet.standins.processors import PROCESSORS
 from simnet.wait import running
 
 __all__ = ["place", "unplace"]

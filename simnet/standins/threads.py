@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _thread
 import functools
-import os
 import threading
 import time
 from typing import Any
@@ -21,7 +20,6 @@ __all__ = ["PAIRS"]
 PAIRS = Pairs()
 # Linux's PID_MAX_LIMIT: no process has this number or a greater one, whose priority a thread would set.
 NO_PROCESS = 1 << 22
-PROCESSORS = 4  # of a simulated host: pools are made by their number, which must not be that of the machine
 
 _true_start, _true_join, _true_is_alive = threading.Thread.start, threading.Thread.join, threading.Thread.is_alive
 _true_current, _true_enumerate, _true_count = threading.current_thread, threading.enumerate, threading.active_count
@@ -212,34 +210,3 @@ def _clock_of(original: Any) -> Any:
 
 
 PAIRS.standin(time, "pthread_getcpuclockid")(_clock_of)
-
-
-def _processors(original: Any) -> Any:
-    def standin(_: Origin) -> Any:
-        return original() if getattr(whose.world(), "thread", None) is None else PROCESSORS
-
-    return standin
-
-
-PAIRS.standin(os, "cpu_count")(_processors)
-
-
-def _affinity(original: Any) -> Any:
-    def standin(_: Origin, *given: Any) -> Any:
-        threads = getattr(whose.world(), "thread", None) is not None
-        return set(range(PROCESSORS)) if threads and given in ((0,), (os.getpid(),)) else original(*given)
-
-    return standin
-
-
-if hasattr(os, "sched_getaffinity"):  # by which programs count processors, too
-    PAIRS.standin(os, "sched_getaffinity")(_affinity)
-
-if hasattr(os, "process_cpu_count"):  # from Python 3.13 on
-    _true_cpu_count = os.process_cpu_count
-
-    @functools.wraps(_true_cpu_count)
-    def _process_cpu_count() -> int | None:
-        return _true_cpu_count() if getattr(whose.world(), "thread", None) is None else PROCESSORS
-
-    PAIRS.add(_true_cpu_count, _process_cpu_count)

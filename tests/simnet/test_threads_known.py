@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import errno
 import gc
 import logging
 import multiprocessing.pool
@@ -289,3 +290,24 @@ def test_a_host_has_as_many_processors_on_each_machine_however_they_are_counted(
     with simnet.Network() as net:
         assert net.host("server").run(count_processors) == (4, 4, 4)
     assert count_processors() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has it")
+def test_a_program_pins_itself_and_neither_the_machine_nor_another() -> None:
+    def pin() -> list[Any]:
+        said: list[Any] = []
+        for asked in ({3}, iter([0, 99]), [], {77}, 5, [-1], ["x"]):
+            try:
+                os.sched_setaffinity(os.getpid(), asked)  # type: ignore[arg-type]
+            except Exception as error:  # noqa: BLE001
+                said.append(type(error).__name__ if not isinstance(error, OSError) else error.errno)
+            said.append(sorted(os.sched_getaffinity(0)))
+        return said
+
+    before = os.sched_getaffinity(0)
+    with simnet.Network() as net:
+        told = [[3], [0], errno.EINVAL, [0], errno.EINVAL, [0], "TypeError", [0], "ValueError", [0], "TypeError", [0]]
+        assert net.host("a").run(pin) == told
+        assert net.host("b").run(lambda: len(os.sched_getaffinity(0))) == 4
+        assert os.sched_getaffinity(0) == set(range(4))
+    assert os.sched_getaffinity(0) == before
