@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from simnet.world import Network
 
 FIXTURE = "simnet_network"
+SUBTESTS = "subtests"  # pytest's own
 SCENARIOS = "scenarios"  # as `simnet.scenario` has it, which is not to be loaded here
 OURS = ("simnet.", "dispatch.")
 OPTIONS = ("runs", "kinds", "fault", "target", "replay", "real", "seconds", "trace")
@@ -212,6 +213,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         from simnet.faces.under_pytest.options import refuse_what_cannot_be
 
     refuse_what_cannot_be(item, test)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Generator[None, Any, Any]:
+    value = yield
+    if fixturedef.argname == SUBTESTS and hasattr(getattr(request.node, "obj", None), "simnet_options"):
+        from simnet.faces.under_pytest.subtests import passing_on
+
+        value = passing_on(value)  # for whoever asks for it, and by whatever way
+        fixturedef.cached_result = (value, *fixturedef.cached_result[1:])
+    return value
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

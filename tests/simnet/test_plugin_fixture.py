@@ -290,3 +290,53 @@ def test_strictly(net, subtests):
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.no_fnmatch_line("SUBFAILED*")
     result.stdout.fnmatch_lines(["FAILED test_it.py::test_strictly - 2 distinct failures: *"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(pytest, "Subtests"), reason="pytest 9")
+def test_subtests_pass_on_by_whatever_way_a_test_has_come_to_them(suite: pytest.Pytester) -> None:
+    source = """
+import socket
+
+import pytest
+import simnet
+from simnet.demo.corrected_server import serve
+
+
+class Parts:
+    def __init__(self, subtests):
+        self.one = subtests.test
+
+
+@pytest.fixture
+def asked(request):
+    return Parts(request.getfixturevalue("subtests"))
+
+
+@simnet.fixture
+def own(net, subtests):
+    return Parts(subtests)
+
+
+@simnet.fixture
+def late(net, request):
+    return Parts(request.getfixturevalue("subtests"))
+
+
+@simnet.sweep(target="server", kinds=["reset"])
+def test_it(net, asked, own, late):
+    net.host("server").spawn(serve, 7)
+    for parts in (asked, own, late):
+        with parts.one(), socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.makefile("rb").read() == b"hello"
+
+
+def test_another(subtests):
+    with subtests.test("fails"):
+        assert False
+"""
+    result = run(suite, source)
+    result.assert_outcomes(passed=1, failed=2)  # the other, and its part
+    result.stdout.fnmatch_lines(["SUBFAILED* test_it.py::test_another*"])
