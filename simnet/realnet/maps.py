@@ -104,6 +104,11 @@ def _divided(original: Any, fresh: Callable[[], Any]) -> Any:
         if name in KEPT or (name.startswith("__") and not callable(attribute)):
             continue
         namespace[name] = _delegate(mine, name) if callable(attribute) else _view(mine, name)
+    if hasattr(original, "__dict__"):  # of a class of a program's own, whose `__init__` sets more
+        namespace["__dict__"] = property(lambda _: mine().__dict__)
+        namespace["__getattr__"] = lambda _, name: getattr(mine(), name)
+        namespace["__setattr__"] = lambda _, name, value: setattr(mine(), name, value)
+        namespace["__delattr__"] = lambda _, name: delattr(mine(), name)
     divided = type(base.__name__, (base,), namespace)
     allocate: Any = base.__new__  # without __init__, which would begin with what the original holds
     return allocate(divided)

@@ -104,15 +104,26 @@ def test_a_fresh_container_is_made_as_the_first_one_was(world: Any) -> None:
     assert not latest
 
 
-def test_a_fresh_container_of_a_programs_own_is_made_of_what_the_first_one_has_kept() -> None:
+@WORLDS
+def test_a_fresh_container_of_a_programs_own_is_made_of_what_the_first_one_has_kept(world: Any) -> None:
     """Those of kombu were made of nothing, and knew no limit."""
 
-    def use() -> tuple[list[str], list[int]]:
+    def use() -> tuple[list[str], list[int], int, list[str]]:
+        pools.most += 1
+        del pools.wait
+        return pools["a"][:0], pools.asked, pools.most, sorted(vars(pools))
+
+    def read() -> tuple[list[str], list[int]]:
         return pools["a"], pools.asked
 
-    with simnet.Network(per_process=[f"{__name__}:pools"]) as net:
-        assert net.host("a").run(use) == net.host("b").run(use) == (["4 at most, 2.5 s"], [0, 1])
+    with world(per_process=[f"{__name__}:pools"]) as net:
+        for name in "ab":
+            with pytest.raises(AttributeError, match="wait"):
+                net.host(name).run(use)
+            assert net.host(name.upper()).run(read) == (["4 at most, 2.5 s"], [0, 1])
+            assert net.host(f"{name}-without").run(lambda: vars(pools)) == {"most": 4, "wait": 2.5, "asked": [0]}
     assert not pools
+    assert vars(pools) == {"most": 4, "wait": 2.5, "asked": [0]}
 
 
 def test_a_fresh_buffer_is_empty_too() -> None:
