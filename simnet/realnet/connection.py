@@ -18,8 +18,8 @@ __all__ = ["Connection", "Gate", "RealFile", "Stream", "counted", "opposite"]
 
 
 Gate = list[Any]
-"""What a receiver is not shown yet: from which byte on, the fault's kind, the instant at which a stall is over or None before it has begun,
-and for how many bytes it waits.
+"""What a receiver is not shown yet: from which byte on, the fault's kind, the instant at which it is over or None before it has begun, and
+for how many bytes it waits.
 """
 
 
@@ -181,14 +181,13 @@ class Stream:
         """How many bytes the receiver may be shown now: None for all, -1 for the end of the stream."""
         while gates := self.gates:
             byte, kind, until_ns, wanted = gates[0]
-            if wanted is not None and self.sent - byte >= wanted:
-                gates.pop(0)  # all that was to arrive as one is there
-                continue
-            if byte > self.read:
-                return int(byte - self.read)
-            if kind == "eof":
-                return -1
-            if kind == "reset" or (kind in ("stall", "coalesce") and (until_ns is None or now_ns < until_ns)):
-                return 0
-            gates.pop(0)  # a split that has been seen, a stall that is over
+            over = until_ns is not None and now_ns >= until_ns
+            if not over and (wanted is None or self.sent - byte < wanted):
+                if byte > self.read:
+                    return int(byte - self.read)
+                if kind == "eof":
+                    return -1
+                if kind != "split":
+                    return 0
+            gates.pop(0)  # a split that has been seen; what was late has come
         return None

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from simnet import real
 from simnet.faults.fault import Fault
 from simnet.faults.inject import GATHER_NS
-from simnet.faults.kinds import Coalesce, Stall
+from simnet.faults.kinds import Coalesce, Split, Stall
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import SIOCINQ, SIOCOUTQNSD
 from simnet.kernel.readiness import ERR, HUP, IN, NVAL, RDHUP, RDNORM
@@ -98,13 +98,13 @@ def send(stage: Stage, sock: Any, file: RealFile, data: bytes, flags: int) -> in
     """
     stream = file.out
     assert stream is not None
-    total = 0
+    total, gone = 0, file.severed
     while True:
         if stream.by_sender and stream.sent == 0 and stream.hand in (None, sock):
             _act(stage, sock, file, stream)  # before the very first byte
         if _has_to_wait(stage, sock, file, stream, data[total:]):
             return len(data)
-        if stream.cut or (file.severed and total):
+        if stream.cut or file.severed is not gone:
             return len(data)
         distance = stream.distance() if stream.by_sender or _urgent_next(stream) else None
         part = data[total:] if distance is None else data[total : total + distance]
@@ -197,7 +197,7 @@ def _by_receiver(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> 
         sever(stage, peer if peer is not None else file)  # a peer that has not been accepted yet has no hands
         await_death(file)
         stream.gates = []
-    elif isinstance(fault, Stall | Coalesce):
+    elif isinstance(fault, Stall | Coalesce | Split):
         late_ns = round(fault.seconds * 1e9) if isinstance(fault, Stall) else GATHER_NS
         for gate in stream.gates:
             if gate[0] == fault.anchor.number and gate[1] == fault.kind and gate[2] is None:
@@ -417,9 +417,10 @@ def shown(file: RealFile, bits: int, asked: int) -> int:
         return bits | over | asked & (RDHUP | (TO_READ if allowed == -1 else 0))
     if bits & (ERR | NVAL):
         return bits
+    end = (0 if file.shut & 1 else RDHUP) | (0 if file.shut == 3 else HUP)  # as far as it is the peer's doing
     if allowed == 0:
-        return bits & ~(TO_READ | RDHUP | HUP)
-    return bits & ~(RDHUP | HUP) if stream.gated else bits  # the end comes behind what is not shown yet
+        return bits & ~(TO_READ | end)
+    return bits & ~end if stream.gated else bits  # the end comes behind what is not shown yet
 
 
 def receive(file: RealFile, attempt: Any, size: int, flags: int, owe: Callable[[], object]) -> Any:

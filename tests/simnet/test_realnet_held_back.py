@@ -324,3 +324,42 @@ def test_what_was_to_arrive_as_one_waits_no_longer_than_until_it_is_there() -> N
     assert stream.allowed(0) == 4
     stream.sent = 10
     assert stream.allowed(0) is None
+
+
+@both
+@pytest.mark.parametrize("fault", ["stall", "split"])
+def test_who_looks_when_it_is_over_sees_all_of_it_at_once(network: Any, fault: str) -> None:
+    def look(sock: socket.socket) -> list[Any]:
+        time.sleep(0.1)
+        return drained(sock)
+
+    more = " seconds=0.04" if fault == "stall" else ""
+    seen = sees(network, f"{fault} test->server:7#1 end=client byte=4{more}", look)
+    assert seen == [b"0123456789", "BlockingIOError"]
+
+
+@both
+def test_a_reset_before_the_first_byte_is_heard_by_the_call_behind_the_one_that_sends_it(network: Any) -> None:
+    def serve() -> list[Any]:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            sent = connection.send(b"hello")
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
+            return [sent]
+
+    with network("reset test->server:7#1 end=client byte=0", target=["server", "test"]) as net:
+        server = net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)):
+            server.join(5)
+        assert server.result == [5]
+
+
+@both
+def test_who_has_shut_down_what_it_reads_is_told_so_by_a_poller_though_something_is_held_back(network: Any) -> None:
+    def look(sock: socket.socket) -> list[Any]:
+        sock.shutdown(socket.SHUT_RD)
+        poller = select.poll()
+        poller.register(sock, RDHUP)
+        return [bits for _, bits in poller.poll(0)]
+
+    assert sees(network, "split test->server:7#1 end=client byte=4", look) == [RDHUP]
