@@ -140,7 +140,9 @@ class _Finder:
         if name not in LIBRARIES:
             return None
         for finder in sys.meta_path:
-            spec = finder.find_spec(name, path, target) if finder is not _Finder else None
+            # Before Python 3.12 some are without it, as that of old versions of six.
+            find = getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = find(name, path, target) if find is not None and finder is not _Finder else None
             if spec is not None and spec.loader is not None:
                 spec.loader.exec_module = partial(_execute, spec.loader.exec_module)  # type: ignore[method-assign]  # it is this import's alone
                 return spec

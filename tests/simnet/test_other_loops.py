@@ -84,6 +84,17 @@ def test_a_library_whose_sockets_are_made_in_c_is_refused_with_what_to_use_inste
     assert type(importlib.import_module(curl).Curl()).__name__ == "Curl"  # outside of a run it is what it was
 
 
+@pytest.mark.filterwarnings("ignore::ImportWarning")  # of Python 3.11, that it asks such a one in vain
+def test_a_finder_as_there_were_before_python_34_is_passed_over(curl: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old:
+        def find_module(self, name: str, path: Any = None) -> None:
+            """It has none."""
+
+    monkeypatch.setattr(sys, "meta_path", [Old(), *sys.meta_path])
+    with pytest.raises(simnet.Escape, match="the network of libcurl"), simnet.Network() as net:
+        net.host("client").run(lambda: importlib.import_module(curl).Curl())
+
+
 @pytest.mark.parametrize("name", ["_socket.socket", "_socket.SocketType", "socket.SocketType", "an heir"])
 def test_a_socket_of_the_class_in_c_would_be_the_kernels_and_is_refused(name: str) -> None:
     """As those of gevent are, which are of an heir of it: one was connected to the machine's own network."""
