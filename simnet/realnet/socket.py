@@ -176,7 +176,6 @@ class RealSocket(Addressed):
         if failure is not None:
             file.connection = None  # the next attempt is another connection
             raise failure
-        tamper.established(self._stage, self, file)
 
     def _opens(self, owner: Any, port: int, target: Any) -> Any:
         """A new connection: named, known by its address before its SYN leaves, refused if the plan says so."""

@@ -38,7 +38,6 @@ __all__ = [
     "arm_streams",
     "await_death",
     "before_end",
-    "established",
     "join",
     "read_away",
     "readable",
@@ -98,6 +97,8 @@ def send(stage: Stage, sock: Any, file: RealFile, data: bytes, flags: int) -> in
     """
     stream = file.out
     assert stream is not None
+    if file.shut & 2 and (stream.cut or stream.waits) and sock is not stream.hand:
+        raise socket_error(errno.EPIPE)  # its kernel would say so, if what comes before had gone
     total, gone = 0, file.severed
     while True:
         if stream.by_sender and stream.sent == 0 and stream.hand in (None, sock):
@@ -220,13 +221,6 @@ def before_end(stage: Stage, sock: Any, file: RealFile) -> bool:
         stream.queue.append(None)
     _gather(stage, file, stream)
     return False
-
-
-def established(stage: Stage, sock: Any, file: RealFile) -> None:
-    """The connection stands: faults before its first byte act."""
-    if file.out is not None and file.out.by_sender:
-        with suppress(OSError):  # as above
-            _act(stage, sock, file, file.out)
 
 
 def _gather(stage: Stage, file: RealFile, stream: Stream, first: bool = False) -> None:

@@ -110,8 +110,6 @@ def connect(sock: Any, file: RealFile, name: str | bytes) -> None:
     except OSError:
         file.connection = file.into = file.out = None
         raise
-    if connection is not None:
-        tamper.established(process.stage, sock, file)
 
 
 def accepted(stage: Stage, listener: RealFile, file: RealFile) -> None:

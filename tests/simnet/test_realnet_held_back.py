@@ -363,3 +363,47 @@ def test_who_has_shut_down_what_it_reads_is_told_so_by_a_poller_though_something
         return [bits for _, bits in poller.poll(0)]
 
     assert sees(network, "split test->server:7#1 end=client byte=4", look) == [RDHUP]
+
+
+@both
+@pytest.mark.parametrize("kind", ["reset", "eof"])
+def test_what_comes_before_the_first_byte_comes_with_the_first_write_and_not_with_the_connection(
+    network: Any, kind: str
+) -> None:
+    def greet() -> bytes | str:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            connection.sendall(b"220 hello")
+            try:
+                return connection.recv(100)
+            except ConnectionResetError:
+                return "reset"
+
+    with network(f"{kind} test->server:7#1 end=server byte=0", target="server") as net:
+        server = net.host("server").spawn(greet)
+        with socket.create_connection(("server", 7)) as sock:
+            assert sock.recv(100) == b"220 hello"
+            time.sleep(0.02)
+            sock.sendall(b"QUIT")
+            server.join(5)
+    assert server.result == {"reset": "reset", "eof": b""}[kind]
+
+
+@both
+@pytest.mark.parametrize("fault", ["eof", "stall"])
+def test_who_has_shut_down_what_it_sends_sends_no_more_though_a_fault_stands_before_that(
+    network: Any, fault: str
+) -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            while connection.recv(100):
+                pass
+
+    more = " seconds=0.05" if fault == "stall" else ""
+    with network(f"{fault} test->server:7#1 end=server byte=1{more}", target="server") as net:
+        server = net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            sock.shutdown(socket.SHUT_WR)
+            with pytest.raises(BrokenPipeError):
+                sock.send(b"more")
+            server.join(5)
