@@ -186,6 +186,37 @@ def test_that_warning_is_turned_off_or_made_a_failure_by_its_name() -> None:
     assert failure.finding.message.endswith("taken for the answer to the next?")
 
 
+@pytest.mark.parametrize("unix", [False, True], ids=["udp", "unix"])
+def test_who_only_collects_is_not_asked_about_a_second_answer(unix: bool) -> None:
+    where = ("/run/log.sock", "/run/log.sock") if unix else (("", 514), ("logs", 514))
+    family = socket.AF_UNIX if unix else socket.AF_INET
+
+    def collect() -> list[bytes]:
+        lines: list[bytes] = []
+        with socket.socket(family, socket.SOCK_DGRAM) as sock, contextlib.suppress(TimeoutError):
+            sock.bind(where[0])
+            sock.settimeout(1)
+            while True:
+                lines.append(sock.recv(100))
+        return lines
+
+    def write() -> None:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            for number in range(3):
+                sock.sendto(b"line %d" % number, where[1])
+
+    def test(net: Any) -> Any:
+        collector = net.host("logs").spawn(collect)
+        net.host("logs" if unix else "app").spawn(write)
+        collector.join()
+        return collector.result
+
+    result = run_sweep(test, SweepOptions.of(target="logs", kinds=["duplicate"]))
+    (warned,) = result.warnings
+    assert "taken for something new?" in warned.text
+    assert "answer" not in warned.text
+
+
 def test_what_is_lost_or_late_may_be_another_outcome() -> None:
     def ask() -> bytes:
         with socket.socket(type=socket.SOCK_DGRAM) as sock:

@@ -26,14 +26,17 @@ from simnet.invariants import (
     SAID_ONCE,
     WAITS_FOR_EVER,
 )
+from simnet.trace import SEGMENT
 
 if TYPE_CHECKING:
     from simnet.explore.judging.findings import Case, Finding
+    from simnet.faults.kinds import Fault
 
 __all__ = ["otherwise", "taken_for_another"]
 
 SHOWN = 40  # bytes
 OPENER = "client"
+DATAGRAM = "datagram"  # as the trace calls its segment
 
 
 class Look(Protocol):
@@ -72,11 +75,23 @@ def taken_for_another(case: Case) -> Finding:
     """Another outcome by what loses nothing."""
     level = case.invariants.get(DATAGRAMS_TOLD_APART, WARNING)
     kinds = list(dict.fromkeys(fault.kind for fault in case.disruptive))
-    message = f"the outcome is another under {' and '.join(kinds)}, though nothing is lost by it: is a second answer to one question "
-    message += "taken for the answer to the next?"
+    message = f"the outcome is another under {' and '.join(kinds)}, though nothing is lost by it: is "
+    if all(_answered(case, fault) for fault in case.disruptive):
+        message += "a second answer to one question taken for the answer to the next?"
+    else:
+        message += "what comes a second time, or late, taken for something new? By a number in each it is known."
     if level == WARNING:
         message += f" survives={kinds!r} makes a failure of that"
     return case.found(DATAGRAMS_TOLD_APART, message, BODY, case.run.body_error, level)
+
+
+def _answered(case: Case, fault: Fault) -> bool:
+    """Does anybody answer, in the run without faults, what goes where *fault* acts, or is that an answer itself?"""
+    here, back = str(fault.place), f"{fault.place.target}->{fault.place.source}:"
+    return any(
+        entry[1] == SEGMENT and entry[5] == DATAGRAM and entry[3].startswith(back) and entry[3] != here
+        for entry in case.baseline.trace.entries
+    )
 
 
 def _answered_late(case: Case) -> tuple[str, str, int] | None:
