@@ -171,7 +171,7 @@ class Stream:
     def ended(self) -> bool:
         """The same of an early end."""
         gate = self.gate
-        return gate is not None and gate[1] == "eof" and self.gated
+        return gate is not None and gate[1] == "eof" and gate[2] is not None
 
     def distance(self) -> int | None:
         """How many bytes may be sent before the next fault acts; None: all."""
@@ -181,11 +181,11 @@ class Stream:
         """How many bytes the receiver may be shown now: None for all, -1 for the end of the stream."""
         while gates := self.gates:
             byte, kind, until_ns, wanted = gates[0]
-            over = until_ns is not None and now_ns >= until_ns
+            over = until_ns is not None and now_ns >= until_ns and kind != "eof"
             if not over and (wanted is None or self.sent - byte < wanted):
                 if byte > self.read:
                     return int(byte - self.read)
-                if kind == "eof":
+                if kind == "eof" and until_ns is not None:  # before its first byte, that comes with the first write
                     return -1
                 if kind != "split":
                     return 0

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from simnet import real
 from simnet.faults.fault import Fault
 from simnet.faults.inject import GATHER_NS
-from simnet.faults.kinds import Coalesce, Split, Stall
+from simnet.faults.kinds import Coalesce, Stall
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import SIOCINQ, SIOCOUTQNSD
 from simnet.kernel.readiness import ERR, HUP, IN, NVAL, RDHUP, RDNORM
@@ -105,6 +105,8 @@ def send(stage: Stage, sock: Any, file: RealFile, data: bytes, flags: int) -> in
             _act(stage, sock, file, stream)  # before the very first byte
         if _has_to_wait(stage, sock, file, stream, data[total:]):
             return len(data)
+        if stream.cut and _broken(file):
+            return sock.kernel_send(data, flags)  # type: ignore[no-any-return]  # which says so
         if stream.cut or file.severed is not gone:
             return len(data)
         distance = stream.distance() if stream.by_sender or _urgent_next(stream) else None
@@ -140,6 +142,12 @@ def _has_to_wait(stage: Stage, sock: Any, file: RealFile, stream: Stream, data: 
     if not by_hand:
         _gather(stage, file, stream)
     return True
+
+
+def _broken(file: RealFile) -> bool:
+    poller = real.poll()
+    poller.register(file.fd, 0)
+    return any(bits & ERR for _, bits in poller.poll(0))
 
 
 def _urgent_next(stream: Stream) -> bool:
@@ -198,7 +206,7 @@ def _by_receiver(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> 
         sever(stage, peer if peer is not None else file)  # a peer that has not been accepted yet has no hands
         await_death(file)
         stream.gates = []
-    elif isinstance(fault, Stall | Coalesce | Split):
+    else:
         late_ns = round(fault.seconds * 1e9) if isinstance(fault, Stall) else GATHER_NS
         for gate in stream.gates:
             if gate[0] == fault.anchor.number and gate[1] == fault.kind and gate[2] is None:
@@ -433,6 +441,8 @@ def receive(file: RealFile, attempt: Any, size: int, flags: int, owe: Callable[[
             return b""
         if allowed is not None and allowed < size:
             owe()
+            if allowed == 0 and file.shut & 1:
+                return b""  # whatever it is not shown
             if allowed == 0:
                 raise socket_error(errno.EAGAIN)
             size = allowed

@@ -366,9 +366,10 @@ def test_who_has_shut_down_what_it_reads_is_told_so_by_a_poller_though_something
 
 
 @both
+@pytest.mark.parametrize("target", ["server", "test"])
 @pytest.mark.parametrize("kind", ["reset", "eof"])
 def test_what_comes_before_the_first_byte_comes_with_the_first_write_and_not_with_the_connection(
-    network: Any, kind: str
+    network: Any, kind: str, target: str
 ) -> None:
     def greet() -> bytes | str:
         with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
@@ -378,7 +379,7 @@ def test_what_comes_before_the_first_byte_comes_with_the_first_write_and_not_wit
             except ConnectionResetError:
                 return "reset"
 
-    with network(f"{kind} test->server:7#1 end=server byte=0", target="server") as net:
+    with network(f"{kind} test->server:7#1 end=server byte=0", target=target) as net:
         server = net.host("server").spawn(greet)
         with socket.create_connection(("server", 7)) as sock:
             assert sock.recv(100) == b"220 hello"
@@ -407,3 +408,37 @@ def test_who_has_shut_down_what_it_sends_sends_no_more_though_a_fault_stands_bef
             with pytest.raises(BrokenPipeError):
                 sock.send(b"more")
             server.join(5)
+
+
+@both
+def test_who_sends_behind_an_early_end_hears_that_the_connection_was_reset_meanwhile(network: Any) -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            assert connection.recv(1) == b"h"
+            time.sleep(0.02)  # and closes with the rest unread
+
+    with network("eof test->server:7#1 end=server byte=3", target="server") as net:
+        server = net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            sock.sendall(b"lost")
+            server.join(5)
+            time.sleep(0.02)
+            with pytest.raises(ConnectionResetError):
+                sock.sendall(b"more")
+
+
+@both
+@pytest.mark.parametrize("kind", ["stall", "reset"])
+def test_who_has_shut_down_what_it_reads_reads_the_end_though_a_fault_is_to_come(network: Any, kind: str) -> None:
+    def serve() -> bytes:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            connection.shutdown(socket.SHUT_RD)
+            return connection.recv(9)
+
+    more = " seconds=0.05" if kind == "stall" else ""
+    with network(f"{kind} test->server:7#1 end=server byte=0{more}", target="test") as net:
+        server = net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)):
+            server.join(5)
+    assert server.result == b""
