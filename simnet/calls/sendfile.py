@@ -22,7 +22,7 @@ from simnet.kernel.readiness import ERR, HUP, OUT
 if TYPE_CHECKING:
     from simnet.process import Process
 
-__all__ = ["send_file", "sendfile"]
+__all__ = ["in_pieces", "send_file", "sendfile"]
 
 PIECE = 65536  # bytes that go at once: what a pipe holds (16 pages), through which sendfile(2) takes them
 SENDABLE = OUT | ERR | HUP  # what ends a wait for room
@@ -100,7 +100,7 @@ def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any)
         if in_fd in process.descriptors:
             raise socket_error(errno.EINVAL)
         at = _position(in_fd) if offset is None else index(offset)
-        sent = _in_pieces(sock, in_fd, at, min(length, SENDFILE_MAX))
+        sent = in_pieces(sock, in_fd, at, min(length, SENDFILE_MAX))
         if length and not sent and stat.S_ISCHR(os.fstat(in_fd).st_mode):
             raise socket_error(errno.EINVAL)  # /dev/null is read from, and not spliced
     except OSError as error:
@@ -116,7 +116,7 @@ def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any)
     return sent
 
 
-def _in_pieces(sock: Any, in_fd: int, at: int, length: int) -> int:
+def in_pieces(sock: Any, in_fd: int, at: int, length: int) -> int:
     """How many of *length* bytes from *at* went before there was no room, or the peer had answered one piece by a reset."""
     sent = 0
     while data := os.pread(in_fd, min(length - sent, PIECE - (at + sent) % PAGE), at + sent):

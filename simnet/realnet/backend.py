@@ -98,6 +98,12 @@ class RealBackend:
     def descriptor_flags(self, call: str, original: Any, fd: Any, *arguments: Any) -> Any:
         return numbers.flags(self._process.stage, call, original, fd, *arguments)
 
+    def sendfile(self, original: Any, *arguments: Any, **options: Any) -> Any:
+        named = dict(zip(("out_fd", "in_fd", "offset", "count"), arguments, strict=False)) | options
+        if len(named) != 4 or len(arguments) + len(options) != 4:
+            return original(*arguments, **options)  # which says so
+        return numbers.sent(self._process, original, **named)
+
     def ioctl(self, fd: Any, request: int, argument: Any, mutate: bool) -> Any:
         return real.ioctl(fd, request, argument, mutate)
 

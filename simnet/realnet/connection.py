@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from typing import Any
@@ -90,7 +89,7 @@ class RealFile:
         """Nothing is held back any more."""
         kept, self.kept = self.kept, -1
         if kept != -1:
-            os.close(kept)
+            real.close(kept)
 
     @property
     def stream(self) -> bool:

@@ -5,6 +5,8 @@ The kernel's sockets never wait here, whatever their programs have asked for; so
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from contextlib import ExitStack
 from operator import index
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simnet.arguments.polls import descriptor_of
 from simnet.calls.descriptor_flags import F_DUPFD, F_DUPFD_CLOEXEC, F_GETFL, F_SETFL, NOBODY, O_NONBLOCK
 from simnet.calls.descriptors import look_over
+from simnet.calls.sendfile import in_pieces
 from simnet.kernel.buffer import scatter
 from simnet.realnet.connection import RealFile
 from simnet.realnet.socket import forget, of_number
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from simnet.realnet.process import RealProcess
     from simnet.realnet.stage import Stage
 
-__all__ = ["BYTES", "flags", "moved", "second"]
+__all__ = ["BYTES", "flags", "known", "moved", "second", "sent"]
 
 
 def second(stage: Stage, fd: int, number: int) -> None:
@@ -34,17 +37,42 @@ def second(stage: Stage, fd: int, number: int) -> None:
             stage.files[number] = file
 
 
+def known(stage: Stage, fd: Any) -> RealFile | None:
+    """The socket whose number is *fd*, if it is one of this run's. A file object may have closed the number in C, of which nobody hears."""
+    file = stage.files.get(fd) if isinstance(fd, int) else None
+    if file is not None and not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        forget(stage, fd)
+        return None
+    return file
+
+
 # --- bytes -------------------------------------------------------------------------------------------------------------
 
 
 def moved(process: RealProcess, call: str, original: Any, fd: int, *arguments: Any) -> Any:
     """What *call* of ``os`` says of *fd*; where that is a socket's, as a recv or send of it."""
-    file = process.stage.files.get(fd)
+    file = known(process.stage, fd)
     if file is None:
         return original(fd, *arguments)
     look_over(original, NOBODY, *arguments)
     with of_number(process, file, fd) as sock:
         return BYTES[call](sock, *arguments)
+
+
+def sent(process: RealProcess, original: Any, out_fd: Any, in_fd: Any, offset: Any, count: Any) -> Any:
+    """What ``os.sendfile`` says of *out_fd*; where that is a connection's, and the other a file's, as of sends, which a plan may touch."""
+    file = known(process.stage, out_fd)
+    if file is None or not file.stream or not isinstance(in_fd, int) or not stat.S_ISREG(os.fstat(in_fd).st_mode):
+        return original(out_fd, in_fd, offset, count)
+    look_over(original, NOBODY, in_fd, offset, count)
+    at, length = os.lseek(in_fd, 0, os.SEEK_CUR) if offset is None else index(offset), index(count)
+    if length < 0 or at < 0:
+        return original(out_fd, in_fd, offset, count)  # which says so
+    with of_number(process, file, out_fd) as sock:
+        total = in_pieces(sock, in_fd, at, length)
+    if offset is None:
+        os.lseek(in_fd, at + total, os.SEEK_SET)
+    return total
 
 
 def _read(sock: Any, length: Any) -> Any:
@@ -76,7 +104,7 @@ BYTES: Final[dict[str, Callable[..., Any]]] = {"read": _read, "readv": _readv, "
 def flags(stage: Stage, call: str, original: Any, fd: Any, *arguments: Any) -> Any:
     """What *call* of ``os`` or ``fcntl`` says of *fd*, of which its program does not know that it never waits."""
     number = descriptor_of(fd) if call == "fcntl" else fd
-    file = stage.files.get(number) if isinstance(number, int) else None
+    file = known(stage, number)
     if file is None:
         return original(fd, *arguments)
     if call == "get_blocking" and not arguments:

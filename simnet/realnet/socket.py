@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket as _stdlib
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from simnet import real
 from simnet.arguments.sockets import checked_blocking, checked_timeout, taken, writable_view
 from simnet.faults.inject import Tag
 from simnet.faults.place import Place
@@ -384,7 +384,7 @@ class RealSocket(Addressed):
                 and file.out is not None
                 and file.out.waits
             ):
-                file.kept = os.dup(fd)
+                file.kept = real.dup(fd)
             if last and file.into is not None:
                 tamper.read_away(file)
             if last and file.listening:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import _socket
 import ctypes
 import errno
-import os
 import socket
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -269,8 +268,10 @@ def _deliver(stage: Stage, file: RealFile, stream: Stream, hand: _Hand) -> None:
     while (queued := _next(stage, stream)) is not None:
         (piece,) = queued
         try:
-            if piece is None:
+            if piece is None and file.fds:
                 _shut(file)
+            elif piece is None:
+                continue  # closed: it ends as its kernel ends it, by RST if something is unread
             elif (sent := send(stage, hand, file, piece, 0)) < len(piece):
                 stream.queue.insert(0, piece[sent:])
         except BlockingIOError:
@@ -366,7 +367,7 @@ def _shut(file: RealFile) -> None:
 
 def _twin(file: RealFile) -> _socket.socket:
     """The same socket in an object of our own: C's, which no stand-in touches, and no default time-out makes wait."""
-    twin = _socket.socket(fileno=os.dup(file.fd))
+    twin = _socket.socket(fileno=real.dup(file.fd))
     twin.settimeout(0.0)
     return twin
 

@@ -442,3 +442,19 @@ def test_who_has_shut_down_what_it_reads_reads_the_end_though_a_fault_is_to_come
         with socket.create_connection(("server", 7)):
             server.join(5)
     assert server.result == b""
+
+
+@both
+def test_who_closes_with_something_unread_resets_also_when_that_is_held_back(network: Any) -> None:
+    def serve() -> list[Any]:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            connection.sendall(b"unread")
+            return [*drained(connection), "closed"]
+
+    with network("stall test->server:7#1 end=server byte=3 seconds=0.1", target="server") as net:
+        server = net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            time.sleep(0.03)
+            sock.sendall(b"abc")
+        assert server.join(5)
+    assert server.result == [b"abc", "ConnectionResetError", "closed"]

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,3 +150,66 @@ def test_what_is_wrong_with_a_call_by_number_python_says_and_nothing_is_read(net
         return [said(os.read, fd, -1), os.read(fd, 9)]
 
     assert talk(network, serve) == ["EINVAL", b"hello"]
+
+
+@both
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_file_that_is_sent_by_number_counts_for_a_fault_on_bytes(network: Any, by_name: bool, tmp_path: Path) -> None:
+    path = tmp_path / "page"
+    path.write_bytes(b"0123456789" * 20_000)
+
+    def server() -> list[int]:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection, path.open("rb") as file:
+            there = {"out_fd": connection.fileno(), "in_fd": file.fileno()}
+            if by_name:
+                told = [os.sendfile(**there, offset=0, count=200_000)]
+            else:
+                told = [os.sendfile(*there.values(), None, 200_000)]
+            return [
+                *told,
+                file.tell(),
+                os.sendfile(*there.values(), 199_990, 99),
+                said(os.sendfile, *there.values(), 0, -1),
+            ]
+
+    with network("stall test->server:7#1 end=client byte=100000 seconds=0.02", target="server") as net:
+        process = net.host("server").spawn(server)
+        with socket.create_connection(("server", 7), timeout=3) as sock:
+            got = b""
+            while piece := sock.recv(1 << 16):
+                got += piece
+        assert got == path.read_bytes() + b"0123456789"
+        assert process.result == [200_000, 0 if by_name else 200_000, 10, "EINVAL"]
+        assert not net.unreached
+
+
+@both
+def test_a_number_that_was_closed_behind_pythons_back_is_a_pipes_when_it_is(network: Any) -> None:
+    def serve(connection: socket.socket) -> bytes:
+        fd = connection.detach()
+        with os.fdopen(fd, "rb", buffering=0):
+            pass
+        there, here = os.pipe()
+        assert fd in (there, here) or network is Network
+        os.write(here, b"through")
+        through = os.read(there, 9)
+        os.close(there)
+        os.close(here)
+        return through
+
+    assert talk(network, serve) == b"through"
+
+
+def test_what_a_fault_does_leaves_no_number_of_a_socket_behind() -> None:
+    def serve() -> int:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            return len(connection.recv(9)) + len(connection.recv(9))
+
+    with RealNetwork("eof test->server:7#1 end=server byte=3", target="server") as net:
+        server = net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            assert net._stage.files[sock.fileno()].fds == [sock.fileno()]
+            server.join(5)
+        assert server.result == 3
+        assert not net._stage.files
