@@ -73,6 +73,8 @@ class Calls(_stdlib.socket):
 
     def _quick(self, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
         """A call that never waits."""
+        if C.fileno(self) == -1:
+            return call(*args)  # EBADF, which no kernel's socket is asked for
         tag = self._file.tag
         n = tag.count(op)
         fault = self._fault(op, n, True, 0) if tag.faults is not None else None
@@ -100,6 +102,8 @@ class Calls(_stdlib.socket):
     ) -> Any:
         """A call that may wait: counted, faulted, tried until it need not wait, recorded."""
         self._process.look_up()
+        if C.fileno(self) == -1:
+            raise socket_error(errno.EBADF)
         file = self._file
         n = file.tag.count(op)
         timed = bool(self._timeout)

@@ -213,3 +213,23 @@ def test_what_a_fault_does_leaves_no_number_of_a_socket_behind() -> None:
             server.join(5)
         assert server.result == 3
         assert not net._stage.files
+
+
+@both
+def test_a_call_of_a_closed_socket_reaches_no_kernel_and_no_plan(network: Any) -> None:
+    def serve(connection: socket.socket) -> list[Any]:
+        told = [connection.recv(9), said(connection.send, b"no")]
+        connection.close()
+        return [*told, said(connection.send, b"more"), said(connection.recv, 1), said(connection.shutdown, 1)]
+
+    def server() -> Any:
+        with socket.create_server(("", 7)) as listener:
+            return serve(listener.accept()[0])
+
+    with network("error test->server:7#1 end=server send call=2 errno=ENOBUFS", target="server") as net:
+        process = net.host("server").spawn(server)
+        with socket.create_connection(("server", 7), timeout=3) as sock:
+            sock.sendall(b"hello")
+            process.join(5)
+    assert process.result == [b"hello", 2, "EBADF", "EBADF", "EBADF"]
+    assert len(net.unreached) == 1
