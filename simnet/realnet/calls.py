@@ -121,11 +121,7 @@ class Calls(_stdlib.socket):
             try:
                 if isinstance(fault, ResetBeforeAccept):
                     self._reset_next(fault)
-                result = (
-                    tamper.receive(file, attempt, size, flags, self._owe)
-                    if op == "recv" and file.into is not None
-                    else attempt(size)
-                )
+                result = self._attempt(op, fault, attempt, size, flags)
                 break
             except BlockingIOError as error:
                 if not waits:
@@ -138,12 +134,21 @@ class Calls(_stdlib.socket):
                 self._record(op, n, arguments, error)
                 raise
             self._wait_for_it(op, n, arguments, deadline, again=True)
-        if isinstance(fault, Reset) and fault.when == "after":
-            self._sever()
-        elif isinstance(fault, (ShortRecv, PartialSend)):
+        if isinstance(fault, (ShortRecv, PartialSend)):
             self._rearm()
         self._record(op, n, arguments, result if told is None else told(result))
         return result
+
+    def _attempt(self, op: str, fault: Fault | None, attempt: Callable[[int], Any], size: int, flags: int) -> Any:
+        """The system call, once; a reset behind it comes before anybody has seen what it did."""
+        if isinstance(fault, Reset) and fault.when == "after":
+            with self._stage.at_once():
+                result = self._attempt(op, None, attempt, size, flags)
+                self._sever()
+            return result
+        if op == "recv" and self._file.into is not None:
+            return tamper.receive(self._file, attempt, size, flags, self._owe)
+        return attempt(size)
 
     def _wait_for_it(self, op: str, n: int, arguments: tuple[Any, ...], deadline: int | None, *, again: bool) -> None:
         """Wait for what the call needs: before it is tried, as Python does with a time-out, whatever the flags; *again* if that

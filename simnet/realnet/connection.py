@@ -177,14 +177,15 @@ class Stream:
         return max(0, self.faults[0].anchor.number - self.sent) if self.faults else None
 
     def allowed(self, now_ns: int) -> int | None:
-        """How many bytes the receiver may be shown now: None for all, -1 for the end of the stream."""
+        """How many bytes the receiver may be shown now: None for all, -1 for the end of the stream, or of the connection."""
         while gates := self.gates:
             byte, kind, until_ns, wanted = gates[0]
-            over = until_ns is not None and now_ns >= until_ns and kind != "eof"
+            ends = kind in ("eof", "reset")
+            over = until_ns is not None and now_ns >= until_ns and not ends
             if not over and (wanted is None or self.sent - byte < wanted):
                 if byte > self.read:
                     return int(byte - self.read)
-                if kind == "eof" and until_ns is not None:  # before its first byte, that comes with the first write
+                if ends and until_ns is not None:  # before its first byte, that comes with the first write
                     return -1
                 if kind != "split":
                     return 0

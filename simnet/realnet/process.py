@@ -14,7 +14,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from simnet import real
@@ -26,6 +25,7 @@ from simnet.owned.threads import called_by, has_a_hook
 from simnet.process import FACE
 from simnet.realnet.machine import Machine
 from simnet.realnet.ticks import Ticks
+from simnet.realnet.usage import Usage
 from simnet.scheduling.stuck import has_spun
 from simnet.trace import PROCESS, WAKE
 from simnet.verdicts import ProcessEnded, Spin, Verdict
@@ -132,7 +132,7 @@ class RealProcess(Misnamed):
         self._threads: list[threading.Thread] = []
         self._looks = 0
         self._beginning: set[threading.Thread] = set()  # asked for emptiness only
-        self._used: dict[int | None, tuple[int, str | None]] = {}  # by thread: when it used processor time, how much
+        self._usage = Usage()
 
     def __repr__(self) -> str:
         return f"RealProcess({self.name}, {'done' if self.done else 'waiting' if self.waits else 'running'})"
@@ -372,8 +372,13 @@ class RealProcess(Misnamed):
 
     @property
     def resting(self) -> bool:
-        """Some thread of it waits, or it has just looked in vain."""
-        return bool(self.waits) or self.done or self.stage.clock.now_ns - self.looked_ns < SLICE_NS
+        """Every thread of it waits, or it has just looked in vain."""
+        if self.done or self.stage.clock.now_ns - self.looked_ns < SLICE_NS:
+            return True
+        return bool(self.waits) and not any(
+            thread.ident not in self.waits and thread.is_alive() and self._usage.goes_on(thread)
+            for thread in list(self._threads)
+        )
 
     @property
     def asleep(self) -> bool:
@@ -394,20 +399,11 @@ class RealProcess(Misnamed):
         if not self._threads:
             return bool(self.waits)  # the body, which runs on a thread that was there before
         return not self._beginning and not any(
-            thread.is_alive() and thread.ident not in self.waits and self._computes(thread) for thread in self._threads
+            thread.is_alive()
+            and thread.ident not in self.waits
+            and self._usage.computes(thread, self.stage.clock.now_ns)
+            for thread in self._threads
         )
-
-    def _computes(self, thread: threading.Thread) -> bool:
-        """Whether it runs, or has run a moment ago; the kernel counts in ticks of some milliseconds."""
-        now, (runs, used) = self.stage.clock.now_ns, _processor_time(thread)
-        if runs:
-            self._used.pop(thread.ident, None)
-            return True
-        before = self._used.get(thread.ident)
-        if before is None or before[1] != used:
-            self._used[thread.ident] = (now, used)
-            return used is not None
-        return now - before[0] < SLICE_NS
 
     # --- its end ---------------------------------------------------------------------------------------------------
 
@@ -449,16 +445,6 @@ class RealProcess(Misnamed):
         idents = [*self.waits, *(thread.ident for thread in self._threads)]
         frame = next((frames[ident] for ident in idents if ident in frames), None)
         return caller_outside(frame) if frame is not None else ""
-
-
-def _processor_time(thread: threading.Thread) -> tuple[bool, str | None]:
-    """What Linux says: is it running, or about to, and how long has it run? ``None`` where nobody says it."""
-    task = Path(f"/proc/self/task/{thread.native_id}")
-    try:
-        state = task.joinpath("stat").read_text("ascii", "replace").rpartition(") ")[2][:1]
-        return state == "R", task.joinpath("schedstat").read_text("ascii")
-    except OSError:
-        return False, None
 
 
 class _Own(threading.Thread):

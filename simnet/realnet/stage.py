@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from simnet import real
@@ -30,6 +32,7 @@ PATIENCE_NS = 1_000_000_000  # nothing moves for so long: nothing will, as kerne
 LOOKS_MIN = 25  # of the body, a slice apart, before it is out of patience: a machine that was paused has not looked
 PAUSE_NS = 20_000_000  # how long an accept is held back for what its opener has to send
 TURN_NS = 5_000_000  # how long who wakes lets others go on: a handler takes far less, a computation is not waited for
+ACT_NS = 500_000_000  # how long, where one does two things at once, which takes less unless the machine is busy
 STEP = 0.0001  # seconds between two looks
 TICKS_MAX = 2  # wake-ups by time alone, each no later than one before, after which a process only keeps time (64 in virtual time, which is free)
 TICKING_NS = 10_000_000_000  # for so long who keeps time may still do something, as hang up on an idle peer
@@ -82,6 +85,7 @@ class Stage:
         self.tampered: list[RealFile] = []  # ends that hide or show what their kernel does not
         self._moved_ns = 0
         self._looks = 0  # of the body, since then
+        self._acting = 0  # threads that do two things at once: who wakes meanwhile sees both
 
     # --- as the observers of loops know a run ------------------------------------------------------------------------
 
@@ -154,11 +158,24 @@ class Stage:
         So what one sends in one go, another sees as one, as it does across a link with a latency; threads that raced
         would show a different run each time.
         """
-        end_ns = self.clock.now_ns + TURN_NS
-        while self.clock.now_ns < end_ns:
-            if not self.courier.busy and all(each is process or each.resting for each in self.processes):
+        begun_ns = self.clock.now_ns
+        while self.clock.now_ns < begun_ns + (ACT_NS if self._acting else TURN_NS):
+            if not (self.courier.busy or self._acting) and all(
+                each is process or each.resting for each in self.processes
+            ):
                 return
             real.sleep(STEP)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """``with stage.at_once():`` nobody who waits goes on before all of it is done. What is done waits for nobody."""
+        with self.lock:
+            self._acting += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._acting -= 1
 
     def let_settle(self, machine: Machine) -> None:
         """Wait, bounded, until the processes of *machine* wait: what they had to send on a new connection is sent."""

@@ -18,6 +18,7 @@ import errno
 import socket
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from simnet import real
@@ -51,6 +52,7 @@ FLUSH_NS = 200_000_000  # a peer whose window is full and who does not read will
 PAUSE_NS = 50_000_000  # how long a split waits for the reader; a busy one needs well under a millisecond
 DEATH_NS = 200_000_000  # a RST over loopback arrives within microseconds
 STEP = 0.0002  # seconds between two looks
+CLOSE_WAIT = 8  # of tcp_states.h: the peer has ended what it sends
 LATER_NS = 1_000_000  # until the courier comes back to a peer that had no room
 TO_READ = IN | RDNORM
 
@@ -104,7 +106,7 @@ def send(stage: Stage, sock: Any, file: RealFile, data: bytes, flags: int) -> in
             _act(stage, sock, file, stream)  # before the very first byte
         if _has_to_wait(stage, sock, file, stream, data[total:]):
             return len(data)
-        if stream.cut and _broken(file):
+        if stream.cut and _says(file, ERR):
             return sock.kernel_send(data, flags)  # type: ignore[no-any-return]  # which says so
         if stream.cut or file.severed is not gone:
             return len(data)
@@ -143,10 +145,11 @@ def _has_to_wait(stage: Stage, sock: Any, file: RealFile, stream: Stream, data: 
     return True
 
 
-def _broken(file: RealFile) -> bool:
+def _says(file: RealFile, wanted: int) -> bool:
+    """Does its kernel say one of the bits *wanted*, which nobody need ask for?"""
     poller = real.poll()
     poller.register(file.fd, 0)
-    return any(bits & ERR for _, bits in poller.poll(0))
+    return any(bits & wanted for _, bits in poller.poll(0))
 
 
 def _urgent_next(stream: Stream) -> bool:
@@ -201,17 +204,22 @@ def _by_sender(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> No
 
 def _by_receiver(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> None:
     peer = file.peer()
+    gate = next(
+        (each for each in stream.gates if each[:2] == [fault.anchor.number, fault.kind] and each[2] is None), None
+    )
+    due_ns = real.monotonic_ns()
     if fault.kind == "reset":
         sever(stage, peer if peer is not None else file)  # a peer that has not been accepted yet has no hands
         await_death(file)
-        stream.gates = []
+        if peer is not None:
+            stream.gates = []
+    elif fault.kind == "eof":
+        stream.cut = True
     else:
-        late_ns = round(fault.seconds * 1e9) if isinstance(fault, Stall) else GATHER_NS
-        for gate in stream.gates:
-            if gate[0] == fault.anchor.number and gate[1] == fault.kind and gate[2] is None:
-                gate[2] = due_ns = real.monotonic_ns() + late_ns
-                stage.courier.at(due_ns, stage.moved)  # until then somebody has still something to be shown
-                break
+        due_ns += round(fault.seconds * 1e9) if isinstance(fault, Stall) else GATHER_NS
+        stage.courier.at(due_ns, stage.moved)  # until then somebody has still something to be shown
+    if gate is not None:
+        gate[2] = due_ns
 
 
 def before_end(stage: Stage, sock: Any, file: RealFile) -> bool:
@@ -224,7 +232,7 @@ def before_end(stage: Stage, sock: Any, file: RealFile) -> bool:
             _act(stage, sock, file, stream)
     with stage.lock:
         if not stream.waits:
-            return not stream.cut
+            return not (stream.cut and stream.by_sender)
         stream.queue.append(None)
     _gather(stage, file, stream)
     return False
@@ -287,10 +295,12 @@ def _deliver(stage: Stage, file: RealFile, stream: Stream, hand: _Hand) -> None:
 
 
 def _next(stage: Stage, stream: Stream) -> tuple[Any] | None:
-    """What is to be sent next; None if there is nothing, or the next stall has begun: then the hand lets go."""
+    """What is to be sent next, which is all that is there; None if there is nothing, or the next stall has begun: then the hand lets go."""
     with stage.lock:
         if stream.queue and not stream.held:
-            return (stream.queue.pop(0),)
+            pieces = list(takewhile(lambda piece: piece is not None, stream.queue)) or [None]
+            del stream.queue[: len(pieces)]
+            return (b"".join(pieces) if pieces[0] is not None else None,)
         stream.hand = None
         return None
 
@@ -321,8 +331,18 @@ def sever(stage: Stage, file: RealFile) -> None:
         _rescue(file)
         if file.into is not None:
             file.into.gates = []  # behind which there is nothing any more
-        # Dissolving the association of a connected TCP socket: tcp_disconnect() sends RST and leaves ECONNRESET here.
-        _libc.connect(file.fd, bytes(16), 16)  # sockaddr with sa_family 0, AF_UNSPEC
+        twin = _twin(file)
+        try:
+            ended = twin.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == CLOSE_WAIT
+            # Dissolving the association of a connected TCP socket: tcp_disconnect() sends RST and leaves ECONNRESET here.
+            _libc.connect(file.fd, bytes(16), 16)  # sockaddr with sa_family 0, AF_UNSPEC
+            if ended:
+                # A RST from outside comes behind the end there: that is read still (K-074), and a send says EPIPE.
+                twin.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            with suppress(OSError):  # ENOTCONN; but it has hung up, as polls tell of one that is reset from outside
+                twin.shutdown(socket.SHUT_RDWR)
+        finally:
+            twin.close()
     stage.moved()
 
 
@@ -438,19 +458,31 @@ def receive(file: RealFile, attempt: Any, size: int, flags: int, owe: Callable[[
     if stream.gates and not oob:
         allowed = stream.allowed(real.monotonic_ns())
         if allowed == -1:
-            read_away(file)
-            return b""
+            return _at_the_end(file, stream)
         if allowed is not None and allowed < size:
             owe()
             if allowed == 0 and file.shut & 1:
                 return b""  # whatever it is not shown
-            if allowed == 0:
+            if allowed == 0 and stream.gates[0][2] is None and _says(file, ERR | HUP):
+                stream.gates = []  # its connection is over, and nothing acts there any more
+            elif allowed == 0:
                 raise socket_error(errno.EAGAIN)
-            size = allowed
+            else:
+                size = allowed
     result = attempt(size)
     if not oob and not flags & socket.MSG_PEEK:
         stream.read += len(result if isinstance(result, bytes) else result[0])
     return result
+
+
+def _at_the_end(file: RealFile, stream: Stream) -> bytes:
+    """A receiver is shown the end; or what its kernel says, if its connection was reset before it was accepted."""
+    error, gate = read_away(file), stream.gate
+    if gate is not None and gate[1] == "reset":
+        stream.gates = []
+        if error is not None:
+            raise error
+    return b""
 
 
 def readable(file: RealFile) -> bool:
@@ -470,15 +502,18 @@ def stands(file: RealFile | None, gate: Gate | None) -> bool:
     return gate is file.into.gate
 
 
-def read_away(file: RealFile) -> None:
-    """What is lost behind an early end must not turn close() into a reset."""
+def read_away(file: RealFile) -> OSError | None:
+    """What is lost behind an early end must not turn close() into a reset. Gives what the kernel said in the end, if it is gone."""
     stream = file.into
     if stream is not None and stream.gates and stream.allowed(real.monotonic_ns()) == -1:
         twin = _twin(file)
         try:
             while twin.recv(1 << 16):
                 pass
-        except OSError:
-            pass  # nothing more, or gone
+        except BlockingIOError:
+            pass  # nothing more
+        except OSError as error:
+            return error
         finally:
             twin.close()
+    return None

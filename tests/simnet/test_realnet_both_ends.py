@@ -1,0 +1,153 @@
+"""A fault on real sockets, and what both ends see of it: the one that is under test, and the one that is not."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import simnet
+from simnet.realnet import play_real
+from tests.simnet.test_realnet_faults import tried
+
+pytestmark = pytest.mark.slow  # each case takes threads
+
+WORLDS = (simnet.play, play_real)
+LINK = "client->server:7#1"
+
+Seen = list[tuple[str, Any]]
+End = Callable[[socket.socket, Seen], object]
+
+
+def accepts(end: End, seen: Seen) -> None:
+    with socket.create_server(("", 7)) as listener, listener.accept()[0] as sock:
+        sock.settimeout(3)
+        end(sock, seen)
+
+
+def connects(end: End, seen: Seen) -> None:
+    with socket.create_connection(("server", 7), timeout=3) as sock:
+        end(sock, seen)
+
+
+def both(server: End, client: End, seconds: float = 0.02) -> Callable[[Any], tuple[Seen, Seen]]:
+    """A test that returns what the two saw."""
+
+    def test(net: Any) -> tuple[Seen, Seen]:
+        seen: tuple[Seen, Seen] = ([], [])
+        net.host("server").spawn(accepts, server, seen[0])
+        net.host("client").spawn(connects, client, seen[1]).join(5)
+        net.sleep(seconds)
+        return seen
+
+    return test
+
+
+def answers(sock: socket.socket, seen: Seen) -> None:
+    """Reads to the end, and answers each piece."""
+    while isinstance(data := tried(seen, "recv", sock.recv, 100), bytes) and data:
+        tried(seen, "send", sock.send, data.upper())
+
+
+def asks(sock: socket.socket, seen: Seen) -> None:
+    """Two questions, the end, and all that comes."""
+    for word in (b"hello", b"again"):
+        tried(seen, "send", sock.send, word)
+        tried(seen, "recv", sock.recv, 100)
+    tried(seen, "shutdown", sock.shutdown, socket.SHUT_WR)
+    tried(seen, "recv", sock.recv, 100)
+
+
+def waits_then_asks(sock: socket.socket, seen: Seen) -> None:
+    time.sleep(0.02)
+    asks(sock, seen)
+
+
+def listens_first(sock: socket.socket, seen: Seen) -> None:
+    """Says nothing, and hears nothing before it has been asked."""
+    sock.settimeout(0.05)
+    tried(seen, "recv", sock.recv, 100)
+    sock.settimeout(3)
+    asks(sock, seen)
+
+
+@pytest.mark.parametrize(
+    ("server", "client", "target", "fault"),
+    [
+        pytest.param(answers, waits_then_asks, "server", "reset {} end=server byte=0", id="reset-at-the-first-byte"),
+        pytest.param(answers, waits_then_asks, "client", "reset {} end=server byte=0", id="by-the-receiver"),
+        pytest.param(answers, asks, "client", "reset {} end=server byte=2", id="before-it-is-accepted"),
+        pytest.param(answers, asks, "client", "reset {} end=server byte=7", id="when-it-is-accepted"),
+        pytest.param(answers, asks, "client", "eof {} end=server byte=2", id="what-follows-an-end-is-lost"),
+        pytest.param(answers, asks, "client", "eof {} end=server byte=5", id="an-end-between-two-writes"),
+        pytest.param(answers, listens_first, "server", "eof {} end=client byte=0", id="an-end-before-the-first-byte"),
+        pytest.param(answers, asks, "client", "reset {} end=client op=recv call=3", id="behind-the-end"),
+    ],
+)  # fmt: skip
+def test_both_ends_see_what_they_see_on_simnet(server: End, client: End, target: str, fault: str) -> None:
+    runs = [play(both(server, client), fault.format(LINK), target=target) for play in WORLDS]  # type: ignore[operator]
+    assert [run.unreached for run in runs] == [(), ()]
+    assert runs[0].outcome.returned == runs[1].outcome.returned
+
+
+def test_what_was_held_back_comes_in_one_piece() -> None:
+    def says(sock: socket.socket, _: Seen) -> None:
+        for word in (b"one", b"two", b"three"):
+            sock.sendall(word)
+        sock.recv(9)
+
+    def hears(sock: socket.socket, seen: Seen) -> None:
+        for _ in range(2):
+            tried(seen, "recv", sock.recv, 100)
+
+    runs = [play(both(says, hears), f"stall {LINK} end=client byte=1 seconds=0.05", target="client") for play in WORLDS]  # type: ignore[operator]
+    assert [run.outcome.returned[1] for run in runs] == [[("recv", b"o"), ("recv", b"netwothree")]] * 2
+
+
+def test_a_connection_that_was_given_up_has_hung_up() -> None:
+    def gives_up(sock: socket.socket, seen: Seen) -> None:
+        poller = select.poll()
+        poller.register(sock, select.POLLIN | select.POLLRDHUP)
+        tried(seen, "recv", sock.recv, 100)
+        seen.append(("poll", poller.poll(0)[0][1]))
+
+    def silent(sock: socket.socket, _: Seen) -> None:
+        time.sleep(0.05)
+
+    fault = f"error {LINK} end=server op=recv call=1 errno=ETIMEDOUT"
+    runs = [play(both(gives_up, silent), fault, target="server") for play in WORLDS]  # type: ignore[operator]
+    hung_up = select.POLLIN | select.POLLRDHUP | select.POLLHUP
+    assert [run.outcome.returned[0] for run in runs] == [[("recv", "ETIMEDOUT"), ("poll", hung_up)]] * 2
+
+
+def test_nobody_comes_between_a_send_and_the_reset_behind_it() -> None:
+    rounds = 8
+
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                sock = listener.accept()[0]
+                threading.Thread(target=answer, args=(sock,)).start()
+
+    def answer(sock: socket.socket) -> None:
+        with sock:
+            answers(sock, [])
+
+    def test(net: Any) -> Seen:
+        seen: Seen = []
+        net.host("server").spawn(serve)
+        for _ in range(rounds):
+            with socket.create_connection(("server", 7), timeout=3) as sock:
+                tried(seen, "send", sock.send, b"hello")
+                tried(seen, "recv", sock.recv, 100)
+                tried(seen, "send", sock.send, b"again")
+        return seen
+
+    fault = "reset test->server:7#* end=server send call=1 when=after"
+    said = [("send", 5), ("recv", b"HELLO"), ("send", "ECONNRESET")] * rounds
+    assert [play(test, fault, target="server").outcome.returned for play in WORLDS] == [said, said]  # type: ignore[operator]
