@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["come_before", "go_home"]
 
 PATIENCE = 0.2  # seconds for a connect, or for an answer: who gets none goes on without
-STEP = 0.002  # seconds for what has arrived to be read, and answered
+STEP = 0.0005  # seconds between two looks
+STILL_NS = 2_000_000  # nothing has moved for so long: who serves it has done what it does
+ANSWER_NS = 20_000_000  # how long that may take
 AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: a close sends RST
 READS_MAX = 1 << 16
 
@@ -28,9 +30,10 @@ def come_before(stage: Stage, place: Place, family: int, target: Any) -> None:
     for fault in stage.injector.strangers:
         if isinstance(fault, Strangers) and fault.acts_at(place):
             stage.fire(fault, place, str(place), "", 1)
-            for index in range(fault.count):
-                with suppress(OSError):
-                    _come(stage, fault, index, C(family, _stdlib.SOCK_STREAM), target)
+            with stage.current.blocked("the strangers before it", None):  # who serves them has not to wait for it
+                for index in range(fault.count):
+                    with suppress(OSError):
+                        _come(stage, fault, index, C(family, _stdlib.SOCK_STREAM), target)
 
 
 def go_home(stage: Stage) -> None:
@@ -43,10 +46,10 @@ def _come(stage: Stage, fault: Strangers, index: int, sock: Any, target: Any) ->
     try:
         C.settimeout(sock, PATIENCE)
         C.connect(sock, target)
-        real.sleep(STEP)
+        _let_answer(stage)
         if data := fault.part(index):
             C.send(sock, data)
-            real.sleep(STEP)
+            _let_answer(stage)
         if fault.polite:
             with suppress(OSError):
                 C.recv(sock, READS_MAX)
@@ -63,6 +66,15 @@ def _come(stage: Stage, fault: Strangers, index: int, sock: Any, target: Any) ->
     else:
         _vanish(sock)
     stage.moved()
+
+
+def _let_answer(stage: Stage) -> None:
+    """What has arrived is read, and answered, within a bound."""
+    stage.moved()
+    end_ns = stage.clock.now_ns + ANSWER_NS
+    while stage.still_for_ns() < STILL_NS and stage.clock.now_ns < end_ns:
+        real.sleep(STEP)
+    stage.let_others_wait(stage.current)
 
 
 def _vanish(sock: Any) -> None:

@@ -151,3 +151,22 @@ def test_nobody_comes_between_a_send_and_the_reset_behind_it() -> None:
     fault = "reset test->server:7#* end=server send call=1 when=after"
     said = [("send", 5), ("recv", b"HELLO"), ("send", "ECONNRESET")] * rounds
     assert [play(test, fault, target="server").outcome.returned for play in WORLDS] == [said, said]  # type: ignore[operator]
+
+
+def test_strangers_are_answered_before_they_go() -> None:
+    def serve(seen: Seen) -> None:
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                with listener.accept()[0] as sock:
+                    answers(sock, seen)
+
+    def test(net: Any) -> Seen:
+        seen: Seen = []
+        net.host("server").spawn(serve, seen)
+        net.host("client").spawn(connects, asks, []).join(5)
+        return seen
+
+    for play in WORLDS:
+        run = play(test, f"strangers {LINK} data=hello count=24", target="server")  # type: ignore[operator]
+        # Of 18 who say something a busy machine may be too late for some.
+        assert run.outcome.returned.count(("send", "ECONNRESET")) < 9
