@@ -9,6 +9,7 @@ from __future__ import annotations
 import _socket
 import errno
 import socket as _stdlib
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ __all__ = ["READABLE", "WRITABLE", "C", "Calls", "ready"]
 
 READABLE, WRITABLE = IN | ERR | HUP | RDHUP, OUT | ERR | HUP
 WAITED_FOR = {"recv": READABLE, "accept": READABLE, "send": WRITABLE}
+
+TIMEVAL = struct.Struct("ll")  # socket(7)
 
 C = _socket.socket  # its methods are the system calls
 
@@ -61,6 +64,13 @@ class Calls(_stdlib.socket):
     def _deadline(self) -> int | None:
         timeout = self._timeout
         return self._stage.clock.now_ns + max(1, round(timeout * 1e9)) if timeout else None
+
+    def _kernel_deadline(self, op: str) -> int | None:
+        """When SO_RCVTIMEO or SO_SNDTIMEO end the wait of a socket that has no time-out of Python's."""
+        option = _stdlib.SO_SNDTIMEO if op == "send" else _stdlib.SO_RCVTIMEO
+        seconds, microseconds = TIMEVAL.unpack(C.getsockopt(self, _stdlib.SOL_SOCKET, option, TIMEVAL.size))
+        limit_ns = seconds * 1_000_000_000 + microseconds * 1_000
+        return self._stage.clock.now_ns + limit_ns if limit_ns else None
 
     def _wait(self, op: str, events: int, deadline: int | None) -> Any:
         """Wait until one of *events* is there; falsy if *deadline* came first."""
@@ -127,6 +137,8 @@ class Calls(_stdlib.socket):
                 if not waits:
                     self._record(op, n, arguments, error)
                     raise
+                if deadline is None:
+                    deadline = self._kernel_deadline(op)
             except OSError as error:
                 if file.severed and op == "recv" and error.errno == errno.ENOTCONN:
                     result = b""  # dissolved by us where a reset would have come from outside: then the end is read
@@ -156,7 +168,7 @@ class Calls(_stdlib.socket):
         """
         late = again and deadline is not None and self._stage.clock.now_ns >= deadline
         if late or not self._wait(op, WAITED_FOR[op], deadline):
-            error = TimeoutError("timed out")
+            error = TimeoutError("timed out") if self._timeout else socket_error(errno.EAGAIN)
             self._record(op, n, arguments, error)
             raise error
 

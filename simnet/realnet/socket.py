@@ -292,7 +292,12 @@ class RealSocket(Addressed):
     def _recv_all(self, bufsize: int, flags: int) -> bytes:
         parts: list[bytes] = []
         while bufsize > 0:
-            part = self._call("recv", (bufsize,), lambda n: self._take(n, flags & ~MSG_WAITALL), bufsize, flags)
+            try:
+                part = self._call("recv", (bufsize,), lambda n: self._take(n, flags & ~MSG_WAITALL), bufsize, flags)
+            except BlockingIOError:  # SO_RCVTIMEO: what has come is not lost
+                if not parts:
+                    raise
+                break
             if not part:
                 break
             parts.append(part)
@@ -311,8 +316,7 @@ class RealSocket(Addressed):
     def send(self, data: Any, flags: int = 0, /) -> int:
         payload = _bytes(data)
         if self._blocks and not flags & (MSG_DONTWAIT | MSG_OOB) and self._file.stream:
-            self._send_all(payload, flags, None)  # a blocking send waits until all is taken
-            return len(payload)
+            return self._send_waiting(payload, flags)
         return self._send_some(payload, flags)
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
@@ -354,6 +358,16 @@ class RealSocket(Addressed):
             return C.send(self, part, flags)
 
         return self._call("send", (payload,), attempt, len(payload), flags, None, deadline)  # type: ignore[no-any-return]
+
+    def _send_waiting(self, payload: bytes, flags: int) -> int:
+        """A blocking send, which waits until all is taken; less if SO_SNDTIMEO is over first."""
+        sent = self._send_some(payload, flags, None)
+        try:
+            while sent < len(payload):
+                sent += self._send_some(payload[sent:], flags, None)
+        except BlockingIOError:
+            pass
+        return sent
 
     def _send_all(self, payload: bytes, flags: int, deadline: int | None) -> None:
         fired = len(self._stage.injector.fired)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -170,3 +171,29 @@ def test_strangers_are_answered_before_they_go() -> None:
         run = play(test, f"strangers {LINK} data=hello count=24", target="server")  # type: ignore[operator]
         # Of 18 who say something a busy machine may be too late for some.
         assert run.outcome.returned.count(("send", "ECONNRESET")) < 9
+
+
+def test_a_kernels_own_time_out_ends_a_wait() -> None:
+    def serve() -> list[Any]:
+        seen: Seen = []
+        limit = struct.pack("ll", 0, 30_000)
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as sock:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            tried(seen, "accept", listener.accept)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            tried(seen, "recv", sock.recv, 100)
+            tried(seen, "recv", sock.recv, 100)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+            size = 1 << 24
+            seen.append(("send", 0 < sock.send(bytes(size)) < size))
+        return seen
+
+    def test(net: Any) -> Any:
+        server = net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            server.join(5)
+        return server.result
+
+    said = [("accept", "EAGAIN"), ("recv", b"hello"), ("recv", "EAGAIN"), ("send", True)]
+    assert [play(test, target="server").outcome.returned for play in WORLDS] == [said, said]  # type: ignore[operator]
