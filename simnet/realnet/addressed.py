@@ -25,7 +25,7 @@ class Addressed(Calls):
         if file.family not in (AF_INET, AF_INET6):
             self._quick("bind", (address,), C.bind, self, address)
             if file.family == AF_UNIX:
-                unix.bound(self._stage, C.getsockname(self))
+                unix.bound(self._stage, file, C.getsockname(self))
             return
         host, port, *rest = kernel_address(file.machine, file.family, address, "bind")  # type: ignore[arg-type]
         where = self._own_address(host)

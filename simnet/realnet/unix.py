@@ -35,8 +35,10 @@ NOT_HERE = (Reset, ResetBeforeAccept)  # see `classes`
 C = _socket.socket
 
 
-def bound(stage: Stage, name: str | bytes) -> None:
-    """A socket of this run has made the file *name*."""
+def bound(stage: Stage, file: RealFile, name: str | bytes) -> None:
+    """*file* is bound to *name*, and has made it if that is a path."""
+    if file.joins and name:
+        file.tag.text = f"{file.machine.name}:{spelt(name)}"
     if isinstance(name, str) and name:
         path = os.path.abspath(name)
         stage.unix_files.append((path, _identity(path)))

@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -338,6 +339,29 @@ def test_a_failure_on_a_path_is_replayed_with_a_word_on_who_did_it(path: str, fa
     short = FaultPlan.parse(f"short-recv server->server:{path}#1 end=server call=1 bytes=2")
     found = Found(by="sweep", failure=replay(talk, short, options=options).line.partition("; ")[2])
     assert replay_real(talk, plan, options=options, record=OnRecord(found=found)).kernel == verdict
+
+
+def test_a_listener_that_was_given_up_is_missed(path: str) -> None:
+    def gives_up() -> None:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            while listener.fileno() != -1:
+                try:
+                    listener.accept()[0].close()
+                except OSError:
+                    listener.close()
+            threading.Event().wait()
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(gives_up)
+        with net.host("server").connect(path, timeout=5) as sock:
+            sock.recv(100)
+
+    plan = FaultPlan.parse(f"error server:{path} accept call=1 errno=EMFILE")
+    options = SweepOptions.of(target="server")
+    found = [play(test, plan, options=options).judgement.failure for play in (replay, replay_real)]
+    assert [each and each.reason for each in found] == ["listener-survives"] * 2
 
 
 def conversation(path: str, half: bool) -> Any:
