@@ -48,6 +48,7 @@ __all__ = ["RealNetwork"]
 QUIET_NS = 40_000_000  # nothing has moved for so long, and nobody is about to act
 SETTLE_NS = 1_000_000_000  # how long a network may go on after its body has ended
 END_NS = 1_500_000_000  # how long processes may take to end; then they are interrupted, and get as long again
+MOMENT_NS = 50_000_000  # how long threads of the test itself may: one that waits for what the network does ends at once
 TICK = 0.002  # seconds between two looks
 
 
@@ -276,6 +277,7 @@ class RealNetwork(Holding):
             self._maps.restore()
             raise
         stage.network, stage.entered = self, by
+        stage.stop.open()
         stage.body = RealProcess(stage, self.host(BODY).machine, BODY)
         stage.processes.append(stage.body)
         self._watcher = Watcher(stage, self.handler_errors)  # type: ignore[arg-type]  # of the shape in which it knows a run
@@ -304,6 +306,7 @@ class RealNetwork(Holding):
         self._guard.lift()
         try:
             if settle:
+                body.closing = True
                 body.close_descriptors()
                 strangers.go_home(self._stage)
                 self._settle()
@@ -357,10 +360,13 @@ class RealNetwork(Holding):
 
     def _end(self) -> None:
         stage = self._stage
+        assert stage.body is not None
         others = [*self._stage.processes[1:], *self._consoles]
         try:
-            for process in others:
-                process.tell_to_end()
+            for process in (stage.body, *others):
+                process.ending = True  # its waits raise from now on
+            stage.stop.tell()
+            stage.body.join_threads(real.monotonic_ns() + MOMENT_NS)
             running = {process: process.join_threads(real.monotonic_ns() + END_NS) for process in others}
             for process, threads in running.items():
                 if threads:
@@ -377,10 +383,10 @@ class RealNetwork(Holding):
                 self._watcher.detach()
             self._maps.restore()
             stage.courier.close()
-            assert stage.body is not None
             for process in (stage.body, *others):
                 process.close_descriptors()
-                process.close()
+            if not any(process.lives for process in (stage.body, *others)):
+                stage.stop.close()
             for connection in stage.connections.values():
                 for file in connection.ends.values():
                     if file is not None:

@@ -39,6 +39,7 @@ __all__ = ["SLICE_NS", "Lost", "RealProcess", "Wait", "current_process", "enter"
 
 SLICE_NS = 20_000_000  # how often a wait looks up: at what faults hold back, at the clock, at whether all is lost
 SETTLE_NS = 1_000_000_000  # how long spawn() waits for the threads of a process that waits itself
+STILL_LOOKS = 12  # a slice apart, in which it used no processor: it waits in C, as for a queue, and tells nobody
 LOOKS_MAX = 100  # polls without waiting after which it counts as one that waits
 
 _current: dict[int, RealProcess] = {}  # by thread
@@ -127,7 +128,6 @@ class RealProcess(Misnamed):
         self._left: list[Left] = []  # what its event loop held when it was told to end, as often as it was
         self._ended = threading.Event()
         self._settled = threading.Event()  # it has waited once, or ended
-        self._stop_r, self._stop_w = os.pipe()
         self._waits_when_ending = 0
         self._threads: list[threading.Thread] = []
         self._looks = 0
@@ -162,9 +162,13 @@ class RealProcess(Misnamed):
         self._threads.append(thread)
         thread.start()
         me = current_process()
+        looks = 0
         while not self._settled.wait(SLICE_NS / 1e9):
             if me is not None:
                 me.look_up()
+            looks = looks + 1 if self._still else 0
+            if looks > STILL_LOOKS:
+                break
         limit = self.stage.clock.now_ns + SETTLE_NS
         while (
             len(self._threads) > 1 and not self._still and self._looks <= LOOKS_MAX and self.stage.clock.now_ns < limit
@@ -281,7 +285,8 @@ class RealProcess(Misnamed):
         watched = tuple(descriptors)
         for fd, bits in watched:
             poller.register(fd, bits)
-        poller.register(self._stop_r, IN)
+        stop = self.stage.stop.fileno()
+        poller.register(stop, IN)
         clock = self.stage.clock
         since_ns = clock.now_ns
         found = until() if until is not None else poller.poll(0)
@@ -293,7 +298,7 @@ class RealProcess(Misnamed):
                 left = SLICE_NS if deadline_ns is None else min(SLICE_NS, deadline_ns - now)
                 ready = poller.poll(max(0, -(-left // 1_000_000)))
                 self.look_up()
-                found = until() if until is not None else [pair for pair in ready if pair[0] != self._stop_r]
+                found = until() if until is not None else [pair for pair in ready if pair[0] != stop]
                 if found:
                     self.stage.let_others_wait(self)
                     self._woke(what, True)
@@ -407,11 +412,6 @@ class RealProcess(Misnamed):
 
     # --- its end ---------------------------------------------------------------------------------------------------
 
-    def tell_to_end(self) -> None:
-        """Its waits raise from now on."""
-        self.ending = True
-        os.write(self._stop_w, b"x")
-
     def interrupt(self) -> None:
         """For a thread that computes, or waits where we have no say."""
         for thread in self._threads:
@@ -425,12 +425,10 @@ class RealProcess(Misnamed):
                 thread.join(max(0.0, (until_ns - real.monotonic_ns()) / 1e9))
         return [thread for thread in self._threads if thread.is_alive()]
 
-    def close(self) -> None:
-        """Give the kernel back what it was told to end by, unless a thread that did not end still looks at it."""
-        if any(thread.is_alive() for thread in self._threads):
-            return
-        os.close(self._stop_r)
-        os.close(self._stop_w)
+    @property
+    def lives(self) -> bool:
+        """Whether a thread of it has not ended, and may still look at what ends it."""
+        return any(thread.is_alive() for thread in self._threads)
 
     def describe_wait(self) -> str:
         """One line for people: who waits for what, where, since when."""

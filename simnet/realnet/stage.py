@@ -21,6 +21,7 @@ from simnet.realnet.courier import Courier
 from simnet.realnet.ground import Ground
 from simnet.realnet.machine import Machine
 from simnet.realnet.process import Lost, RealProcess, current_process
+from simnet.realnet.stop import Stop
 from simnet.scheduling.stuck import READ_ON, remedy
 from simnet.tls.decrypted import unread
 from simnet.trace import CALL, Failed, Trace
@@ -64,6 +65,7 @@ class Stage:
         self.injector = Injector(plan, None, clock, self.trace)
         self.ground = Ground(self._asked_for)
         self.courier = Courier()
+        self.stop = Stop()
         self.lock = threading.RLock()
         self.processes: list[RealProcess] = []
         self.lost: list[Lost] = []

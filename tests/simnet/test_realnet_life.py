@@ -621,7 +621,7 @@ def test_who_waits_for_what_may_come_in_c_does_not_compute(kind: str, *, fails: 
     pool.shutdown()
     (process,) = spawned
     assert process.join_threads(time.monotonic_ns() + 10**10) == []
-    process.close()
+    process.stage.stop.close()
 
 
 @pytest.mark.slow
