@@ -19,7 +19,7 @@ from simnet.faults.kinds import Drop, Error, Fault, PartialSend, Reset, ResetBef
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT
 from simnet.kernel.readiness import ERR, HUP, IN, OUT, RDHUP
-from simnet.realnet import tamper
+from simnet.realnet import gates, tamper
 from simnet.realnet.connection import RealFile, opposite
 from simnet.realnet.datagrams import can_meet
 from simnet.realnet.process import RealProcess, current_process
@@ -78,7 +78,7 @@ class Calls(_stdlib.socket):
         file = self._file
         what = f"{op} on {file.tag.name}"
         if op == "recv" and file.into is not None and file.into.gates:
-            return process.wait(what, (), deadline, lambda: tamper.readable(file))
+            return process.wait(what, (), deadline, lambda: gates.readable(file))
         return process.wait(what, [(C.fileno(self), events)], deadline)
 
     def _quick(self, op: str, arguments: tuple[Any, ...], call: Callable[..., Any], *args: Any) -> Any:
@@ -159,7 +159,7 @@ class Calls(_stdlib.socket):
                 self._sever()
             return result
         if op == "recv" and self._file.into is not None:
-            return tamper.receive(self._file, attempt, size, flags, self._owe)
+            return gates.receive(self._file, attempt, size, flags, self._owe)
         return attempt(size)
 
     def _wait_for_it(self, op: str, n: int, arguments: tuple[Any, ...], deadline: int | None, *, again: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import socket
 import struct
 from typing import Any
@@ -91,6 +92,22 @@ class RealFile:
         if kept != -1:
             real.close(kept)
 
+    def twin(self) -> _socket.socket:
+        """The same socket in an object of our own: C's, which no stand-in touches, and no default time-out makes wait.
+
+        Raises:
+            OSError: EBADF, it is closed.
+        """
+        twin = _socket.socket(fileno=real.dup(self.fd))
+        twin.settimeout(0.0)
+        return twin
+
+    def says(self, wanted: int) -> bool:
+        """Does its kernel say one of the poll bits *wanted*, for which nobody need ask?"""
+        poller = real.poll()
+        poller.register(self.fd, 0)
+        return any(bits & wanted for _, bits in poller.poll(0))
+
     @property
     def stream(self) -> bool:
         return self.kind == socket.SOCK_STREAM
@@ -107,6 +124,12 @@ class RealFile:
         other = self.connection.ends[opposite(self.tag.end)]
         return other if other is not None and other.fd != -1 else None
 
+    @property
+    def peer_gone(self) -> bool:
+        """Whether the other end has been there, and is closed."""
+        other = None if self.connection is None else self.connection.ends[opposite(self.tag.end)]
+        return other is not None and other.fd == -1
+
 
 class Connection:
     """One attempt to connect, and what came of it."""
@@ -118,6 +141,11 @@ class Connection:
         self.text = str(place)
         self.ends: dict[str, RealFile | None] = {"client": None, "server": None}
         self.streams: dict[str, Stream] = {}  # by the end towards which the bytes travel; only those with faults
+
+    @property
+    def severed(self) -> bool:
+        """Whether a fault of ours has reset it."""
+        return any(file is not None and file.severed for file in self.ends.values())
 
 
 class Stream:

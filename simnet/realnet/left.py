@@ -8,7 +8,7 @@ import socket
 from simnet.invariants import still_holds
 from simnet.kernel import states
 from simnet.kernel.messages import AF_UNIX, SIOCOUTQ
-from simnet.realnet.connection import Connection, counted, opposite
+from simnet.realnet.connection import counted
 from simnet.realnet.netstat import TCP_STATES
 from simnet.realnet.process import RealProcess
 from simnet.verdicts import Verdict
@@ -26,7 +26,7 @@ def nothing_left(process: RealProcess) -> list[Verdict]:
         if not sock._held or file.connection is None or not file.stream:
             continue
         if file.family == AF_UNIX:
-            state = "hung up" if _hung_up(file.connection, file.tag.end) else None
+            state = "hung up" if file.peer_gone else None
         else:
             state = None if counted(file.fd, SIOCOUTQ) else _state(file.fd)
         if state is not None:
@@ -38,12 +38,6 @@ def nothing_left(process: RealProcess) -> list[Verdict]:
                 )
             )
     return verdicts
-
-
-def _hung_up(connection: Connection, end: str) -> bool:
-    """Has the other end been opened, and closed?"""
-    other = connection.ends[opposite(end)]
-    return other is not None and other.fd == -1
 
 
 def _state(fd: int) -> str | None:

@@ -15,7 +15,7 @@ from simnet.arguments.sockets import iterable
 from simnet.faults.place import Place
 from simnet.kernel.epoll import EPOLLET, EPOLLONESHOT
 from simnet.kernel.readiness import ERR, HUP, IN, NVAL, OUT, PRI
-from simnet.realnet import tamper
+from simnet.realnet import gates
 from simnet.realnet.connection import Gate
 from simnet.realnet.process import RealProcess
 from simnet.trace import CALL
@@ -80,7 +80,7 @@ class _Poller:
     def shown(self, fd: int, bits: int, asked: int) -> int:
         """What a program is told of *fd*, of which the kernel says *bits*."""
         file = self.process.stage.files.get(fd)
-        return bits if file is None or bits & NVAL else tamper.shown(file, bits, asked)
+        return bits if file is None or bits & NVAL else gates.shown(file, bits, asked)
 
     def report(self, found: list[T], label: Callable[[T], str], timeout: Any, ordered: bool) -> list[T]:
         """The report as the program gets it: faulted, counted, recorded."""
@@ -224,7 +224,7 @@ class RealEpoll(_Poller):
 
     def _pay(self) -> None:
         for fd, gate in list(self._owed.items()):
-            if not tamper.stands(self.process.stage.files.get(fd), gate):
+            if not gates.stands(self.process.stage.files.get(fd), gate):
                 del self._owed[fd]
                 self.rearm(fd)
 

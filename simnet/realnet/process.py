@@ -166,12 +166,12 @@ class RealProcess(Misnamed):
         while not self._settled.wait(SLICE_NS / 1e9):
             if me is not None:
                 me.look_up()
-            looks = looks + 1 if self._still else 0
+            looks = looks + 1 if self.still else 0
             if looks > STILL_LOOKS:
                 break
         limit = self.stage.clock.now_ns + SETTLE_NS
         while (
-            len(self._threads) > 1 and not self._still and self._looks <= LOOKS_MAX and self.stage.clock.now_ns < limit
+            len(self._threads) > 1 and not self.still and self._looks <= LOOKS_MAX and self.stage.clock.now_ns < limit
         ):
             real.sleep(0.002)  # it may wait for a thread of its own: asyncio looks up names in one
 
@@ -394,10 +394,10 @@ class RealProcess(Misnamed):
     @property
     def idle(self) -> bool:
         """Every thread of it waits: here, or in a lock, where it uses no processor time."""
-        return self.done or self.stage.clock.now_ns - self.looked_ns < SLICE_NS or self._still
+        return self.done or self.stage.clock.now_ns - self.looked_ns < SLICE_NS or self.still
 
     @property
-    def _still(self) -> bool:
+    def still(self) -> bool:
         """As ``idle``, of one that does not poll without waiting; a single look says nothing about what comes next."""
         if self.done:
             return True

@@ -17,7 +17,7 @@ from simnet.files.dropped import dropped
 from simnet.kernel.buffer import scatter
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_WAITALL, SIOCINQ, SOCK_NONBLOCK
-from simnet.realnet import datagrams, strangers, tamper, unix
+from simnet.realnet import datagrams, gates, strangers, tamper, unix
 from simnet.realnet.addressed import AF_INET, AF_INET6, Addressed
 from simnet.realnet.calls import READABLE, WRITABLE, C, ready
 from simnet.realnet.connection import Connection, RealFile, counted
@@ -400,7 +400,7 @@ class RealSocket(Addressed):
             ):
                 file.kept = real.dup(fd)
             if last and file.into is not None:
-                tamper.read_away(file)
+                gates.read_away(file)
             if last and file.listening:
                 self._stage.closed_listeners[str(file.tag)] = caller_outside(sys._getframe(1))
             self._record("close", file.tag.count("close"), (), None)

@@ -182,7 +182,11 @@ class Stage:
     def let_settle(self, machine: Machine) -> None:
         """Wait, bounded, until the processes of *machine* wait: what they had to send on a new connection is sent."""
         end_ns = self.clock.now_ns + PAUSE_NS
-        while self.clock.now_ns < end_ns and not all(each.idle for each in self.processes if each.machine is machine):
+        while self.clock.now_ns < end_ns and not all(
+            each.still and not any(wait.over for wait in list(each.waits.values()))
+            for each in self.processes
+            if each.machine is machine
+        ):
             real.sleep(STEP)
 
     def judge_wait(self, process: RealProcess) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from simnet import real
 
 __all__ = ["Stop"]
 
@@ -19,18 +19,18 @@ class Stop:
 
     def open(self) -> None:
         """The run begins."""
-        self._ends = os.pipe()
+        self._ends = real.pipe()
 
     def fileno(self) -> int:
         return self._ends[0]
 
     def tell(self) -> None:
         """From now on it is readable: each wait looks up."""
-        os.write(self._ends[1], b"x")
+        real.write(self._ends[1], b"x")
 
     def close(self) -> None:
         """Give the kernel back what is open."""
         ends, self._ends = self._ends, NOT_OPEN
         for fd in ends:
             if fd != -1:
-                os.close(fd)
+                real.close(fd)

@@ -12,11 +12,9 @@ urgent            ``send(..., MSG_OOB)`` by the sender's socket
 
 from __future__ import annotations
 
-import _socket
 import ctypes
 import errno
 import socket
-from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -27,7 +25,7 @@ from simnet.faults.inject import GATHER_NS
 from simnet.faults.kinds import Coalesce, Stall
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import SIOCINQ, SIOCOUTQNSD
-from simnet.kernel.readiness import ERR, HUP, IN, NVAL, RDHUP, RDNORM
+from simnet.kernel.readiness import ERR, HUP
 from simnet.realnet.connection import Connection, Gate, RealFile, Stream, counted, opposite
 from simnet.realnet.process import current_process
 
@@ -39,13 +37,8 @@ __all__ = [
     "await_death",
     "before_end",
     "join",
-    "read_away",
-    "readable",
-    "receive",
     "send",
     "sever",
-    "shown",
-    "stands",
 ]
 
 FLUSH_NS = 200_000_000  # a peer whose window is full and who does not read will not: then the rest goes nowhere
@@ -53,8 +46,9 @@ PAUSE_NS = 50_000_000  # how long a split waits for the reader; a busy one needs
 DEATH_NS = 200_000_000  # a RST over loopback arrives within microseconds
 STEP = 0.0002  # seconds between two looks
 CLOSE_WAIT = 8  # of tcp_states.h: the peer has ended what it sends
+NEVER_NS = 1 << 62
+LITTLE = 4_096  # bytes for which every buffer that is not full has room
 LATER_NS = 1_000_000  # until the courier comes back to a peer that had no room
-TO_READ = IN | RDNORM
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -106,31 +100,44 @@ def send(stage: Stage, sock: Any, file: RealFile, data: bytes, flags: int) -> in
             _act(stage, sock, file, stream)  # before the very first byte
         if _has_to_wait(stage, sock, file, stream, data[total:]):
             return len(data)
-        if stream.cut and _says(file, ERR):
+        if stream.cut and file.family == socket.AF_UNIX and file.peer_gone:
+            raise socket_error(errno.EPIPE)
+        if file.severed is not gone:
+            return len(data)  # it was taken before that happened
+        if stream.cut and file.says(ERR):
             return sock.kernel_send(data, flags)  # type: ignore[no-any-return]  # which says so
-        if stream.cut or file.severed is not gone:
+        if stream.cut and not (file.connection and file.connection.severed):
             return len(data)
         distance = stream.distance() if stream.by_sender or _urgent_next(stream) else None
         part = data[total:] if distance is None else data[total : total + distance]
-        if part or not data:
+        with stage.at_once() if _is_over_behind(file, stream, part) else nullcontext():
+            if part or not data:
+                try:
+                    n: int = sock.kernel_send(part, flags)
+                except BlockingIOError:
+                    if total:
+                        return total
+                    raise
+                stream.sent += n
+                total += n
+                if n < len(part):
+                    return total
             try:
-                n: int = sock.kernel_send(part, flags)
-            except BlockingIOError:
+                _act(stage, sock, file, stream)
+            except OSError:  # no room for an urgent byte, or nobody to send it to
                 if total:
                     return total
                 raise
-            stream.sent += n
-            total += n
-            if n < len(part):
-                return total
-        try:
-            _act(stage, sock, file, stream)
-        except OSError:  # no room for an urgent byte, or nobody to send it to
-            if total:
-                return total
-            raise
         if total == len(data):
             return total
+
+
+def _is_over_behind(file: RealFile, stream: Stream, part: bytes) -> bool:
+    """Does a fault end it right behind this *part*? Then who is sent it sees both, if it is so little that nobody has to read it first."""
+    fault = stream.faults[0] if stream.faults else None
+    if fault is None or fault.kind not in ("reset", "eof") or fault.anchor.number > stream.sent + len(part):
+        return False
+    return len(part) <= LITTLE and _count(file, SIOCOUTQNSD) == 0
 
 
 def _has_to_wait(stage: Stage, sock: Any, file: RealFile, stream: Stream, data: bytes) -> bool:
@@ -143,13 +150,6 @@ def _has_to_wait(stage: Stage, sock: Any, file: RealFile, stream: Stream, data: 
     if not by_hand:
         _gather(stage, file, stream)
     return True
-
-
-def _says(file: RealFile, wanted: int) -> bool:
-    """Does its kernel say one of the bits *wanted*, which nobody need ask for?"""
-    poller = real.poll()
-    poller.register(file.fd, 0)
-    return any(bits & wanted for _, bits in poller.poll(0))
 
 
 def _urgent_next(stream: Stream) -> bool:
@@ -203,23 +203,41 @@ def _by_sender(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> No
 
 
 def _by_receiver(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> None:
-    peer = file.peer()
     gate = next(
         (each for each in stream.gates if each[:2] == [fault.anchor.number, fault.kind] and each[2] is None), None
     )
-    due_ns = real.monotonic_ns()
+    due_ns = now_ns = real.monotonic_ns()
     if fault.kind == "reset":
-        sever(stage, peer if peer is not None else file)  # a peer that has not been accepted yet has no hands
-        await_death(file)
-        if peer is not None:
-            stream.gates = []
-    elif fault.kind == "eof":
+        held = [each for each in stream.gates if (each[2] or 0) > now_ns]
+        if held:  # what comes before it does so later, and together with it
+            stream.faults.clear()
+            stage.courier.at(max(each[2] for each in held), lambda: _cut_off(stage, file, stream, gate))
+            for each in held:
+                each[2] = NEVER_NS
+        else:
+            _cut_off(stage, file, stream, gate)
+        return
+    if fault.kind == "eof":
         stream.cut = True
     else:
         due_ns += round(fault.seconds * 1e9) if isinstance(fault, Stall) else GATHER_NS
         stage.courier.at(due_ns, stage.moved)  # until then somebody has still something to be shown
     if gate is not None:
         gate[2] = due_ns
+
+
+def _cut_off(stage: Stage, file: RealFile, stream: Stream, gate: Gate | None) -> None:
+    """A reset at a byte, by the end that is to receive it, or in its name: one that has not been accepted yet has no hands."""
+    for each in stream.gates:
+        if each[2] == NEVER_NS:
+            each[2] = 0
+    peer = file.peer()
+    sever(stage, peer if peer is not None else file)
+    await_death(file)
+    if peer is not None:
+        stream.gates = []
+    elif gate is not None:
+        gate[2] = real.monotonic_ns()
 
 
 def before_end(stage: Stage, sock: Any, file: RealFile) -> bool:
@@ -312,7 +330,7 @@ class _Hand:
         self._file = file
 
     def kernel_send(self, data: bytes, flags: int) -> int:
-        twin = _twin(self._file)
+        twin = self._file.twin()
         try:
             return twin.send(data, flags)
         finally:
@@ -323,21 +341,24 @@ class _Hand:
 
 
 def sever(stage: Stage, file: RealFile) -> None:
-    """RST to the peer; this end gets ECONNRESET, as if one had arrived. All of it is the kernel's doing."""
+    """RST to the peer; this end gets ECONNRESET, as if one had arrived. All of it is the kernel's doing. No fault on its bytes acts any more."""
     with stage.lock:
         if file.fd == -1 or file.severed:
             return
         file.severed = True
         _rescue(file)
-        if file.into is not None:
-            file.into.gates = []  # behind which there is nothing any more
-        twin = _twin(file)
+        if file.into is not None and not file.into.ended:
+            file.into.gates = []  # behind which there is nothing any more, but for an end that was shown
+        if file.connection is not None:
+            for stream in file.connection.streams.values():
+                stream.faults.clear()
+        twin = file.twin()
         try:
             ended = twin.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == CLOSE_WAIT
             # Dissolving the association of a connected TCP socket: tcp_disconnect() sends RST and leaves ECONNRESET here.
             _libc.connect(file.fd, bytes(16), 16)  # sockaddr with sa_family 0, AF_UNSPEC
+            # A RST from outside comes behind the end there: that is read still (K-074), and a send says EPIPE.
             if ended:
-                # A RST from outside comes behind the end there: that is read still (K-074), and a send says EPIPE.
                 twin.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             with suppress(OSError):  # ENOTCONN; but it has hung up, as polls tell of one that is reset from outside
                 twin.shutdown(socket.SHUT_RDWR)
@@ -348,7 +369,7 @@ def sever(stage: Stage, file: RealFile) -> None:
 
 def _rescue(file: RealFile) -> None:
     """Dissolving throws away what is unread. A program that met a RST would still read it, so we keep it."""
-    twin = _twin(file)
+    twin = file.twin()
     try:
         while piece := twin.recv(1 << 16):
             file.rescued += piece
@@ -374,7 +395,7 @@ def await_death(file: RealFile) -> None:
 
 def _shut(file: RealFile) -> None:
     try:
-        twin = _twin(file)
+        twin = file.twin()
     except OSError:
         return  # closed
     try:
@@ -383,13 +404,6 @@ def _shut(file: RealFile) -> None:
         pass  # it is over already
     finally:
         twin.close()
-
-
-def _twin(file: RealFile) -> _socket.socket:
-    """The same socket in an object of our own: C's, which no stand-in touches, and no default time-out makes wait."""
-    twin = _socket.socket(fileno=real.dup(file.fd))
-    twin.settimeout(0.0)
-    return twin
 
 
 def _flush(file: RealFile) -> None:
@@ -422,98 +436,3 @@ def _count(file: RealFile, request: int) -> int:
         return counted(file.fd, request)
     except OSError:
         return 0
-
-
-# --- the receiver's side -----------------------------------------------------------------------------------------------
-
-
-def shown(file: RealFile, bits: int, asked: int) -> int:
-    """Of which poll bits the program of *file* is told that has *asked* for some, while its kernel says *bits*."""
-    if file.severed:  # its kernel dissolved the connection, and does not say what it says of one that was reset
-        return bits | asked & (TO_READ | RDHUP)
-    stream = file.into
-    if stream is None or not stream.gates:
-        return bits
-    allowed = stream.allowed(real.monotonic_ns())
-    if allowed == -1 or stream.ended:
-        over = HUP if file.shut & 2 else 0
-        return bits | over | asked & (RDHUP | (TO_READ if allowed == -1 else 0))
-    if bits & (ERR | NVAL):
-        return bits
-    end = (0 if file.shut & 1 else RDHUP) | (0 if file.shut == 3 else HUP)  # as far as it is the peer's doing
-    if allowed == 0:
-        return bits & ~(TO_READ | end)
-    return bits & ~end if stream.gated else bits  # the end comes behind what is not shown yet
-
-
-def receive(file: RealFile, attempt: Any, size: int, flags: int, owe: Callable[[], object]) -> Any:
-    """One recv of a receiver that is shown less than its kernel has; that there is more, pollers hear by *owe*.
-
-    Raises:
-        BlockingIOError: EAGAIN, it is shown nothing yet.
-    """
-    stream = file.into
-    assert stream is not None
-    oob = flags & socket.MSG_OOB
-    if stream.gates and not oob:
-        allowed = stream.allowed(real.monotonic_ns())
-        if allowed == -1:
-            return _at_the_end(file, stream)
-        if allowed is not None and allowed < size:
-            owe()
-            if allowed == 0 and file.shut & 1:
-                return b""  # whatever it is not shown
-            if allowed == 0 and stream.gates[0][2] is None and _says(file, ERR | HUP):
-                stream.gates = []  # its connection is over, and nothing acts there any more
-            elif allowed == 0:
-                raise socket_error(errno.EAGAIN)
-            else:
-                size = allowed
-    result = attempt(size)
-    if not oob and not flags & socket.MSG_PEEK:
-        stream.read += len(result if isinstance(result, bytes) else result[0])
-    return result
-
-
-def _at_the_end(file: RealFile, stream: Stream) -> bytes:
-    """A receiver is shown the end; or what its kernel says, if its connection was reset before it was accepted."""
-    error, gate = read_away(file), stream.gate
-    if gate is not None and gate[1] == "reset":
-        stream.gates = []
-        if error is not None:
-            raise error
-    return b""
-
-
-def readable(file: RealFile) -> bool:
-    """Whether a receiver behind a gate is to be told that it can read."""
-    if file.fd == -1:
-        return True  # closed by another thread, which the call is told
-    poller = real.poll()
-    poller.register(file.fd, IN | RDHUP)
-    return bool(shown(file, dict(poller.poll(0)).get(file.fd, 0), IN))
-
-
-def stands(file: RealFile | None, gate: Gate | None) -> bool:
-    """Whether *gate* still keeps something from the program of *file*."""
-    if file is None or file.into is None or gate is None:
-        return False
-    file.into.allowed(real.monotonic_ns())
-    return gate is file.into.gate
-
-
-def read_away(file: RealFile) -> OSError | None:
-    """What is lost behind an early end must not turn close() into a reset. Gives what the kernel said in the end, if it is gone."""
-    stream = file.into
-    if stream is not None and stream.gates and stream.allowed(real.monotonic_ns()) == -1:
-        twin = _twin(file)
-        try:
-            while twin.recv(1 << 16):
-                pass
-        except BlockingIOError:
-            pass  # nothing more
-        except OSError as error:
-            return error
-        finally:
-            twin.close()
-    return None

@@ -96,6 +96,34 @@ def test_both_ends_see_what_they_see_on_simnet(server: End, client: End, target:
     assert runs[0].outcome.returned == runs[1].outcome.returned
 
 
+def polls(sock: socket.socket, seen: Seen) -> None:
+    """As `answers`, from a loop that is told when there is something."""
+    sock.setblocking(False)
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    while poller.poll(3_000):
+        data = tried(seen, "recv", sock.recv, 100)
+        if isinstance(data, bytes) and data:
+            tried(seen, "send", sock.send, data.upper())
+        elif data != "EAGAIN":
+            return
+
+
+@pytest.mark.parametrize(
+    ("target", "faults"),
+    [
+        pytest.param("client", "coalesce {0} end=server byte=0 bytes=30; reset {0} end=server byte=5", id="held-back"),
+        pytest.param("client", "eof {0} end=server byte=2; reset {0} end=client byte=2", id="by-who-was-shown-an-end"),
+        pytest.param("server", "reset {0} end=client byte=2; split {0} end=client byte=4", id="nothing-acts-behind"),
+        pytest.param("server", "stall {0} end=client byte=1 seconds=0.05; reset {0} end=client byte=3", id="it-waits"),
+    ],
+)
+def test_a_reset_comes_behind_what_comes_before_it_and_nothing_behind_it(target: str, faults: str) -> None:
+    runs: list[Any] = [play(both(polls, asks), faults.format(LINK), target=target) for play in WORLDS]  # type: ignore[operator]
+    simulated, real = ((run.verdicts, run.failures, run.unreached, run.outcome.returned) for run in runs)
+    assert simulated == real
+
+
 def test_what_was_held_back_comes_in_one_piece() -> None:
     def says(sock: socket.socket, _: Seen) -> None:
         for word in (b"one", b"two", b"three"):

@@ -341,6 +341,38 @@ def test_a_failure_on_a_path_is_replayed_with_a_word_on_who_did_it(path: str, fa
     assert replay_real(talk, plan, options=options, record=OnRecord(found=found)).kernel == verdict
 
 
+def test_what_is_lost_behind_an_end_is_refused_once_its_reader_has_gone(path: str) -> None:
+    def reads_to_the_end() -> None:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            with listener.accept()[0] as served:
+                while served.recv(100):
+                    pass
+
+    def writes() -> list[str]:
+        said = []
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+            for _ in range(2):
+                try:
+                    said.append(str(sock.send(b"hello")))
+                except OSError as error:
+                    said.append(type(error).__name__)
+                sock.recv(100)
+        return said
+
+    def test(net: Any) -> list[str]:
+        net.host("server").spawn(reads_to_the_end)
+        said: list[str] = net.host("server").run(writes)
+        return said
+
+    fault = f"eof server->server:{path}#1 end=server byte=2"
+    for target in ("server", "test"):
+        runs: list[Any] = [play(test, fault, target=target) for play in (simnet.play, play_real)]  # type: ignore[operator]
+        assert [run.outcome.returned for run in runs] == [["5", "BrokenPipeError"]] * 2
+
+
 def test_a_listener_that_was_given_up_is_missed(path: str) -> None:
     def gives_up() -> None:
         with socket.socket(socket.AF_UNIX) as listener:
