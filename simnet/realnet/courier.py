@@ -42,7 +42,9 @@ class Courier:
             heapq.heappush(self._due, (monotonic_ns, self._number, fn))
             if self._thread is None:
                 self._thread = _Courier(target=self._run, name="simnet courier", daemon=True)
+                self._busy = True  # who starts a thread waits for it in a lock, and is not one that rests
                 self._thread.start()
+                self._busy = False
             self._wake.notify()
 
     def _run(self) -> None:
