@@ -104,6 +104,8 @@ class RealFile:
 
     def says(self, wanted: int) -> bool:
         """Does its kernel say one of the poll bits *wanted*, for which nobody need ask?"""
+        if self.fd == -1:
+            return False  # closed by its number alone
         poller = real.poll()
         poller.register(self.fd, 0)
         return any(bits & wanted for _, bits in poller.poll(0))

@@ -141,8 +141,12 @@ class RealSocket(Addressed):
             if not file.stream:
                 self._take_home(where)
                 datagrams.towards(self._stage, file, owner, port)
-            elif file.connection is None or file.severed:
+            elif file.connection is None:
                 target = self._opens(owner, port, target)
+            elif file.severed:  # which its kernel would let connect anew, as it does not who was reset from outside
+                error = socket_error(errno.EISCONN)
+                self._record("connect", file.tag.count("connect"), (address,), error)
+                raise error
         named = file.family == AF_UNIX and file.joins and file.connection is None
         if named:
             target = unix.opens(self._stage, file, kernel_address(file.machine, file.family, address, call))  # type: ignore[arg-type]

@@ -458,3 +458,14 @@ def test_who_closes_with_something_unread_resets_also_when_that_is_held_back(net
             sock.sendall(b"abc")
         assert server.join(5)
     assert server.result == [b"abc", "ConnectionResetError", "closed"]
+
+
+@both
+def test_a_socket_whose_connection_was_reset_connects_to_nobody_else(network: Any) -> None:
+    def look(sock: socket.socket) -> list[Any]:
+        got = drained(sock)
+        with pytest.raises(OSError, match="already connected"):
+            sock.connect(("server", 7))
+        return got
+
+    assert sees(network, "reset test->server:7#1 end=client byte=3", look) == [b"012", "ConnectionResetError"]
