@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from simnet.explore.keep import failure_text
 from simnet.explore.options import SweepOptions
-from simnet.explore.replay import NOTHING, OTHER_FAILURE, OTHER_PATH, OnRecord, Replayed, weigh
+from simnet.explore.replay import (
+    FAILS_ALONE,
+    NOTHING,
+    OTHER_FAILURE,
+    OTHER_PATH,
+    OnRecord,
+    Replayed,
+    fails_alone,
+    weigh,
+)
 from simnet.explore.report.failure import what_broke
 from simnet.explore.shrink import with_verdict
 from simnet.faults.plan import FaultPlan
@@ -59,6 +68,10 @@ def replay_real(
         if not tries or judgement.failure is not None:
             break
     played = weigh(baseline, run, judgement, record, real=True)
+    alone = fails_alone(baseline, options) if plan else ""
+    if alone and (judgement.failure is None or failure_text(judgement.failure) == alone):
+        played.word, played.expected, played.says_nothing = FAILS_ALONE, False, True
+        played.why = f"the test fails on real sockets without any fault, {alone}, so this run says nothing."
     played.kernel = _verdict(played, judgement, run.kernel if plan else REAL)
     if played.report is not None:
         played.report.kernel = played.kernel
@@ -68,6 +81,8 @@ def replay_real(
 def _verdict(played: Replayed, judgement: Judgement, who: str) -> str:
     """Who did it, and what came of it; nothing is confirmed where nothing failed, or something else did."""
     failure = judgement.failure
+    if played.word == FAILS_ALONE:
+        return f"{REAL}: {FAILS_ALONE}"
     if failure is None and played.unreached:
         return f"{REAL}: not reached there"
     if failure is None:

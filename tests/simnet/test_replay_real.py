@@ -55,6 +55,18 @@ def test_the_verdict_says_who_did_it_and_whether_it_is_the_same(plan: str, verdi
         assert f"kernel    {verdict}" in str(played.report)
 
 
+@pytest.mark.parametrize("line", ["stall test->server:7#1 end=server byte=0 seconds=0.01", "refuse test->server:7#1"])
+def test_what_fails_there_without_faults_is_not_confirmed(line: str) -> None:
+    def on_simnet_alone(net: Any) -> None:
+        talk(net)
+        assert net.host("server").address.startswith("10.")
+
+    played = replay_real(on_simnet_alone, FaultPlan.parse(line), options=OPTIONS)
+    assert played.kernel == "real sockets: fails without faults"
+    assert (played.expected, played.says_nothing) == (False, True)
+    assert "the test fails on real sockets without any fault, AssertionError at test_replay_real.py" in played.why
+
+
 def test_what_is_not_there_on_real_sockets_is_not_said_to_be_fixed() -> None:
     known = Expect(error="KeyError", reason="#123")
     played = replay_real(
