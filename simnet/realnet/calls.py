@@ -228,7 +228,7 @@ class Calls(_stdlib.socket):
             each
             for each in stage.connections.values()
             if each.ends["server"] is None and (client := each.ends["client"]) is not None
-            and client.fd != -1 and client.connection is each and not client.severed and tag.place is not None
+            and client.fd != -1 and client.connection is each and tag.place is not None
             and (each.place.target, each.place.port) == (tag.place.target, tag.place.port)
         ]  # fmt: skip
         if waiting:

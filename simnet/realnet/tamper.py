@@ -146,6 +146,8 @@ def _has_to_wait(stage: Stage, sock: Any, file: RealFile, stream: Stream, data: 
         by_hand = sock is stream.hand
         if not stream.held and (by_hand or stream.hand is None):
             return False
+        if not by_hand and file.connection is not None and file.connection.severed:
+            return False  # it is over, whatever waits
         stream.queue.insert(0 if by_hand else len(stream.queue), data)
     if not by_hand:
         _gather(stage, file, stream)
@@ -232,18 +234,18 @@ def _cut_off(stage: Stage, file: RealFile, stream: Stream, gate: Gate | None) ->
         if each[2] == NEVER_NS:
             each[2] = 0
     peer = file.peer()
-    sever(stage, peer if peer is not None else file)
+    sever(stage, peer if peer is not None else file, None if gate is None or peer is None else gate[0] - stream.read)
     await_death(file)
-    if peer is not None:
-        stream.gates = []
-    elif gate is not None:
+    if gate is not None and peer is None:
         gate[2] = real.monotonic_ns()
+    elif gate in stream.gates:
+        del stream.gates[stream.gates.index(gate) :]
 
 
 def before_end(stage: Stage, sock: Any, file: RealFile) -> bool:
     """The program ends what it sends (shutdown, close): let act what is due. False if the end has to wait or is lost."""
     stream = file.out
-    if stream is None:
+    if stream is None or (file.connection is not None and file.connection.severed):
         return True
     if stream.hand is None:
         with suppress(OSError):  # an urgent byte that nobody takes any more keeps no socket open
@@ -340,15 +342,16 @@ class _Hand:
 # --- what both sides do ------------------------------------------------------------------------------------------------
 
 
-def sever(stage: Stage, file: RealFile) -> None:
-    """RST to the peer; this end gets ECONNRESET, as if one had arrived. All of it is the kernel's doing. No fault on its bytes acts any more."""
+def sever(stage: Stage, file: RealFile, left: int | None = None) -> None:
+    """RST to the peer; this end gets ECONNRESET, as if one had arrived. All of it is the kernel's doing. No fault on its bytes acts any more.
+
+    Of what it has not read *left* bytes can be read still, or as many as it may be shown now.
+    """
     with stage.lock:
-        if file.fd == -1 or file.severed:
+        if file.fd == -1 or file.severed or (file.connection is not None and file.connection.severed):
             return
         file.severed = True
-        _rescue(file)
-        if file.into is not None and not file.into.ended:
-            file.into.gates = []  # behind which there is nothing any more, but for an end that was shown
+        _rescue(file, left)
         if file.connection is not None:
             for stream in file.connection.streams.values():
                 stream.faults.clear()
@@ -367,7 +370,7 @@ def sever(stage: Stage, file: RealFile) -> None:
     stage.moved()
 
 
-def _rescue(file: RealFile) -> None:
+def _rescue(file: RealFile, left: int | None) -> None:
     """Dissolving throws away what is unread. A program that met a RST would still read it, so we keep it."""
     twin = file.twin()
     try:
@@ -377,9 +380,10 @@ def _rescue(file: RealFile) -> None:
         pass  # nothing more
     finally:
         twin.close()
-    if file.into is not None:
-        allowed = file.into.allowed(real.monotonic_ns())
-        file.rescued = file.rescued if allowed is None else file.rescued[: max(0, allowed)]
+    if left is None and file.into is not None:
+        left = file.into.allowed(real.monotonic_ns())
+    if left is not None:
+        file.rescued = file.rescued[: max(0, left)]
 
 
 def await_death(file: RealFile) -> None:
@@ -416,7 +420,7 @@ def _let_read(file: RealFile) -> None:
 
     def has_read() -> bool:
         peer = file.peer()
-        return peer is not None and _count(peer, SIOCINQ) == 0
+        return file.severed or file.peer_gone or (peer is not None and _count(peer, SIOCINQ) == 0)
 
     _look_until(has_read, PAUSE_NS)
 

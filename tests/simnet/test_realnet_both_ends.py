@@ -115,6 +115,9 @@ def polls(sock: socket.socket, seen: Seen) -> None:
         pytest.param("client", "coalesce {0} end=server byte=0 bytes=30; reset {0} end=server byte=5", id="held-back"),
         pytest.param("client", "eof {0} end=server byte=2; reset {0} end=client byte=2", id="by-who-was-shown-an-end"),
         pytest.param("server", "reset {0} end=client byte=2; split {0} end=client byte=4", id="nothing-acts-behind"),
+        pytest.param(
+            "client", "reset {0} end=client op=recv call=1; split {0} end=client byte=4", id="nobody-reads-on"
+        ),
         pytest.param("server", "stall {0} end=client byte=1 seconds=0.05; reset {0} end=client byte=3", id="it-waits"),
     ],
 )
