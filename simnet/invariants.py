@@ -34,6 +34,7 @@ __all__ = [
     "LEVELS",
     "NAMES",
     "NOTHING_LEFT",
+    "NO_STORM",
     "OTHERS_ANSWERED",
     "OTHERS_SURVIVE",
     "REFUSED_ALIKE",
@@ -63,10 +64,12 @@ SAID_ONCE = "said-once"
 LATE_END = "late-end"
 CUT_SHORT = "cut-short"
 REFUSED_ALIKE = "refused-alike"
+NO_STORM = "no-storm"
 SERVED_ANYWAY = "served-anyway"
 HANDLER_RAISED = "handler-raised"
 NAMES = (
     "no-spin",
+    NO_STORM,
     "listener-survives",
     "loop-survives",
     OTHERS_SURVIVE,
@@ -93,6 +96,7 @@ WAITS_FOR_EVER = "waits-for-ever"
 """A sweep judges it beside its run without faults; a network of one's own has none, and looks only if it is asked to."""
 
 WARNED_OF = (
+    NO_STORM,
     BLOCKS_THE_LOOP,
     ANSWERS_TOLD_APART,
     ANSWERED_AGAIN,

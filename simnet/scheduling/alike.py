@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from simnet.scheduling.rounds import LINES_MAX, due_instants, lines_of
+from simnet.scheduling.rounds import LINES_MAX, due_instants, in_a_rush, lines_of
 
 if TYPE_CHECKING:
     from simnet.trace import Entry
@@ -24,7 +24,7 @@ SOON_NS = 600 * 10**9  # longer than the run without faults: so far nobody is st
 class Alike:
     """How runs of one sweep ended that had to be ended, and by what they are known."""
 
-    __slots__ = ("due", "early", "ended", "hurried", "judged", "known", "runs", "soon_ns")
+    __slots__ = ("due", "early", "ended", "hurried", "judged", "known", "runs", "rushes", "soon_ns")
 
     def __init__(self, baseline_ns: int) -> None:
         self.soon_ns = baseline_ns + SOON_NS
@@ -33,6 +33,7 @@ class Alike:
         # What was said of those that were played in full, the kind of fault first.
         self.judged: set[tuple[Any, ...]] = set()
         self.runs = 0  # that were played in full
+        self.rushes = False  # one of them did not pause: then it is no matter how long they last
         self.hurried = self.early = False  # of the run that is played: it may be stopped sooner; it was
         self.due: frozenset[int] | None = None  # at the look before, if that had but their lines
         self.ended: tuple[str, frozenset[Any]] | None = None  # it had to be ended
@@ -61,18 +62,26 @@ class Alike:
 
     def note(self, scheduler: Scheduler, begin: int) -> None:
         """The run is ended by what a look has found since *begin*."""
+        self.rushes = self.rushes or (scheduler.rounds is not None and scheduler.rounds.rushes)
         self.ended = (_waits(scheduler), frozenset(lines_of(scheduler.trace.entries, begin)))
 
     def goes_on(self, scheduler: Scheduler, entries: list[Entry], begin: int) -> bool:
         """Is what there is since *begin*, and was at the look before, what those runs had at their end? What was due then and is due still may change it."""
         before, self.due = self.due, None
         body, now_ns = scheduler.body, scheduler.clock.now_ns
-        if now_ns < self.soon_ns or not body.asleep or body.has_deadline or body.pending is not None:
+        if (
+            (now_ns < self.soon_ns and not self.rushes)
+            or not body.asleep
+            or body.has_deadline
+            or body.pending is not None
+        ):
             return False
         if not self._are_known(_waits(scheduler), frozenset(lines_of(entries, begin))):
             return False
         self.due = frozenset(each for each in due_instants(scheduler.clock) if each <= scheduler.longest_ns)
         self.early = before is not None and not before & self.due
+        if self.early and self.rushes:
+            scheduler.rounds = in_a_rush()
         return self.early
 
     def _are_known(self, waits: str, lines: frozenset[Any]) -> bool:

@@ -1,4 +1,5 @@
-"""Whether a run goes round and round: the same calls are made with the same bytes, for days while the test waits, or when it is over.
+"""Whether a run goes round and round: the same calls are made with the same bytes, for days while the test waits, or when it is over; or for so
+many lines, without a pause, as ten runs without faults have not.
 
 A heart that beats on another connection has an effect each time, so it is not only clocks that tick; and where no run without faults
 says how long the test should last, nothing else would end it. A beat with a number or a dice in it is never the same, but as long as the one
@@ -8,9 +9,10 @@ before: so does a transfer of a line a minute, which therefore has longer.
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from simnet.trace import CALL, SEGMENT, Entry, Failed
+from simnet.trace import CALL, SEGMENT, WAKE, Entry, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,7 @@ __all__ = [
     "Rounds",
     "due_instants",
     "go_on_for_ever",
+    "in_a_rush",
     "is_of_the_round",
     "lines_of",
     "looks_at_the_end",
@@ -35,10 +38,14 @@ LOOK_NS = 3600 * 10**9  # in which so many are made at least: more often than ev
 ROUNDS_NS = 24 * 3600 * 10**9
 LOOKS_BESIDE = 10  # in a row; several days, if a heart beats twice a minute
 LOOKS_BESIDE_COUNTED = 30  # if but the lengths are what they were: 300,000 lines, some seconds
+LINES_IN_A_RUSH = 10  # times those of the run without faults
+LOOKS_IN_A_RUSH = 10  # in a row with no line of a new length: some thousand questions
+WAKES_IN_A_RUSH = 100  # by time alone, in a look: a server that looks whether it should end wakes in each of its pauses
 # If the test waits for one of those, or beats itself: it may count, and a test of 100,000 beats takes half a minute.
 LOOKS_BESIDE_AWAITED = 100
 # When the test is over: as long as who wakes each second, and calls nobody, has until it is quiet; the usual time-out is a minute.
 SETTLES_NS = 32 * 10**9  # and as long again, with nothing new
+SETTLES_IN_A_RUSH_NS = 10**9
 ARRIVES_NS = 100 * 10**9  # for what is on its way, when the time of a test that is over has passed
 ENDS = ("the end of", "a lock", "a notification")  # what such a one gives
 
@@ -46,7 +53,19 @@ ENDS = ("the end of", "a lock", "a notification")  # what such a one gives
 class Rounds:
     """What has been seen at looks in a row that showed nothing new."""
 
-    __slots__ = ("counted", "due", "end", "lines", "look_ns", "looks", "shapes", "since_ns", "stopped", "until_ns")
+    __slots__ = (
+        "counted",
+        "due",
+        "end",
+        "lines",
+        "look_ns",
+        "looks",
+        "rushes",
+        "shapes",
+        "since_ns",
+        "stopped",
+        "until_ns",
+    )
 
     def __init__(self, end: int = 0, look_ns: int = 0, until_ns: int = 0) -> None:
         self.lines: frozenset[Any] = frozenset()
@@ -56,6 +75,7 @@ class Rounds:
         self.looks = self.counted = 0  # with no new line; with none of a new shape
         self.end = end  # how long the trace was at the latest
         self.stopped = False  # the run has been ended in the midst of them
+        self.rushes = False  # the test has been ended for them, which follow each other without a pause
         self.look_ns, self.until_ns = look_ns, until_ns  # when the next one is due, if the test is over; for how long
 
     def look(self, entries: list[Entry], begin: int, due: frozenset[int], now_ns: int) -> None:
@@ -77,7 +97,8 @@ def go_on_for_ever(scheduler: Scheduler, entries: list[Entry], begin: int) -> bo
     """
     body, now_ns = scheduler.body, scheduler.clock.now_ns
     waits = body.waiting[0] if body.waiting is not None else ""
-    if now_ns - entries[begin][0] < LOOK_NS or body.done or waits == "quiet":
+    rushes = now_ns - entries[begin][0] < LOOK_NS
+    if body.done or waits == "quiet" or (rushes and not _without_a_pause(scheduler, entries, begin)):
         return False
     rounds: Rounds | None = scheduler.rounds
     if rounds is None:
@@ -85,6 +106,9 @@ def go_on_for_ever(scheduler: Scheduler, entries: list[Entry], begin: int) -> bo
     if begin < rounds.end:  # the same look once more, put off for another's turn
         return False
     rounds.look(entries, begin, frozenset(due_instants(scheduler.clock)), now_ns)
+    if rushes:
+        rounds.rushes = body.asleep and not body.has_deadline and rounds.counted >= LOOKS_IN_A_RUSH
+        return rounds.rushes
     if now_ns - rounds.since_ns < ROUNDS_NS:
         return False
     if body.asleep and not body.has_deadline and waits not in ENDS:
@@ -92,8 +116,31 @@ def go_on_for_ever(scheduler: Scheduler, entries: list[Entry], begin: int) -> bo
     return rounds.looks >= LOOKS_BESIDE_AWAITED
 
 
+def in_a_rush() -> Rounds:
+    """What is known where the test is ended since others like it have rushed."""
+    rounds = Rounds()
+    rounds.rushes = True
+    return rounds
+
+
+def _without_a_pause(scheduler: Scheduler, entries: list[Entry], begin: int) -> bool:
+    """Has hardly anybody woken by time alone since *begin*, in a run that has become many times as long as the one without faults?
+
+    Where there is none beside it nobody knows how much a test has to say.
+    """
+    if scheduler.longest_ns == 2**63 or len(entries) < LINES_IN_A_RUSH * len(scheduler.before):
+        return False
+    woken = sum(entry[1] == WAKE and not entry[7] for entry in islice(entries, begin, None))
+    return woken < WAKES_IN_A_RUSH
+
+
 def looks_at_the_end(scheduler: Scheduler, until_ns: int, *, over: bool) -> Rounds:
-    """What `only_goes_round` goes by, from now on; where the test is not *over*, it waits until *until_ns*."""
+    """What `only_goes_round` goes by, from now on; where the test is not *over*, it waits until *until_ns*. What rushes is looked at soon."""
+    before: Rounds | None = scheduler.rounds
+    if over and before is not None and before.rushes:
+        before.end, before.until_ns = len(scheduler.trace.entries), until_ns
+        before.counted, before.look_ns = 0, scheduler.clock.now_ns + SETTLES_IN_A_RUSH_NS
+        return before
     look_ns = scheduler.clock.now_ns + SETTLES_NS if over else until_ns + ARRIVES_NS
     return Rounds(len(scheduler.trace.entries), look_ns, until_ns)
 
@@ -111,7 +158,7 @@ def only_goes_round(scheduler: Scheduler) -> bool:
         return rounds.stopped
     due = frozenset(each for each in (*due_instants(scheduler.clock), *_put_off(scheduler)) if each <= until_ns)
     rounds.look(entries, rounds.end, due, now_ns)
-    rounds.look_ns = now_ns + SETTLES_NS
+    rounds.look_ns = now_ns + (SETTLES_IN_A_RUSH_NS if rounds.rushes else SETTLES_NS)
     rounds.stopped = rounds.counted > 0
     return rounds.stopped
 

@@ -89,7 +89,7 @@ def _look(scheduler: Scheduler, process: Process) -> Hang | Spin | None:
     elif _another_connects(entries, process):
         scheduler.entries_max = len(entries) + 1
     elif go_on_for_ever(scheduler, entries, begin):
-        _end(scheduler, stuck.goes_round(scheduler.processes, now_ns), begin)
+        _end(scheduler, stuck.goes_round(scheduler.processes, now_ns, entries[begin][0]), begin)
     else:
         return _look_for_what_is_in_vain(scheduler, process, begin)
     return None

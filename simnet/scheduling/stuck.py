@@ -48,6 +48,7 @@ DOES_NOTHING = "who wakes has done nothing"
 READ_ON = "Read a TLS socket until SSLWantReadError, or ask its pending() before a poller."
 UNASKED = frozenset({"HUP", "ERR"})
 BUSY_MAX = 1_000  # milliseconds of virtual time, and seconds of real time, in which nothing else happens
+AN_HOUR_NS = 3600 * 10**9
 A_MINUTE_NS, OFTEN = 65 * 10**9, 10  # time-outs of a minute are usual, and so are looks at whether it is over
 STOPPED_SHOWN = 8  # lines: of a thousand clients nobody reads all
 BLAMED_MAX = 5  # times that a process is told that it hangs, or storms, and catches that: handlers of several connections may, each once
@@ -287,12 +288,13 @@ def outlasts(processes: Sequence[Process], now_ns: int) -> Deadlock:
     return _everybody(processes, now_ns, "the test still waits, hours after it was over without a fault:")
 
 
-def goes_round(processes: Sequence[Process], now_ns: int) -> Deadlock:
-    """The test waits, and beside it the same goes on for days, such as a heart that beats."""
+def goes_round(processes: Sequence[Process], now_ns: int, since_ns: int) -> Deadlock:
+    """The test waits, and beside it the same goes on, such as a heart that beats: for days, or without a pause since long before *since_ns*."""
+    for_long = "for days" if now_ns - since_ns > AN_HOUR_NS else "without a pause, for very many lines,"
     return _everybody(
         processes,
         now_ns,
-        "the test still waits, and for days there were but the same calls with the same bytes, or as many:",
+        f"the test still waits, and {for_long} there were but the same calls with the same bytes, or as many:",
     )
 
 

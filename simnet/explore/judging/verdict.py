@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from simnet.explore.judging.asks_on import asks_on
 from simnet.explore.judging.deadlines import Elapsed, elapsed
 from simnet.explore.judging.findings import Case, Finding, waits
 from simnet.explore.judging.kept_waiting import kept_waiting
@@ -22,7 +23,7 @@ from simnet.explore.judging.served_anyway import tells, unserved
 from simnet.explore.judging.table import EQUAL, FAILURE, INTERRUPTED, NOTED, OFF, TABLE, WARNING
 from simnet.faults.hosts import BODY, Strangers
 from simnet.faults.transparent import Preempt, Stall
-from simnet.invariants import BROKEN_GIVEN_UP, LATE_END, SERVED_ANYWAY
+from simnet.invariants import BROKEN_GIVEN_UP, LATE_END, NO_STORM, SERVED_ANYWAY
 from simnet.trace import CALL, Failed
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ def judge(
     left = run.listening == baseline.listening and run.alive == baseline.alive
     kept = kept_waiting(baseline, run)
     ended = ends_the_new(run)
-    if same_outcome and quiet and left and waits(run) == waits(baseline) and kept is None and ended is None:
+    storm = asks_on(baseline, run)
+    nothing_told = kept is None and ended is None and storm is None
+    if same_outcome and quiet and left and waits(run) == waits(baseline) and nothing_told:
         return _EQUAL  # as most runs of a sweep: nothing more to ask
     fired = tuple(run.happened)
     disruptive = tuple(fault for fault in fired if _disruptive(fault, baseline, run))
@@ -93,6 +96,9 @@ def judge(
         host, message, entry = ended
         level = case.invariants.get(LATE_END, WARNING)
         findings.append(replace(case.found(LATE_END, message, host, None, level), entry=entry))
+    if storm is not None:
+        level = case.invariants.get(NO_STORM, WARNING)
+        findings.append(replace(case.found(NO_STORM, storm.text, storm.host, None, level), entry=storm.entry))
     if not same_outcome and (missed := unserved(baseline, run)) is not None:
         level = case.invariants.get(SERVED_ANYWAY, WARNING)
         findings.append(replace(case.found(SERVED_ANYWAY, missed.message, missed.host, None, level), at=missed.at))

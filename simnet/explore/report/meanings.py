@@ -13,6 +13,7 @@ from simnet.invariants import (
     CUT_SHORT,
     DATAGRAMS_TOLD_APART,
     LATE_END,
+    NO_STORM,
     OTHERS_ANSWERED,
     OTHERS_SURVIVE,
     REFUSED_ALIKE,
@@ -100,6 +101,12 @@ INVARIANTS: Mapping[str, Invariant] = {
         "not wait and find nothing, or reads of a stream that has ended, or a thousand attempts to connect without a pause that fail or are hung up on at once",
         'read it, close it, or stop asking for it; a read that gives `b""` is the end; pause between two attempts; where a loop is '
         "to poll without a pause, as a game's does, say `invariants={'no-spin': 'off: why'}`: then it goes on, and time passes",
+    ),
+    NO_STORM: Invariant(
+        "a target that is told the same again and again, such as that there is nothing yet, does not ask a thousand times without a pause, where it does not without the "
+        "fault (a warning, unless it is set to `failure`)",
+        "pause before the next question, longer each time, and give up in the end; let the server keep who asks waiting, and clear away in a `finally` what a "
+        "connection has begun; where that is meant, say `invariants={'no-storm': 'off: why'}`",
     ),
     "listener-survives": Invariant(
         "whatever happens to one connection, the listener goes on listening",
