@@ -24,7 +24,7 @@ from simnet.faults.forms import fault_to_table
 from simnet.faults.plan import FaultPlan, PlanError
 from simnet.project.nodeid import NodeId, project_root
 from simnet.project.typed import from_here
-from simnet.project.wholefile import write_whole
+from simnet.project.wholefile import OURS, write_whole
 
 __all__ = ["SCENARIOS", "Expect", "Found", "Scenario", "ScenarioError", "in_words", "load_test"]
 
@@ -34,6 +34,7 @@ SCENARIOS: Final = "scenarios"  # the folder whose files pytest plays without be
 _KEYS: Final = ("format", "title", "test", "target", "expect", "schedule", "seed", "found", "fault")
 _PLAN_KEYS: Final = ("schedule", "seed", "fault")
 
+_NOT_HERE = "; a failing run writes such a file where it runs: run the test again here, which writes the same one, or bring it from there"
 _VALUES = "; a text stands in straight quotes, and what holds or not is true or false"
 _KEY = re.compile(r"""\s*\[{0,2}\s*["']?([A-Za-z0-9_-]+)["']?\s*[=.\]]""")  # `key =`, `key.part =`, `[key]`, `[[key]]`
 
@@ -215,15 +216,15 @@ def in_words(fault: Fault) -> str:
 
 
 def _kept_as(path: Path) -> str:
-    """What to say of a failure's file that is not there, if `simnet keep` has moved it."""
-    root = next((above.parent for above in path.absolute().parents if above.name == ".simnet"), None)
+    """What to say of a failure's file that is not there: `simnet keep` may have moved it, or it was found on another machine."""
+    root = next((above.parent for above in path.absolute().parents if above.name == OURS), None)
     for kept in sorted((root / SCENARIOS).rglob("*.toml")) if root is not None else ():
         try:
             if Scenario.read(kept, check=False).digest() == path.stem:
                 return f"; it was kept as {from_here(kept)}"
         except ScenarioError:
             continue  # it is not that one
-    return ""
+    return _NOT_HERE if root is not None else ""
 
 
 def _hosts(target: object) -> tuple[str, ...]:

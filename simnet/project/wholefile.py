@@ -8,7 +8,7 @@ from shutil import copymode
 
 from simnet import real
 
-__all__ = ["line_ends", "write_whole"]
+__all__ = ["OURS", "line_ends", "write_whole"]
 
 OURS = ".simnet"  # the folder of a project that failures, and where a fuzz was stopped, go to
 PASSED_OVER = "# What runs on this machine have found. `simnet keep` moves out of here what is to stay.\n*\n"

@@ -361,6 +361,12 @@ def test_the_mark_that_some_editors_put_first_is_no_part_of_the_file(project: Pa
     assert Scenario.read(project / "marked.toml").test == "test_it.py::test_it"
 
 
+def test_of_a_failures_file_that_another_machine_has_written_it_is_said_how_to_get_it_here(project: Path) -> None:
+    """A log says `--simnet-replay .simnet/failures/...`, and whoever reads it elsewhere has no such file."""
+    with pytest.raises(ScenarioError, match=r"No such file or directory; .* run the test again here"):
+        Scenario.read(project / ".simnet" / "failures" / "test_echo" / "3f9c01ab.toml")
+
+
 def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
     (project / "latin.toml").write_bytes(b'format = 1\ntitle = "\xff"')
 
