@@ -407,6 +407,13 @@ _INSTEAD_OF_OTHERS = {  # the same, of asyncio's transports and writers, and of 
 }
 
 
+def tell_what_was_not_made_yet(error: AttributeError) -> None:
+    """Note on *error*, of a constructor, that it has called a method of a channel's before ours had made it one."""
+    channel, name = error.obj, str(error.name)
+    if hasattr(type(channel), "_channel_state") and hasattr(type(channel), name):
+        error.add_note(f"{type(channel).__name__}.__init__ has not called super().__init__ yet: do that first")
+
+
 def tell_what_is_there_instead(channel: Any, error: AttributeError) -> None:
     """Note on *error*, of a handler of *channel*, what takes the place of a method of others' that it called."""
     if error.obj is channel:

@@ -14,7 +14,16 @@ from collections.abc import Callable
 
 from dispatch.annotations import TYPE_CHECKING, Any
 from dispatch.channel import ACCEPTING, CLOSED, PAUSED, RESTING, Channel
-from dispatch.checks import check_address, check_count, check_flag, check_made, no_socket, refuse_tls, refuse_waiting
+from dispatch.checks import (
+    check_address,
+    check_count,
+    check_flag,
+    check_made,
+    no_socket,
+    refuse_tls,
+    refuse_waiting,
+    tell_what_was_not_made_yet,
+)
 from dispatch.errors import DIED_IN_QUEUE, OUT_OF_RESOURCES, TRY_AGAIN
 from dispatch.interfaces import IN, Address
 from dispatch.log import named
@@ -261,6 +270,8 @@ class Listener(Channel):
         """No channel could be made of a connection."""
         if isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:
             error.add_note("a listener makes a channel of each connection by handler(sock, addr=addr, loop=loop)")
+        if isinstance(error, AttributeError):
+            tell_what_was_not_made_yet(error)
         for observer in observers:
             observer.raised(self, "handler", error)
         if not self._is_known(error):
@@ -273,6 +284,7 @@ class Listener(Channel):
 
         Raises:
             TypeError: it is no stream, and would be served in clear.
+            RuntimeError: it has no connection, and this one is nobody's.
         """
         if not isinstance(made, Stream):
             if self.tls is not None and sock.fileno() >= 0:  # else it was turned away
@@ -284,6 +296,10 @@ class Listener(Channel):
                     f"{named(self.handler)} has returned {named(made)}"
                 )
         elif not made._channel_state & CLOSED:
+            if not made._channel_state and sock.fileno() >= 0 and sock.fileno() not in self.loop.channels:
+                raise RuntimeError(
+                    f"{made!r} has no socket: hand sock on to super().__init__(sock, addr=addr, loop=loop)"
+                )
             if self._limit is not None:
                 self._open += 1
                 made._extras().listener = self

@@ -385,6 +385,51 @@ def test_a_constructor_that_leaves_ours_out_is_named(kernel_world, caplog):
     assert client.recv(1) == b""
 
 
+def test_so_is_one_that_writes_before_it_or_keeps_the_socket_from_it(kernel_world, caplog):
+    class Hasty(dispatch.Stream):
+        def __init__(self, sock, **options):
+            self.write(b"welcome")
+            super().__init__(sock, **options)
+
+    class Empty(dispatch.Stream):
+        def __init__(self, sock, *, addr, loop):
+            super().__init__(loop=loop)
+
+    loop = kernel_world.loop()
+    for kind, told in (
+        (Hasty, "Hasty.__init__ has not called super().__init__ yet"),
+        (Empty, "has no socket: hand sock on to super().__init__(sock, addr=addr, loop=loop)"),
+    ):
+        listener = kernel_world.listen(loop, kind)
+        client = kernel_world.connect(listener.addr)
+        kernel_world.run(loop, lambda told=told: told in caplog.text)
+        assert client.recv(1) == b""
+
+
+def test_a_handler_may_return_a_stream_that_is_not_connected_yet(kernel_world, caplog):
+    """A proxy's, of which the other end is the one that counts; or one whose connection is somebody else's by now."""
+    loop = kernel_world.loop()
+    upstream = kernel_world.listen(loop, dispatch.Stream)
+    kept = []
+
+    def connects(sock, *, addr, loop):
+        kept.append(Recorder(sock, addr=addr, loop=loop))
+        far = dispatch.Stream(loop=loop)
+        far.connect(upstream.addr)
+        return far
+
+    def waits(sock, *, addr, loop):
+        kept.append(Recorder(sock, addr=addr, loop=loop))
+        return dispatch.Stream(loop=loop)
+
+    for number, handler in enumerate((connects, waits), 1):
+        kernel_world.connect(kernel_world.listen(loop, handler).addr)
+        kernel_world.run(loop, lambda number=number: len(kept) == number)
+    kernel_world.run(loop, lambda: upstream.accepted == 1)
+    assert all(each.connected for each in kept)
+    assert not caplog.text
+
+
 def test_so_is_the_class_in_place_of_a_channel():
     for host in ("example.org", ("example.org", 80), NOBODY):
         refused(TypeError, f"on a channel, not on its class with {host!r}", dispatch.Stream.connect, host, 80)
