@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from simnet import real
 from simnet.calls.descriptor_flags import status
 from simnet.kernel.datagrams.memory import PAGE
+from simnet.kernel.datagrams.udp import UdpSocket
 from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
+from simnet.kernel.messages import MSG_MORE
 from simnet.kernel.readiness import ERR, HUP, OUT
 
 if TYPE_CHECKING:
@@ -87,20 +89,20 @@ def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any)
     """
     length, in_fd = index(count), index(in_fd)
     file: Any = process.holder_of(out_fd).descriptors.get(out_fd)
-    if in_fd not in process.descriptors and real.fcntl(in_fd, F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+    source: Any = process.holder_of(in_fd).descriptors.get(in_fd) if in_fd in process.descriptors else None
+    if source is None and real.fcntl(in_fd, F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
         raise socket_error(errno.EBADF)
-    if in_fd in process.descriptors and offset is not None:
+    if source is not None and offset is not None:
         raise socket_error(errno.ESPIPE)
-    if length < 0 or isinstance(file, Epoll) or status(file) & os.O_APPEND:  # nothing is spliced behind an end
+    if length < 0 or status(file) & os.O_APPEND:  # nothing is spliced behind an end
         raise socket_error(errno.EINVAL)
-    blocks = file.blocks()
-    sock = _stdlib.socket(file.family, file.type, file.proto, out_fd)
+    if not length and isinstance(source, Epoll):  # which has positions, like a file, but no bytes
+        return 0
     try:
-        sock.settimeout(None if blocks else 0.0)  # it waits if the descriptor does: a time-out is Python's own
-        if in_fd in process.descriptors:
+        if source is not None:
             raise socket_error(errno.EINVAL)
         at = _position(in_fd) if offset is None else index(offset)
-        sent = in_pieces(sock, in_fd, at, min(length, SENDFILE_MAX))
+        sent = _go(file, out_fd, in_fd, at, min(length, SENDFILE_MAX))
         if length and not sent and stat.S_ISCHR(os.fstat(in_fd).st_mode):
             raise socket_error(errno.EINVAL)  # /dev/null is read from, and not spliced
     except OSError as error:
@@ -109,26 +111,46 @@ def sendfile(process: Process, out_fd: int, in_fd: Any, offset: Any, count: Any)
         if length:
             raise socket_error(errno.EINVAL) from None  # it has positions, but nothing is sent of it
         return 0
-    finally:
-        sock.detach()
     if offset is None:
         os.lseek(in_fd, at + sent, os.SEEK_SET)
     return sent
 
 
-def in_pieces(sock: Any, in_fd: int, at: int, length: int) -> int:
-    """How many of *length* bytes from *at* went before there was no room, or the peer had answered one piece by a reset."""
+def _go(file: Any, out_fd: int, in_fd: int, at: int, length: int) -> int:
+    """How many of *length* bytes from *at* went into *file*. Into an epoll nothing goes, which shows once there is something."""
+    if isinstance(file, Epoll):
+        if os.pread(in_fd, min(length, 1), at):
+            raise socket_error(errno.EINVAL)
+        return 0
+    blocks = file.blocks()
+    sock = _stdlib.socket(file.family, file.type, file.proto, out_fd)
+    try:
+        sock.settimeout(None if blocks else 0.0)  # it waits if the descriptor does: a time-out is Python's own
+        return in_pieces(sock, in_fd, at, length, file if isinstance(file, UdpSocket) else None)
+    finally:
+        sock.detach()
+
+
+def in_pieces(sock: Any, in_fd: int, at: int, length: int, collects: UdpSocket | None = None) -> int:
+    """How many of *length* bytes from *at* went before there was no room, or the peer had answered one piece by a reset.
+
+    A UDP socket *collects* the pieces in one datagram, up to the one that is the last of all that was asked for. If the file
+    ends before, what is collected goes then, but on IPv6 and in UDP-Lite, where nobody tells the socket: it waits for more.
+    """
     sent = 0
     while data := os.pread(in_fd, min(length - sent, PIECE - (at + sent) % PAGE), at + sent):
         try:
-            taken = sock.send(data)
+            taken: int = sock.send(data, MSG_MORE if collects is not None and len(data) < length - sent else 0)
         except OSError:
             if not sent:
                 raise
-            break
+            return sent
         sent += taken
         if taken < len(data):
-            break
+            return sent
+    if collects is not None and 0 < sent < length:
+        collects.end_of_file()
+        sock._machine.flush()
     return sent
 
 

@@ -131,6 +131,8 @@ def socket_into_pipe(scheduler: Scheduler, out_fd: Any, in_fd: Any, offset: Any,
         raise socket_error(errno.EBADF)
     pipe = None if scheduler.pipes is None else scheduler.pipes.find(out_fd)
     epoll = isinstance(scheduler.current.holder_of(in_fd).descriptors.get(in_fd), Epoll)
+    if epoll and not count and (pipe is None or pipe.alone):  # it has positions, like a file, but no bytes
+        return 0
     if pipe is None or pipe.alone or (epoll and count):
         raise socket_error(errno.EINVAL)
     return _into(scheduler, pipe, in_fd, index(count), not os.get_blocking(pipe.fd))

@@ -88,7 +88,7 @@ DIFFERENT = """
 | What fits into a connection of which one end has sent its FIN, and whose buffers nobody has set, is not counted: 3,919,872 bytes, 128,000 of them with the receiver | Linux takes 3,910,656, and 113,152 get there; counting begins only where both ends may still write |
 | What `MSG_MORE` has collected for an IPv6 address goes there, whatever the socket is connected to meanwhile | after a connect to a mapped IPv4 address Linux sends it to an address that is half the one and half the other, where nobody is |
 | `socket.sendfile` with a time-out waits for room before each 64 KiB | Linux takes what there is any room for in one call |
-| `os.sendfile` and `socket.sendfile` send a file as it is then | Linux sends its pages: of a file that is overwritten before the peer has read, the peer reads what stands there by then |
+| `os.sendfile` and `socket.sendfile` send a file as it is then | Linux sends its pages: of a file that is overwritten before the peer has read, the peer reads what stands there by then. It loses a UDP datagram put together of several pages if one of them gives an odd number of bytes before the last |
 | A connected UDP socket that has collected a datagram from another address of the host (`MSG_MORE` with `IP_PKTINFO`) goes on sending from its own | Linux sends from that other one until the socket is connected again, as it does to another target |
 | After a failed connect to a mapped IPv4 address, an IPv6 socket reaches an IPv6 address at the next try | Linux goes on sending its SYNs by IPv4, and nobody answers |
 | The label of `IPV6_FLOWINFO_SEND` is that of the connect; a label in the address of a `sendto` is not sent | few programs use one, and each send would have to check |

@@ -441,3 +441,81 @@ def test_k133_between_pipes_of_which_one_does_not_block_nothing_is_waited_for(
     world.gives("EAGAIN", os.splice, pipe[0], others[1], 9)
     for fd in others:
         os.close(fd)
+
+
+def connected(world: World, host: str, proto: int) -> tuple[Any, Any]:
+    here, there = (
+        world.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM, proto) for _ in "ab"
+    )
+    there.bind((host, 0))
+    here.connect(there.getsockname())
+    return here, there
+
+
+@pytest.mark.parametrize(
+    ("host", "proto", "at_once"),
+    [
+        pytest.param("127.0.0.1", socket.IPPROTO_UDP, True, id="udp"),
+        pytest.param("127.0.0.1", socket.IPPROTO_UDPLITE, False, id="udplite"),
+        pytest.param("::1", socket.IPPROTO_UDP, False, id="udp6"),
+        pytest.param("::ffff:127.0.0.1", socket.IPPROTO_UDP, False, id="mapped"),
+    ],
+)
+def test_k133_a_file_that_ends_before_its_count_is_a_datagram_over_ipv4_and_the_beginning_of_one_elsewhere(
+    world: World, host: str, proto: int, at_once: bool
+) -> None:
+    here, there = connected(world, host, proto)
+    with tempfile.TemporaryFile() as file:
+        file.write(b"0123456789")
+        file.flush()
+        assert os.sendfile(here.fileno(), file.fileno(), 4, 6) == 6
+        world.gives(b"456789", there.recv, 99)
+        assert os.sendfile(here.fileno(), file.fileno(), 4, 7) == 6
+        if at_once:
+            world.gives(b"456789", there.recv, 99)
+        else:
+            world.pause()
+            world.gives("EAGAIN", there.recv, 99)
+        here.send(b"tail")
+        world.gives(b"tail" if at_once else b"456789tail", there.recv, 99)
+        here.setsockopt(proto, 1, 1)  # UDP_CORK
+        assert os.sendfile(here.fileno(), file.fileno(), 4, 7) == 6
+        world.pause()
+        world.gives("EAGAIN", there.recv, 99)
+        here.setsockopt(proto, 1, 0)
+        world.gives(b"456789", there.recv, 99)
+
+
+@pytest.mark.parametrize("proto", [socket.IPPROTO_UDP, socket.IPPROTO_UDPLITE])
+def test_k133_two_pieces_of_a_file_are_one_datagram_if_there_can_be_one(world: World, proto: int) -> None:
+    here, there = connected(world, world.ip, proto)
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(100_000))
+        file.flush()
+        # From 4,000 on the first sixteen pages end after 61,536 bytes.
+        assert os.sendfile(here.fileno(), file.fileno(), 4000, 65_000) == 65_000
+        world.gives(65_000, lambda: len(there.recv(100_000)))
+        world.gives("EAGAIN", there.recv, 99)
+        assert (
+            os.sendfile(here.fileno(), file.fileno(), 4000, 65_600) == 61_536
+        )  # the second was too much, and spoils all
+        here.send(b"next")
+        world.gives(b"next", there.recv, 99)
+
+
+def test_k133_of_an_epoll_no_bytes_can_be_sent_like_those_of_an_empty_file(world: World) -> None:
+    here, _ = pair(world)
+    event = os.eventfd(3, os.EFD_NONBLOCK)
+    with select.epoll() as poller, tempfile.TemporaryFile() as file:
+        file.write(b"abc")
+        file.flush()
+        for target in (here.fileno(), event, file.fileno(), world.socket().fileno(), poller.fileno()):
+            world.gives(0, os.sendfile, target, poller.fileno(), None, 0)
+            world.gives("EINVAL", os.sendfile, target, poller.fileno(), None, 1)
+            world.gives("ESPIPE", os.sendfile, target, poller.fileno(), 0, 0)
+        for wanted, offset, count in ((0, 0, 0), (0, 3, 5), (0, None, 5), ("EINVAL", 2, 5), ("EINVAL", 0, -1)):
+            world.gives(wanted, os.sendfile, poller.fileno(), file.fileno(), offset, count)
+        world.gives(0, os.sendfile, poller.fileno(), event, None, 0)
+        world.gives("EINVAL", os.sendfile, poller.fileno(), event, None, 8)
+        world.gives("EINVAL", os.sendfile, poller.fileno(), here.fileno(), None, 0)
+    os.close(event)

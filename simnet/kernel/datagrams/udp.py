@@ -19,6 +19,7 @@ from simnet.kernel.datagrams.sending import CORK, DatagramSender
 from simnet.kernel.datagrams.wrapped import hears_no_errors, is_taken_out
 from simnet.kernel.errors import NotModelled, socket_error
 from simnet.kernel.messages import (
+    AF_INET6,
     MSG_ERRQUEUE,
     MSG_PEEK,
     MSG_TRUNC,
@@ -33,7 +34,7 @@ from simnet.kernel.options.idle import ERROR_QUEUES, SO_SELECT_ERR_QUEUE
 from simnet.kernel.options.peeking import at_offset, moved, peeks_on
 from simnet.kernel.options.plain import get_option, set_option
 from simnet.kernel.options.routes import OFF_ROUTE
-from simnet.kernel.options.values import IP_TOS, IPPROTO_IP, RCVBUF_DEFAULT, SO_MARK, SO_RCVBUF, SOL_SOCKET
+from simnet.kernel.options.values import IP_TOS, IPPROTO_IP, IPPROTO_UDP, RCVBUF_DEFAULT, SO_MARK, SO_RCVBUF, SOL_SOCKET
 from simnet.kernel.readiness import (
     ANY_NEWS,
     DATA_NEWS,
@@ -309,15 +310,29 @@ class UdpSocket(DatagramSender):
             self.wake(SPACE_NEWS)
         if options is None or options[key]:
             return
-        if key == CORK and self.corked is not None:
-            corked, self.corked = self.corked, None
-            if self.flow is not None and ":" not in corked.target[0]:
-                corked = corked._replace(target=self.flow)
-            with contextlib.suppress(OSError):  # nobody is told
-                if not is_lost(self, corked.target, corked.payload):
-                    self._emit(self._autobind(), corked.target, corked.payload, corked.marks, corked.source)
+        if key == CORK:
+            self._let_go()
         elif key in ERROR_QUEUES:
             self.reports = None
+
+    def end_of_file(self) -> None:
+        """A file that was sent ended before as much was sent as was asked for: there is no more to collect (splice_eof).
+
+        Linux has that for UDP over IPv4 alone.
+        """
+        if self.family != AF_INET6 and self.proto == IPPROTO_UDP and not (self.options or {}).get(CORK):
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Send what is collected."""
+        if self.corked is None:
+            return
+        corked, self.corked = self.corked, None
+        if self.flow is not None and ":" not in corked.target[0]:
+            corked = corked._replace(target=self.flow)
+        with contextlib.suppress(OSError):  # nobody is told
+            if not is_lost(self, corked.target, corked.payload):
+                self._emit(self._autobind(), corked.target, corked.payload, corked.marks, corked.source)
 
     def ioctl(self, request: int) -> int:
         """FIONREAD is the size of the first datagram; SIOCOUTQ is the memory of what is collected, all else went out."""
