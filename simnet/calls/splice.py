@@ -94,7 +94,7 @@ def splice(scheduler: Scheduler, original: Callable[..., int], arguments: Any, o
         raise socket_error(errno.ESPIPE)
     if not (pipe.reads if pipe is source else pipe.writes):
         raise socket_error(errno.EBADF)
-    if other is not None or isinstance(target if pipe is source else source, Epoll):
+    if other is not None or isinstance(target, Epoll):
         raise socket_error(errno.EINVAL)
     if pipe is source and status(target) & os.O_APPEND:
         raise socket_error(errno.EINVAL)  # which sendfile says, too
@@ -130,10 +130,10 @@ def socket_into_pipe(scheduler: Scheduler, out_fd: Any, in_fd: Any, offset: Any,
     if fcntl.fcntl(index(out_fd), fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
         raise socket_error(errno.EBADF)
     pipe = None if scheduler.pipes is None else scheduler.pipes.find(out_fd)
-    epoll = isinstance(scheduler.current.holder_of(in_fd).descriptors.get(in_fd), Epoll)
-    if epoll and not count and (pipe is None or pipe.alone):  # it has positions, like a file, but no bytes
-        return 0
-    if pipe is None or pipe.alone or (epoll and count):
+    if pipe is None or pipe.alone:
+        epoll = isinstance(scheduler.current.holder_of(in_fd).descriptors.get(in_fd), Epoll)
+        if epoll and not count:  # it has positions, like a file, but no bytes
+            return 0
         raise socket_error(errno.EINVAL)
     return _into(scheduler, pipe, in_fd, index(count), not os.get_blocking(pipe.fd))
 
@@ -264,9 +264,11 @@ def _into(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bo
         raise socket_error(errno.EAGAIN)
     if not count:
         return 0
+    file: Any = scheduler.current.holder_of(fd).descriptors.get(fd)
+    if isinstance(file, Epoll):
+        raise socket_error(errno.EINVAL)
     held = _held(pipe.fd)
     pages = fcntl.fcntl(pipe.fd, F_GETPIPE_SZ) // PAGE - -(-held // PAGE)
-    file: Any = scheduler.current.holder_of(fd).descriptors.get(fd)
     before = _before_mark(file)
     if before == 0:
         return 0

@@ -519,3 +519,25 @@ def test_k133_of_an_epoll_no_bytes_can_be_sent_like_those_of_an_empty_file(world
         world.gives("EINVAL", os.sendfile, poller.fileno(), event, None, 8)
         world.gives("EINVAL", os.sendfile, poller.fileno(), here.fileno(), None, 0)
     os.close(event)
+
+
+@pytest.mark.parametrize("by_sendfile", [False, True])
+def test_k133_a_pipe_says_that_there_is_no_room_in_it_before_an_epoll_says_that_nothing_can_be_had_of_it(
+    world: World, pipe: Pipe, by_sendfile: bool
+) -> None:
+    reader, writer = pipe
+    os.set_blocking(writer, False)
+    with select.epoll() as poller:
+
+        def move() -> int:
+            if by_sendfile:
+                return os.sendfile(writer, poller.fileno(), None, 5)
+            return os.splice(poller.fileno(), writer, 5)
+
+        world.gives("EINVAL", move)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, bytes(65536))
+        world.gives("EAGAIN", move)
+        os.close(reader)
+        world.gives("EPIPE", move)
