@@ -109,6 +109,7 @@ class Marks(NamedTuple):
     # Bytes that MSG_MORE or a cork had begun over IPv4, with a checksum that no card makes; -1 for none.
     begun: int = -1
     covered: int = 0  # bytes of a datagram of UDP-Lite and its header that the checksum covers; 0 for all
+    link: int = 0  # where IP_PKTINFO sends what is for a group of IPv4
 
 
 PLAIN: Final = Marks()

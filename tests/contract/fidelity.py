@@ -93,7 +93,7 @@ DIFFERENT = """
 | After a failed connect to a mapped IPv4 address, an IPv6 socket reaches an IPv6 address at the next try | Linux goes on sending its SYNs by IPv4, and nobody answers |
 | The label of `IPV6_FLOWINFO_SEND` is that of the connect; a label in the address of a `sendto` is not sent | few programs use one, and each send would have to check |
 | `recv` or `send` with a keyword argument, and `poll` of an epoll with an unknown one: TypeError, worded differently from CPython's | looking for keywords in each call takes as long as checking its arguments |
-| A socket that SO_BINDTODEVICE has bound to `eth0` reaches and hears loopback all the same, but for groups and for a bind to ::1 | on Linux what it sends there is lost on the link, and what comes by loopback is not for it; each packet would have to be looked at |
+| A socket that SO_BINDTODEVICE has bound to `eth0` reaches and hears loopback all the same, but for groups and for a bind to ::1; one that is bound to `lo` hears what is sent to the host's own address; the link in IP_PKTINFO counts for groups alone | on Linux what is sent on another link is lost there, and what comes by another link is not for it; each packet would have to be looked at |
 | The hosts of a network have no clock skew | time is one integer; a fault can set a host's wall clock apart |
 """
 

@@ -581,3 +581,73 @@ def test_k131_who_is_bound_to_a_link_hears_groups_on_it_alone(world: World, boun
         for by in addresses
         for how in ("sent to", "bound to")
     }
+
+
+def link_beside_loopback(world: World) -> tuple[int, bytes]:
+    """The number and the address of a link that is not loopback."""
+    for number, name in socket.if_nameindex():
+        request = struct.pack("16s24x", name.encode())
+        asked = outcome(lambda: fcntl.ioctl(world.socket().fileno(), SIOCGIFADDR, request))  # noqa: B023 - called at once
+        if name != "lo" and isinstance(asked, bytes):
+            return number, asked[20:24]
+    pytest.skip("this machine has no address but loopback's")
+
+
+def from_link(number: int, source: bytes = bytes(4)) -> list[Any]:
+    return [(IP, IP_PKTINFO, struct.pack("i", number) + source + bytes(4))]
+
+
+def test_k089_a_message_says_on_which_link_a_group_is_spoken_to(world: World) -> None:
+    _, address = link_beside_loopback(world)
+    here, there = hearer(world), world.socket(kind=socket.SOCK_DGRAM)
+    here.setsockopt(IP, IP_PKTINFO, 1)
+    target = (GROUP, port_of(here))
+    there.bind(("127.0.0.1", 0))
+    group = socket.inet_aton(GROUP)
+    # No address of loopback's is lent to who names none: others could not see it.
+    for source, told in ((bytes(4), address), (LOOPBACK, LOOPBACK), (address, address)):
+        for preferred in (bytes(4), bytes(8) + struct.pack("i", 1)):
+            there.setsockopt(IP, socket.IP_MULTICAST_IF, preferred)
+            assert there.sendmsg([b"x"], from_link(1, source), 0, target) == 1
+            world.readable(here)
+            data, beside, _, sender = here.recvmsg(9, 200)
+            assert (data, socket.inet_aton(sender[0])) == (b"x", told)
+            assert beside == [(IP, IP_PKTINFO, struct.pack("i", 1) + told + group)]
+
+
+def test_k089_an_address_of_loopback_speaks_to_groups_on_no_other_link(world: World) -> None:
+    number, address = link_beside_loopback(world)
+    target = (GROUP, 9)
+    for name in ("127.0.0.1", ""):
+        there = world.socket(kind=socket.SOCK_DGRAM)
+        there.bind((name, 0))
+        there.setsockopt(IP, socket.IP_MULTICAST_IF, address if name else LOOPBACK)
+        if name:
+            world.gives("EINVAL", there.connect, target)
+            world.gives("EINVAL", there.sendto, b"x", target)
+        world.gives("EINVAL", there.sendmsg, [b"x"], from_link(number, LOOPBACK), 0, target)
+        world.gives("EINVAL" if not name else 1, there.sendmsg, [b"x"], from_link(number if not name else 1), 0, target)
+        there.setsockopt(IP, socket.IP_MULTICAST_IF, LOOPBACK)
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+        there.connect(target)
+        assert there.getsockname()[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_k089_what_is_sent_to_the_hosts_own_address_comes_by_the_link_that_has_it(
+    world: World, family: socket.AddressFamily
+) -> None:
+    number, address = link_beside_loopback(world)
+    prefix = "::ffff:" if family == socket.AF_INET6 else ""
+    here, there = world.socket(family, socket.SOCK_DGRAM), world.socket(family, socket.SOCK_DGRAM)
+    here.bind(("", 0))
+    here.setsockopt(IP, IP_PKTINFO, 1)
+    for packed, link in ((LOOPBACK, 1), (address, number)):
+        ip = prefix + socket.inet_ntoa(packed)
+        there.sendto(b"x", (ip, port_of(here)))
+        world.readable(here)
+        assert here.recvmsg(9, 200)[1] == [(IP, IP_PKTINFO, struct.pack("i", link) + packed + packed)]
+        if family == socket.AF_INET6:
+            listener = world.listener(ip=ip)
+            world.client(listener)
+            assert world.accept(listener).getsockopt(IPV6, socket.IPV6_MULTICAST_IF) == link

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.datagrams.groups import LOOPBACK_LINK, OTHER_LINK, source_on
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.inet import ANY4, is_broadcast, is_group, of_a_link
+from simnet.kernel.inet import ANY4, is_broadcast, is_group, is_loopback, of_a_link
 from simnet.kernel.messages import AF_INET, AF_INET6, Message, check_for_any_socket
 from simnet.kernel.options.flow_labels import NO_LABEL, label_sent
 from simnet.kernel.options.idle import (
@@ -191,9 +191,9 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False, summed:
     noted = isinstance(datagram, Noted) and datagram.way_in
     link = 0
     if noted or icmp or six:
-        link = LOOPBACK_LINK if datagram.sender is socket.stack else OTHER_LINK
-    if link and is_group(target):
-        link = LOOPBACK_LINK if datagram.source[0][:4] == "127." else OTHER_LINK
+        # What comes from here to an address of another link came by that one, though it never left.
+        inside = datagram.sender is socket.stack and (icmp or is_loopback(target))
+        link = (is_group(target) and marks.link) or (LOOPBACK_LINK if inside else OTHER_LINK)
     messages = stamped(options, datagram.stamp_ns if isinstance(datagram, Noted) else 0, socket.stack)
     if isinstance(datagram, Noted) and datagram.dropped and options.get(DROPS):
         messages.append((*DROPS, struct.pack("=I", datagram.dropped)))
@@ -211,7 +211,8 @@ def told(socket: DatagramSender, datagram: Datagram, icmp: bool = False, summed:
         return messages
     host = ANY4
     if noted:
-        host = source_on(socket, target, link) if is_group(target) or is_broadcast(target) else target
+        shown = link if not is_group(target) or datagram.source[0][:4] == "127." else OTHER_LINK
+        host = source_on(socket, target, shown) if is_group(target) or is_broadcast(target) else target
     messages += _told_v4(options, datagram, marks, link, host)
     if own and marks.begun >= 0 and not icmp and options.get((IPPROTO_IP, IP_CHECKSUM)):
         size = len(datagram.payload)
@@ -335,6 +336,8 @@ def said(
         raise socket_error(ENETUNREACH)
     if not 0 <= way.link <= len(LINKS):
         raise socket_error(ENODEV)
+    if way.link and not six:
+        marks = (marks or PLAIN)._replace(link=way.link)
     if six and way.source is not None and mapped(way.source):
         raise socket_error(EAFNOSUPPORT)  # the way to an IPv6 address begins at none of IPv4
     return marks, way.source

@@ -216,8 +216,8 @@ def choose_link(socket: DatagramSender, value: bytes) -> bytes:
     return address
 
 
-def link_to_groups(socket: DatagramSender, target: str, source: str) -> int:
-    """The link that what *socket* sends from *source* to the group *target* goes out on.
+def link_to_groups(socket: DatagramSender, target: str, source: str, said: int = 0) -> int:
+    """The link that what *socket* sends from *source* to the group *target* goes out on, unless IP_PKTINFO has *said* which.
 
     Raises:
         OSError: ENETUNREACH, loopback is not for groups of IPv6; SO_DONTROUTE, and nothing says which link.
@@ -225,21 +225,25 @@ def link_to_groups(socket: DatagramSender, target: str, source: str) -> int:
     options = socket.options
     bound = None if options is None else options.get((SOL_SOCKET, SO_BINDTODEVICE))
     if ":" not in target:
-        if (
-            options
-            and options.get((SOL_SOCKET, SO_DONTROUTE))
-            and not (socket.group_link or bound)
-            and source in (inet.ANY4, inet.ANY6)
-        ):
+        anywhere = source in (inet.ANY4, inet.ANY6)
+        if options and options.get((SOL_SOCKET, SO_DONTROUTE)) and not (said or socket.group_link or bound) and anywhere:
             raise socket_error(ENETUNREACH)
-        if bound:
-            return LOOPBACK_LINK if bound == LOOPBACK_NAME else OTHER_LINK
-        return socket.group_link or (LOOPBACK_LINK if source[:4] == "127." else OTHER_LINK)
+        if not said and bound:
+            said = LOOPBACK_LINK if bound == LOOPBACK_NAME else OTHER_LINK
+        return said or socket.group_link or (LOOPBACK_LINK if source[:4] == "127." else OTHER_LINK)
     if options is not None and (
         bound == LOOPBACK_NAME or (not bound and options.get((IPPROTO_IPV6, IPV6_MULTICAST_IF)) == LOOPBACK_LINK)
     ):
         raise socket_error(ENETUNREACH)
     return OTHER_LINK
+
+
+def check_source_on(socket: DatagramSender, target: str, source: str, link: int) -> None:
+    """EINVAL for an address of loopback, where *socket* is bound or that IP_MULTICAST_IF names: it stays there."""
+    if link == LOOPBACK_LINK or ":" in target:
+        return
+    if (_named_source(socket) if source in (inet.ANY4, inet.ANY6) else source)[:4] == "127.":
+        raise socket_error(EINVAL)
 
 
 def source_to_group(socket: DatagramSender, target: str, link: int) -> str:
@@ -248,12 +252,15 @@ def source_to_group(socket: DatagramSender, target: str, link: int) -> str:
     It is the one that IP_MULTICAST_IF names. A link that is named by its number, or bound to, lends the address only if
     others may see it, as they may not that of loopback: ``inet_select_addr``.
     """
-    if socket.options and socket.options.get((SOL_SOCKET, SO_BINDTODEVICE)):
-        return socket.stack.source_for(target)
-    if ":" in target or not socket.group_link:
+    if ":" in target:
         return source_on(socket, target, link)
-    named: bytes = (socket.options or {}).get(MULTICAST_LINK, b"")
-    return ".".join(map(str, named)) if any(named) else socket.stack.source_for(target)
+    return _named_source(socket) or socket.stack.source_for(target)
+
+
+def _named_source(socket: DatagramSender) -> str:
+    """The address in IP_MULTICAST_IF."""
+    named: bytes = (socket.options or {}).get(MULTICAST_LINK, b"") if socket.group_link else b""
+    return ".".join(map(str, named)) if any(named) else ""
 
 
 def source_on(socket: DatagramSender, target: str, link: int) -> str:
@@ -269,10 +276,10 @@ def hops_to_group(options: dict[Key, Any] | None, six: bool) -> int:
 
 def sent_to_group(socket: DatagramSender, datagram: Datagram, link: int) -> ToGroup:
     """*datagram* on its way to a group, with the TTL that is for those unless it has one of its own."""
-    options = socket.options
-    if datagram.marks is None or datagram.marks.ttl == TTL_LATER:
-        ttl = hops_to_group(options, ":" in datagram.target[0])
-        datagram.marks = (datagram.marks or PLAIN)._replace(ttl=ttl)
+    options, marks = socket.options, datagram.marks or PLAIN
+    if datagram.marks is None or marks.ttl == TTL_LATER:
+        marks = marks._replace(ttl=hops_to_group(options, ":" in datagram.target[0]))
+    datagram.marks = marks._replace(link=link)
     loops = options is None or options.get(LOOP[":" in datagram.target[0]], 1)
     return ToGroup(datagram, link if link == LOOPBACK_LINK or loops else 0)
 

@@ -25,6 +25,7 @@ from simnet.kernel.datagrams.errors import Report, check_v4
 from simnet.kernel.datagrams.groups import (
     Membership,
     Sources,
+    check_source_on,
     hops_to_group,
     link_to_groups,
     sent_to_group,
@@ -195,8 +196,11 @@ class DatagramSender(File):
             go_by_scope(self, address)
         peer = self._destination(address)
         own = self._speaker()
-        link = link_to_groups(self, peer[0], own) if inet.is_group(peer[0]) else 0
+        link = 0
         try:
+            if inet.is_group(peer[0]):
+                link = link_to_groups(self, peer[0], own)
+                check_source_on(self, peer[0], own, link)
             self._may_send_to(peer, 0)
             if own not in (inet.ANY4, inet.ANY6):
                 self.stack.check_route(own, peer[0])
@@ -458,7 +462,8 @@ class DatagramSender(File):
     def _emit_to_group(self, source: str, port: int, target: Endpoint, payload: bytes, marks: Marks | None) -> None:
         if self.locks & MANY_ADDRESS and source == inet.ANY4:
             source = self._speaker()
-        link = link_to_groups(self, target[0], source)
+        link = link_to_groups(self, target[0], source, 0 if marks is None else marks.link)
+        check_source_on(self, target[0], source, link)
         if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]):
             source = source_to_group(self, target[0], link)
         if marks is None:

@@ -10,6 +10,7 @@ from simnet.kernel.counted.hindsight import CHANGES
 from simnet.kernel.counted.ledger import NOT_COUNTED, begin_in_hindsight, set_size
 from simnet.kernel.datagrams.groups import EVERY_GROUP, LOOPBACK_LINK, OTHER_LINK
 from simnet.kernel.errors import not_modelled, socket_error
+from simnet.kernel.inet import is_loopback
 from simnet.kernel.messages import AF_INET6
 from simnet.kernel.options import values as o
 from simnet.kernel.options.agreed import (
@@ -444,11 +445,9 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
     if name == o.TCP_WINDOW_CLAMP:
         return limit_of_window(socket) if kept is None or socket.ledger is not None else kept
     if name in (IPV6_MULTICAST_IF, IPV6_MULTICAST_HOPS) and was_established(socket) and has_noted(socket, name):
-        return LOOPBACK_LINK if name == IPV6_MULTICAST_IF else _HOPS
+        return _link_in(socket) if name == IPV6_MULTICAST_IF else _HOPS
     if name == IPV6_MULTICAST_IF:
-        if socket.origin != "server" or socket.peer is None:
-            return kept
-        return LOOPBACK_LINK if socket.stack.is_local(socket.peer[0]) else OTHER_LINK
+        return _link_in(socket) if socket.origin == "server" and socket.peer is not None else kept
     came = socket.origin == "server" and (
         name == IPV6_MULTICAST_HOPS or (socket.peer is not None and ":" not in socket.peer[0])
     )
@@ -456,6 +455,11 @@ def _shown_of_a_connection(socket: TcpSocket, name: int, kept: int | None) -> in
         return kept
     hops = socket.option(*HOPS_OF_SYN)
     return _HOPS if hops is None else hops
+
+
+def _link_in(socket: TcpSocket) -> int:
+    """The link by which what comes for it comes: that of its address, though it may have been sent on its own host."""
+    return LOOPBACK_LINK if socket.local is not None and is_loopback(socket.local[0]) else OTHER_LINK
 
 
 def forget_options(socket: TcpSocket) -> None:
