@@ -651,3 +651,42 @@ def test_k089_what_is_sent_to_the_hosts_own_address_comes_by_the_link_that_has_i
             listener = world.listener(ip=ip)
             world.client(listener)
             assert world.accept(listener).getsockopt(IPV6, socket.IPV6_MULTICAST_IF) == link
+
+
+def test_k089_a_message_may_take_the_address_away_that_a_socket_of_a_group_was_connected_from(world: World) -> None:
+    number, address = link_beside_loopback(world)
+    here = hearer(world)
+    here.setsockopt(IP, socket.IP_ADD_MEMBERSHIP, member(link=number))
+    there = world.socket(kind=socket.SOCK_DGRAM)
+    there.setsockopt(IP, socket.IP_MULTICAST_TTL, 0)  # it leaves the host nowhere
+    there.bind((GROUP, 0))
+    there.connect(("127.0.0.1", 9))
+    target = (GROUP, port_of(here))
+    for beside, source in (([], LOOPBACK), (from_link(0), address), (from_link(0, LOOPBACK), LOOPBACK)):
+        there.sendmsg([b"x"], beside, 0, target)
+        world.readable(here)
+        assert socket.inet_aton(here.recvfrom(9)[1][0]) == source
+
+
+def test_k089_the_newest_membership_says_who_is_heard_by_any_link_of_ipv6(world: World) -> None:
+    number, _ = link_beside_loopback(world)
+    group = f"ff01::77:{world.number % 0x10000:x}"  # which leaves the host nowhere
+    here, there = (world.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in "ab")
+    here.bind(("::", 0))
+    there.setsockopt(IPV6, JOIN, asked(0, group))
+    if world.name == "kernel" and outcome(lambda: there.sendto(b"x", (group, 9))) != 1:
+        pytest.skip("this machine has no IPv6 but loopback's")
+    target = (group, port_of(here))
+    there.sendto(b"everybody is heard", target)
+    world.gives(b"everybody is heard", here.recv, 99)
+    here.setsockopt(IPV6, JOIN_SOURCE, asked(1, group, "::1"))
+    there.sendto(b"of another link", target)
+    world.pause()
+    world.gives("EAGAIN", here.recv, 99)
+    here.setsockopt(IPV6, JOIN, asked(number, group)[:136])
+    there.sendto(b"newer", target)
+    world.gives(b"newer", here.recv, 99)
+    here.setsockopt(IPV6, LEAVE, asked(number, group))
+    there.sendto(b"left", target)
+    world.pause()
+    world.gives("EAGAIN", here.recv, 99)

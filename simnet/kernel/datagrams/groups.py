@@ -226,7 +226,12 @@ def link_to_groups(socket: DatagramSender, target: str, source: str, said: int =
     bound = None if options is None else options.get((SOL_SOCKET, SO_BINDTODEVICE))
     if ":" not in target:
         anywhere = source in (inet.ANY4, inet.ANY6)
-        if options and options.get((SOL_SOCKET, SO_DONTROUTE)) and not (said or socket.group_link or bound) and anywhere:
+        if (
+            options
+            and options.get((SOL_SOCKET, SO_DONTROUTE))
+            and not (said or socket.group_link or bound)
+            and anywhere
+        ):
             raise socket_error(ENETUNREACH)
         if not said and bound:
             said = LOOPBACK_LINK if bound == LOOPBACK_NAME else OTHER_LINK
@@ -317,10 +322,13 @@ def hears_group(socket: Any, group: str, link: int, source: str) -> bool:
 
     ``ip_mc_sf_allow``, ``inet6_mc_check``.
     """
-    if socket.groups and (group, link) in socket.groups:
-        chosen: Sources | None = socket.groups[group, link]
-        return chosen is None or (source in chosen[1]) is chosen[0]
     six = ":" in group
+    of = link
+    if six and socket.groups:  # IPv6 does not ask by which link: the membership that is the newest decides
+        of = next((each for ip, each in reversed(socket.groups) if ip == group), 0)
+    if socket.groups and (group, of) in socket.groups:
+        chosen: Sources | None = socket.groups[group, of]
+        return chosen is None or (source in chosen[1]) is chosen[0]
     options = socket.options
     default = six or socket.family == AF_INET
     return bool(default if options is None else options.get(ALL[six], default))

@@ -438,13 +438,15 @@ class DatagramSender(File):
         self, local: Endpoint, target: Endpoint, payload: bytes, marks: Marks | None = None, source: str | None = None
     ) -> None:
         """Send a whole datagram, from *source* if that is said, with *marks* or those of the options."""
+        own = None
         if source is None:
-            source = inet.ANY4 if self.locks & MANY_ADDRESS else local[0]
+            own = self.speaks_from
+            source = (own or inet.ANY4) if self.locks & MANY_ADDRESS else local[0]
         if inet.is_group(target[0]):
             self._emit_to_group(source, local[1], target, payload, marks)
             return
         if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]):
-            source = self.speaks_from or self.stack.source_for(target[0])
+            source = own or self.stack.source_for(target[0])
         elif (source[:4] == "127." and target[0][:4] != "127.") or self.locks & FOREIGN_ADDRESS:
             self.stack.check_route(source, target[0])
         if marks is None:
@@ -460,8 +462,6 @@ class DatagramSender(File):
         self.wake(SPACE_NEWS)  # its memory comes back as soon as the datagram has left
 
     def _emit_to_group(self, source: str, port: int, target: Endpoint, payload: bytes, marks: Marks | None) -> None:
-        if self.locks & MANY_ADDRESS and source == inet.ANY4:
-            source = self._speaker()
         link = link_to_groups(self, target[0], source, 0 if marks is None else marks.link)
         check_source_on(self, target[0], source, link)
         if source in (inet.ANY4, inet.ANY6) or (":" in source) is not (":" in target[0]):
