@@ -318,10 +318,10 @@ class SimulatedBackend:
             return None
         return (getattr(socket_files, call)(machine, path, *arguments, **options),)
 
-    def through_a_socket(self, *paths: Any) -> bool:
-        """Does the first of *paths* that leads nowhere go through the file of a Unix socket?"""
+    def of_socket_files(self, call: str, *arguments: Any) -> Any:
+        """What *call* of ``socket_files`` says of this host; ``None`` where nobody asks."""
         machine = getattr(self._scheduler.current, "machine", None)  # as above
-        return machine is not None and socket_files.through(machine, *paths)
+        return None if machine is None else getattr(socket_files, call)(machine, *arguments)
 
     def by_number(self, call: str, original: Any, number: int, *arguments: Any, **options: Any) -> tuple[Any] | None:
         """The same of a call that takes a number in the place of a path; ``None`` if that is of a real descriptor."""
@@ -329,15 +329,6 @@ class SimulatedBackend:
             return None
         descriptors.look_over(original, number, *arguments, **options)
         return (by_number(self._scheduler.current, call, number, arguments, options),)
-
-    def names_in(self, folder: str) -> list[str]:
-        """The names of the Unix sockets whose files lie in *folder*."""
-        machine = getattr(self._scheduler.current, "machine", None)  # as above
-        return [] if machine is None else socket_files.names_in(machine, folder)
-
-    def umask(self, mask: int) -> None:
-        """The files of Unix sockets come without the bits of *mask* from now on."""
-        socket_files.umask(self._scheduler.current.machine, mask)
 
     def select(self, rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /) -> Any:
         return select(rlist, wlist, xlist, timeout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from errno import EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENXIO, EPERM
+from errno import EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, ENXIO, EPERM
 from posixpath import dirname
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SocketFiles",
-    "access", "chmod", "described", "exists", "link", "listdir", "names_in", "new_inode", "open_", "readlink", "rename", "rmdir", "scandir", "stat",
+    "access", "chmod", "described", "exists", "link", "listdir", "move_folder", "names_in", "new_inode", "open_", "readlink", "rename", "rmdir", "scandir", "stat",
     "through", "truncate", "umask", "unlink",
 ]  # fmt: skip
 
@@ -77,6 +77,8 @@ def through(machine: Machine, *paths: Any) -> bool:
     follow = len(paths) == 1  # what has two follows no link at their ends
     for path in paths if machine.stack.unix_names else ():
         name = name_of(path)
+        if not name:
+            return False
         if leads_through(name, machine.stack.unix_names, follow):
             return True
         if not os.path.exists(dirname(name.rstrip("/")) or "."):
@@ -106,7 +108,7 @@ def rename(machine: Machine, path: Any, to: Any, **_: Any) -> None:
     """``os.rename`` and ``os.replace`` of one: its socket is found there from now on, and calls itself as before.
 
     Raises:
-        OSError: EISDIR; ENOENT or ENOTDIR, there is no such folder.
+        OSError: EISDIR, or ENOTEMPTY if it lies in there; ENOENT or ENOTDIR, there is no such folder.
     """
     stack = machine.stack
     key, new = _key(machine, path), _key(machine, to)
@@ -119,7 +121,7 @@ def rename(machine: Machine, path: Any, to: Any, **_: Any) -> None:
             obstacle = ENOTDIR
         elif obstacle == EEXIST:
             if os.path.isdir(new):
-                obstacle = EISDIR
+                obstacle = ENOTEMPTY if key.startswith(f"{new}/") else EISDIR  # it lies in there
             else:
                 os.unlink(new)
         if obstacle not in (0, EEXIST):
@@ -128,6 +130,18 @@ def rename(machine: Machine, path: Any, to: Any, **_: Any) -> None:
     if _seen(machine, key) != seen.get(new):  # of two names of one file both stay
         seen[new] = _seen(machine, key)
         del seen[key]
+        socket = stack.unix_names[new] = stack.unix_names.pop(key)
+        if socket is not None and socket.key == key:
+            socket.key = new
+
+
+def move_folder(machine: Machine, before: str, after: str) -> None:
+    """The folder *before* is *after* now: what lies in there is found in its new place, and calls itself as before."""
+    stack, seen = machine.stack, _files(machine).seen
+    for key in [each for each in stack.unix_names if isinstance(each, str) and each.startswith(f"{before}/")]:
+        new = after + key[len(before) :]
+        if key in seen:
+            seen[new] = seen.pop(key)
         socket = stack.unix_names[new] = stack.unix_names.pop(key)
         if socket is not None and socket.key == key:
             socket.key = new

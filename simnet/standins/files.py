@@ -26,6 +26,12 @@ def _answer(call: str, path: Any, *arguments: Any, **options: Any) -> Any:
     return None if socket_file is None else socket_file(call, path, *arguments, **options)
 
 
+def _of_sockets(call: str, *arguments: Any) -> Any:
+    """What the host knows of the files of its Unix sockets; ``None`` where it has none of its own."""
+    of_socket_files = getattr(whose.world(), "of_socket_files", None)  # as above
+    return None if of_socket_files is None else of_socket_files(call, *arguments)
+
+
 def _by_number(call: str, original: Any, number: int, *arguments: Any, **options: Any) -> Any:
     """The same of what is told by the number of a simulated descriptor in the place of a path."""
     by_number = getattr(whose.world(), "by_number", None)  # as above
@@ -37,8 +43,7 @@ def _on_disk(call: Callable[[], Any], *paths: Any) -> Any:
     try:
         return call()
     except FileNotFoundError as missed:
-        through = getattr(whose.world(), "through_a_socket", None)  # as above
-        if through is None or not through(*paths):
+        if not _of_sockets("through", *paths):
             raise
         raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), missed.filename, None, missed.filename2) from None
 
@@ -131,15 +136,13 @@ for _name in (*OF_FILES, "getxattr", "removexattr", "setxattr"):
 
 def _names_in(folder: Any) -> list[Any]:
     """The names of the Unix sockets in *folder*, a path or a descriptor, as `os.listdir` gives them."""
-    names_in = getattr(whose.world(), "names_in", None)
-    if names_in is None or not isinstance(folder, (int, str, bytes, os.PathLike)):
+    if not isinstance(folder, (int, str, bytes, os.PathLike)):
         return []  # of other buffers of bytes no Unix socket has its name
     path = _under(".", folder) if isinstance(folder, int) else os.fspath(folder)
     if not path:
         return []
-    if isinstance(path, bytes):
-        return [os.fsencode(each) for each in names_in(os.fsdecode(path))]
-    return list(names_in(path))
+    names = _of_sockets("names_in", os.fsdecode(path)) or []
+    return [os.fsencode(each) for each in names] if isinstance(path, bytes) else list(names)
 
 
 class _Entry:
@@ -228,8 +231,9 @@ def _(original: Any) -> Any:
     return standin
 
 
-@PAIRS.standin(os, "mkdir")
-def _(original: Any) -> Any:
+def _maker(original: Any) -> Any:
+    """What makes a new file finds that the file of a Unix socket is there."""
+
     def standin(_: Origin, path: Any, *args: Any, dir_fd: int | None = None, **kwargs: Any) -> None:
         whole = _under(path, dir_fd)
         if _answer("exists", _bare(whole), follow_symlinks=False) is not None:
@@ -239,12 +243,17 @@ def _(original: Any) -> Any:
     return standin
 
 
+for _name in ("mkdir", "mkfifo", "mknod"):
+    PAIRS.standin(os, _name)(_maker)
+
+
 @PAIRS.standin(os, "rmdir")
 def _(original: Any) -> Any:
     def standin(_: Origin, path: Any, *, dir_fd: int | None = None) -> None:
         whole = _under(path, dir_fd)
         _answer("rmdir", whole, follow_symlinks=False)
-        if os.path.isdir(whole) and not os.path.islink(whole) and _names_in(whole):
+        ends = os.path.basename(os.fsdecode(_bare(whole))) if _is_path(whole) else ""
+        if ends != "." and _is_folder(whole) and _names_in(whole):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
         _on_disk(lambda: original(path, dir_fd=dir_fd), whole)
 
@@ -255,9 +264,7 @@ def _(original: Any) -> Any:
 def _(original: Any) -> Any:
     def standin(_: Origin, mask: int, /) -> int:
         before: int = original(mask)
-        umask = getattr(whose.world(), "umask", None)
-        if umask is not None:
-            umask(mask)
+        _of_sockets("umask", mask)
         return before
 
     return standin
@@ -266,9 +273,10 @@ def _(original: Any) -> Any:
 @PAIRS.standin(os, "link")
 def _(original: Any) -> Any:
     def standin(_: Origin, src: Any, dst: Any, **kwargs: Any) -> None:
-        if not kwargs and _is_path(dst) and _answer("link", src, dst, follow_symlinks=False) is not None:
+        here = not kwargs.keys() - {"follow_symlinks"}  # which Linux does for nobody
+        if here and _is_path(dst) and _answer("link", src, dst, follow_symlinks=False) is not None:
             return
-        if not kwargs and _answer("exists", dst, follow_symlinks=False) is not None and os.path.lexists(src):
+        if here and _answer("exists", _bare(dst), follow_symlinks=False) is not None and os.path.lexists(src):
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), src, None, dst)
         paths = (src, dst) if os.path.lexists(src) else (src,)
         _on_disk(lambda: original(src, dst, **kwargs), *paths)
@@ -287,14 +295,26 @@ def _(original: Any) -> Any:
     return standin
 
 
+def _is_folder(path: Any) -> bool:
+    return _is_path(path) and os.path.isdir(path) and not os.path.islink(_bare(path))
+
+
 def _rename(original: Any) -> Any:
     def standin(_: Origin, src: Any, dst: Any, **kwargs: Any) -> None:
         if not kwargs and _is_path(dst) and _answer("rename", src, dst, follow_symlinks=False) is not None:
             return
         taken = not kwargs and _answer("exists", _bare(dst), follow_symlinks=False) is not None
-        if taken and os.path.isdir(src):
-            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), src, None, dst)
+        if taken and _is_folder(src):
+            folder = os.path.realpath(os.path.dirname(os.fsdecode(_bare(dst))))
+            inside = os.path.join(folder, "").startswith(os.path.join(os.path.realpath(os.fsdecode(src)), ""))
+            code = errno.EINVAL if inside else errno.ENOTDIR
+            raise OSError(code, os.strerror(code), src, None, dst)
+        folder = os.path.realpath(src) if not kwargs and _is_folder(src) else None
+        if folder is not None and _is_folder(dst) and folder != os.path.realpath(dst) and _names_in(dst):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), src, None, dst)
         _on_disk(lambda: original(src, dst, **kwargs), _bare(src), _bare(dst), src)  # the folders come first
+        if folder is not None:
+            _of_sockets("move_folder", os.fsdecode(folder), os.fsdecode(os.path.realpath(dst)))
         if taken:  # by its whole path: a relative one now tells what lies there on the disk
             _answer("unlink", os.path.abspath(dst), follow_symlinks=False)
 

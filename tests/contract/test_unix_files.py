@@ -246,3 +246,80 @@ def test_in_a_folder_that_was_removed_there_is_nothing(world: World, tmp_path: P
         world.gives("ENOENT", world.socket(socket.AF_UNIX).connect, "sock")
     finally:
         os.chdir(before)
+
+
+def test_k104_the_sockets_in_a_folder_go_with_it(world: World, tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    (before / "deep").mkdir(parents=True)
+    here, deep = bound(world, before / "s"), bound(world, before / "deep" / "t")
+    os.chmod(before / "s", 0o640)
+    number = os.stat(before / "s").st_ino
+    os.rename(before, after)
+    assert outcome(lambda: os.stat(before / "s")) == "ENOENT"
+    assert sorted(os.listdir(after)) == ["deep", "s"]
+    assert (os.stat(after / "s").st_ino, stat.filemode(os.stat(after / "s").st_mode)) == (number, "srw-r-----")
+    assert here.getsockname() == f"{before}/s"
+    for path, listener in ((after / "s", here), (after / "deep" / "t", deep)):
+        world.socket(socket.AF_UNIX).connect(str(path))
+        world.accept(listener)
+    again = bound(world, tmp_path / "s")
+    for folder in (before, before / "deep"):
+        folder.mkdir()
+    os.rename(tmp_path / "s", before / "s")
+    world.socket(socket.AF_UNIX).connect(str(before / "s"))
+    world.accept(again)
+    assert outcome(lambda: os.rename(after, before)) == "ENOTEMPTY"
+    os.unlink(before / "s")
+    os.rmdir(before / "deep")
+    os.rename(after, before)
+    os.unlink(before / "s")
+    assert os.listdir(before) == ["deep"]
+    assert outcome(lambda: world.socket(socket.AF_UNIX).connect(str(before / "s"))) == "ENOENT"
+
+
+def test_k104_a_folder_and_what_lies_in_it_do_not_change_places(world: World, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    bound(world, folder / "s")
+    for source, target, answer in (
+        (folder / "s", folder, "ENOTEMPTY"),
+        (folder, folder / "s", "EINVAL"),
+        (folder, "", "ENOENT"),
+        (folder / "s" / "x", "", "ENOTDIR"),
+        ("", folder / "s" / "x", "ENOENT"),
+    ):
+        for call in (os.rename, os.replace):
+            assert outcome(lambda: call(source, target)) == answer  # noqa: B023  # called at once
+    os.mkdir(tmp_path / "other")
+    assert outcome(lambda: os.rename(folder / "s", tmp_path / "other")) == "EISDIR"
+    os.symlink(tmp_path / "other", tmp_path / "link")
+    os.rename(tmp_path / "link", folder / "s")
+    assert os.path.islink(folder / "s")
+
+
+def test_k104_nothing_else_is_made_where_a_socket_lies(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bound(world, Path("s"))
+    for make in (os.mkdir, os.mkfifo, os.mknod):
+        for path, answer in (("s", "EEXIST"), ("s/", "EEXIST"), ("s/x", "ENOTDIR")):
+            assert outcome(lambda: make(path)) == answer  # noqa: B023  # called at once
+    os.mkdir("folder")
+    os.link("s", "t", follow_symlinks=False)
+    assert os.path.samefile("s", "t")
+    assert outcome(lambda: os.link("s", "t", follow_symlinks=True)) == "EEXIST"
+    assert outcome(lambda: os.link("folder/", "t/")) == "EEXIST"
+    bound(world, Path("folder/u"))
+    monkeypatch.chdir("folder")
+    assert outcome(lambda: os.rmdir(".")) == "EINVAL"
+
+
+def test_k104_a_link_to_a_socket_is_no_folder_either(world: World, tmp_path: Path) -> None:
+    bound(world, tmp_path / "s")
+    os.symlink("s", tmp_path / "link")
+    for path, answer in (("link/x", "ENOTDIR"), ("link/", "ENOTDIR"), ("link", "EPROTOTYPE")):
+        there = world.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        assert outcome(lambda: there.connect(f"{tmp_path}/{path}")) == answer  # noqa: B023  # called at once
+    for path, answer in (("link/x", "ENOTDIR"), ("link/", "EADDRINUSE"), ("link", "EADDRINUSE")):
+        assert outcome(lambda: world.socket(socket.AF_UNIX).bind(f"{tmp_path}/{path}")) == answer  # noqa: B023

@@ -56,7 +56,7 @@ def obstacle_to_bind(stack: Stack, path: str) -> int:
 
 def obstacle_to_find(stack: Stack, path: str) -> int:
     """Why nobody of ours is at *path*; EEXIST, a file that is no socket."""
-    if path[-1:] == "/" and _whole(path) in stack.unix_names:
+    if path[-1:] == "/" and _led_to(stack, path) in stack.unix_names:
         return ENOTDIR
     obstacle = _obstacle(stack, path)
     if obstacle == EEXIST and stack.real_path is not None:  # it may be a link
@@ -68,8 +68,13 @@ def obstacle_to_find(stack: Stack, path: str) -> int:
 def _obstacle(stack: Stack, path: str) -> int:
     folder = dirname(path)
     while folder.strip("/"):
-        if _whole(folder) in stack.unix_names:
+        if _led_to(stack, folder) in stack.unix_names:
             return ENOTDIR
         folder = dirname(folder)
     ask = stack.path_error
     return 0 if ask is None else ask(path)
+
+
+def _led_to(stack: Stack, path: str) -> str:
+    """Where *path* leads, through all links."""
+    return _whole(path) if stack.real_path is None else stack.real_path(path, True)
