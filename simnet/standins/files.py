@@ -299,26 +299,42 @@ def _is_folder(path: Any) -> bool:
     return _is_path(path) and os.path.isdir(path) and not os.path.islink(_bare(path))
 
 
+def _lies_in(path: Any, folder: Any) -> bool:
+    where = os.path.realpath(os.path.dirname(os.fsdecode(_bare(path))))
+    return os.path.join(where, "").startswith(os.path.join(os.path.realpath(os.fsdecode(folder)), ""))
+
+
 def _rename(original: Any) -> Any:
     def standin(_: Origin, src: Any, dst: Any, **kwargs: Any) -> None:
         if not kwargs and _is_path(dst) and _answer("rename", src, dst, follow_symlinks=False) is not None:
             return
         taken = not kwargs and _answer("exists", _bare(dst), follow_symlinks=False) is not None
-        if taken and _is_folder(src):
-            folder = os.path.realpath(os.path.dirname(os.fsdecode(_bare(dst))))
-            inside = os.path.join(folder, "").startswith(os.path.join(os.path.realpath(os.fsdecode(src)), ""))
-            code = errno.EINVAL if inside else errno.ENOTDIR
-            raise OSError(code, os.strerror(code), src, None, dst)
-        folder = os.path.realpath(src) if not kwargs and _is_folder(src) else None
-        if folder is not None and _is_folder(dst) and folder != os.path.realpath(dst) and _names_in(dst):
-            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), src, None, dst)
+        whole = not kwargs and _is_folder(src)
+        if whole:
+            _check_rename(src, dst, taken)
+        before = os.path.realpath(src) if whole else None
         _on_disk(lambda: original(src, dst, **kwargs), _bare(src), _bare(dst), src)  # the folders come first
-        if folder is not None:
-            _of_sockets("move_folder", os.fsdecode(folder), os.fsdecode(os.path.realpath(dst)))
+        if before is not None:
+            _of_sockets("move_folder", os.fsdecode(before), os.fsdecode(os.path.realpath(dst)))
         if taken:  # by its whole path: a relative one now tells what lies there on the disk
             _answer("unlink", os.path.abspath(dst), follow_symlinks=False)
 
     return standin
+
+
+def _check_rename(src: Any, dst: Any, taken: bool) -> None:
+    """Refuse a folder the place of a socket, if it is *taken*, or of a folder with sockets in it."""
+    if not _is_path(dst) or (not taken and not _is_folder(dst)):
+        return
+    code = 0
+    if _lies_in(dst, src):
+        code = errno.EINVAL
+    elif taken:
+        code = errno.ENOTDIR
+    elif os.path.realpath(src) != os.path.realpath(dst) and _names_in(dst):
+        code = errno.ENOTEMPTY
+    if code:
+        raise OSError(code, os.strerror(code), src, None, dst)
 
 
 PAIRS.standin(os, "rename")(_rename)

@@ -284,6 +284,7 @@ def test_k104_a_folder_and_what_lies_in_it_do_not_change_places(world: World, tm
     for source, target, answer in (
         (folder / "s", folder, "ENOTEMPTY"),
         (folder, folder / "s", "EINVAL"),
+        (tmp_path, folder, "EINVAL"),
         (folder, "", "ENOENT"),
         (folder / "s" / "x", "", "ENOTDIR"),
         ("", folder / "s" / "x", "ENOENT"),
