@@ -186,18 +186,20 @@ def chmod(machine: Machine, path: Any, mode: int, follow_symlinks: bool = True, 
 
 
 def chown(machine: Machine, path: Any, uid: int, gid: int, follow_symlinks: bool = True, **_: Any) -> None:
-    """``os.chown`` of one; -1 leaves it as it is.
+    """``os.chown`` of one; -1 leaves it as it is. Whoever owns it then, it lends nobody its owner's rights any more.
 
     Raises:
         OSError: EPERM, only root gives files away.
     """
-    number, _mode = _seen(machine, _key(machine, path, follow_symlinks))
+    number, mode = _seen(machine, _key(machine, path, follow_symlinks))
     owners, own = _files(machine).owners, machine.stack.credentials[1:]
     before = owners.get(number, own)
     uid, gid = (old if new == -1 else new for new, old in zip((uid, gid), before, strict=True))
     if own[0] and (uid, gid) not in (before, own):
         raise _refusal(EPERM, path)
     owners[number] = uid, gid
+    lent = modes.S_ISUID | (modes.S_ISGID if mode & modes.S_IXGRP else 0)
+    chmod(machine, path, mode & ~lent, follow_symlinks)
 
 
 def utime(

@@ -102,6 +102,7 @@ for _name, _call, _follows in (
     ("open", "open_", True),
     ("readlink", "readlink", False),
     ("truncate", "truncate", True),
+    ("lchown", "chown", False),
 ):
     PAIRS.standin(os, _name)(_file_call(_call, _follows))
 

@@ -141,3 +141,23 @@ def test_k131_what_is_covered_less_than_the_receiver_insists_on_is_dropped(
         payload, ((_, _, limit),), _, _ = here.recvmsg(99, 99)
         assert (payload, limit[0]) == (data, 9)
     world.gives("EAGAIN", here.recv, 9)
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_k131_udp_lite_goes_in_no_segments_and_never_without_a_checksum(world: World, ip: str) -> None:
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    here, there = lite(world, family), lite(world, family)
+    here.bind((ip, 0))
+    there.connect(here.getsockname())
+    segments = [(socket.IPPROTO_UDP, 103, struct.pack("=H", 2))]  # UDP_SEGMENT
+    world.gives("EIO", there.sendmsg, [b"hello"], segments)
+    assert there.sendmsg([b"hello"], [(socket.IPPROTO_UDP, 103, bytes(2))]) == 5
+    world.gives(b"hello", here.recv, 9)
+    there.setsockopt(socket.IPPROTO_UDP, 101, 1)  # UDP_NO_CHECK6_TX
+    there.send(b"checked")
+    world.gives(b"checked", here.recv, 9)
+    there.setsockopt(socket.IPPROTO_UDP, 101, 0)
+    for level in (socket.IPPROTO_UDP, UDPLITE):
+        there.setsockopt(level, 103, 3)
+        world.gives("EIO", there.send, b"hello")
+        there.setsockopt(level, 103, 0)

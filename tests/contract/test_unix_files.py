@@ -324,3 +324,15 @@ def test_k104_a_link_to_a_socket_is_no_folder_either(world: World, tmp_path: Pat
         assert outcome(lambda: there.connect(f"{tmp_path}/{path}")) == answer  # noqa: B023  # called at once
     for path, answer in (("link/x", "ENOTDIR"), ("link/", "EADDRINUSE"), ("link", "EADDRINUSE")):
         assert outcome(lambda: world.socket(socket.AF_UNIX).bind(f"{tmp_path}/{path}")) == answer  # noqa: B023
+
+
+@pytest.mark.parametrize("call", ["chown", "lchown"])
+def test_k104_whoever_gives_a_file_away_takes_what_it_lends_of_its_owner(
+    world: World, tmp_path: Path, call: str
+) -> None:
+    path = tmp_path / "s"
+    bound(world, path)
+    for mode, left in ((0o4755, 0o755), (0o6775, 0o775), (0o1644, 0o1644)):
+        os.chmod(path, mode)
+        getattr(os, call)(path, -1, -1)
+        assert stat.S_IMODE(os.stat(path).st_mode) == left

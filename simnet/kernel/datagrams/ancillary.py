@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Sequence
-from errno import EAFNOSUPPORT, EINVAL, EMSGSIZE, ENETUNREACH, ENODEV, EPERM
+from errno import EAFNOSUPPORT, EINVAL, EIO, EMSGSIZE, ENETUNREACH, ENODEV, EPERM
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
@@ -289,7 +289,7 @@ def in_segments(socket: DatagramSender, target: Endpoint, payload: bytes, marks:
 
     Raises:
         OSError: EMSGSIZE for segments longer than the link takes; EINVAL for too many, and where no checksum is wanted,
-            which each needs.
+            which each needs; EIO for UDP-Lite.
     """
     six = ":" in target[0]
     if six and min(len(payload), marks.segment) > UNFRAGMENTED_V6:
@@ -297,6 +297,8 @@ def in_segments(socket: DatagramSender, target: Endpoint, payload: bytes, marks:
     unchecked = (socket.options or {}).get(UNCHECKED_V6 if six else UNCHECKED)
     if unchecked or len(payload) > marks.segment * SEGMENTS_MAX:
         raise socket_error(EINVAL)
+    if socket.proto != IPPROTO_UDP:
+        raise socket_error(EIO)
     return marks._replace(pages=len(payload))
 
 

@@ -455,7 +455,8 @@ class DatagramSender(File):
         elif marks.ttl == TTL_LATER:
             marks = marks._replace(ttl=(marks_of(self.options, False) or PLAIN).ttl)
         elif self.options is not None and ":" in target[0]:
-            marks = marks._replace(unchecked=bool(self.options.get(UNCHECKED_V6)))  # asked for what was collected, too
+            unchecked = self.proto == UDP and bool(self.options.get(UNCHECKED_V6))  # asked for what was collected, too
+            marks = marks._replace(unchecked=unchecked)
         if marks is not None and marks.segment:
             marks = in_segments(self, target, payload, marks)
         self.stack.out.append(Datagram((source, local[1]), target, payload, self.stack, marks))

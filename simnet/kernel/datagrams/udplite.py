@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from simnet.kernel import inet
 from simnet.kernel.buffer import Data
-from simnet.kernel.datagrams.ancillary import marks_of
+from simnet.kernel.datagrams.ancillary import UNCHECKED_V6, marks_of
 from simnet.kernel.datagrams.udp import UdpSocket
 from simnet.kernel.errors import socket_error
 from simnet.kernel.options.idle import UDPLITE_RECV_CSCOV, UDPLITE_SEND_CSCOV
@@ -77,13 +77,17 @@ class UdpLiteSocket(UdpSocket):
     def _emit(
         self, local: Endpoint, target: Endpoint, payload: bytes, marks: Marks | None = None, source: str | None = None
     ) -> None:
-        covered = (self.options or {}).get((IPPROTO_UDP, UDPLITE_SEND_CSCOV), 0)
-        if 0 < covered < HEADER + len(payload):
+        options = self.options or {}
+        covered = options.get((IPPROTO_UDP, UDPLITE_SEND_CSCOV), 0)
+        partly = 0 < covered < HEADER + len(payload)
+        if partly or options.get(UNCHECKED_V6):
             if marks is None:
                 six = ":" in target[0]
                 marks = marks_of(self.options, six) or PLAIN
                 if not six or inet.is_group(target[0]):
                     marks = marks._replace(ttl=TTL_LATER)
+            marks = marks._replace(unchecked=False)  # which UDP-Lite knows not
+        if partly and marks is not None:
             marks = marks._replace(covered=covered, begun=-1)
         super()._emit(local, target, payload, marks, source)
 
