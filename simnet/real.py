@@ -7,6 +7,7 @@ instead; the scan of `simnet.modules` skips this module.
 import importlib
 from _thread import get_ident, start_new_thread
 from os import close, dup, getegid, geteuid, getgroups, getpid, getppid, pipe, read, set_inheritable, urandom, write
+from os import open as open_by_number
 from select import epoll, poll, select
 from time import monotonic, monotonic_ns, perf_counter, perf_counter_ns, sleep, time, time_ns
 from typing import Any
@@ -51,6 +52,7 @@ __all__ = [
     "ioctl",
     "monotonic",
     "monotonic_ns",
+    "open_by_number",
     "perf_counter",
     "perf_counter_ns",
     "pipe",

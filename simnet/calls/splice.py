@@ -11,7 +11,7 @@ import struct
 import sys
 import termios
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from itertools import chain
 from operator import index
@@ -27,6 +27,8 @@ from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_MORE, SOCK_STREAM
 from simnet.kernel.options.peeking import spliced
 from simnet.kernel.readiness import ERR, OUT
 from simnet.kernel.states import SHUT_RECEIVE
+from simnet.kernel.unix.messages import STREAM_HEAD
+from simnet.kernel.unix.streams import UnixStream
 from simnet.socket import Socket
 
 if TYPE_CHECKING:
@@ -203,6 +205,8 @@ def _out_of(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: 
     with _aside(pipe) as (reader, writer):
         size = _tee()(pipe.fd, writer, min(count, held), SPLICE_F_NONBLOCK)
         data = real.read(reader, size)
+        while len(data) < size:  # of packets, as O_DIRECT makes them, one is read at a time
+            data += real.read(reader, size - len(data))
         with socket_of(scheduler.current, fd) as sock:
             sent = Socket.send(sock, data, more | (MSG_DONTWAIT if nonblocking else 0))
         with pipes.moving(*pipes.ends(pipe, writing=True)):  # what stays in the pipe stays in the pages that it is in
@@ -267,24 +271,70 @@ def _into(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bo
     file: Any = scheduler.current.holder_of(fd).descriptors.get(fd)
     if isinstance(file, Epoll):
         raise socket_error(errno.EINVAL)
-    held = _held(pipe.fd)
-    pages = fcntl.fcntl(pipe.fd, F_GETPIPE_SZ) // PAGE - -(-held // PAGE)
     before = _before_mark(file)
     if before == 0:
         return 0
+    pieces = _pieces_of(file, _free_pages(pipe)) if isinstance(file, UnixStream) else []
+    size = sum(pieces) or max(fcntl.fcntl(pipe.fd, F_GETPIPE_SZ) // PAGE - -(-_held(pipe.fd) // PAGE), 1) * PAGE
     with socket_of(scheduler.current, fd) as sock:
         streams = sock.family == AF_UNIX and sock.type == SOCK_STREAM  # those alone go by the flag
-        data = Socket.recv(
-            sock, min(count, max(pages, 1) * PAGE, before), MSG_DONTWAIT if nonblocking and streams else 0
-        )
+        data = Socket.recv(sock, min(count, size, before), MSG_DONTWAIT if nonblocking and streams else 0)
     if data:
         if getattr(file, "options", None):
             spliced(file.options, len(data))
         with pipes.moving(*pipes.ends(pipe, writing=False)), _aside(pipe) as (reader, writer):
-            # Of a page from which something is left, no later write fills the rest.
-            real.write(writer, data + b"\0" if len(data) % PAGE else data)
-            went = real.splice(reader, pipe.fd, len(data), flags=SPLICE_F_NONBLOCK)
-            if went < len(data):  # the pages that are there are not full: nothing may be lost
-                fcntl.fcntl(pipe.fd, F_SETPIPE_SZ, 2 * fcntl.fcntl(pipe.fd, F_GETPIPE_SZ))
-                real.splice(reader, pipe.fd, len(data) - went, flags=SPLICE_F_NONBLOCK)
+            at = 0
+            for piece in [*pieces, len(data)]:
+                _put(pipe, data[at : at + piece], reader, writer)
+                at += piece
     return len(data)
+
+
+def _put(pipe: Pipe, data: bytes, reader: int, writer: int) -> None:
+    """*data* in pages of its own, through the pipe of *reader* and *writer*: of a page that is left, no later write fills the rest."""
+    if not data:
+        return
+    padded = len(data) % PAGE > 0
+    real.write(writer, data + b"\0" if padded else data)
+    went = real.splice(reader, pipe.fd, len(data), flags=SPLICE_F_NONBLOCK)
+    if went < len(data):  # the pages that are there are not full: nothing may be lost
+        fcntl.fcntl(pipe.fd, F_SETPIPE_SZ, 2 * fcntl.fcntl(pipe.fd, F_GETPIPE_SZ))
+        real.splice(reader, pipe.fd, len(data) - went, flags=SPLICE_F_NONBLOCK)
+    if padded:
+        real.read(reader, 1)
+
+
+def _free_pages(pipe: Pipe) -> int:
+    """How many pages of *pipe* hold nothing: as many as can still be filled beside what it holds."""
+    free = 0
+    with _aside(pipe) as (_, writer):
+        holder = real.open_by_number(f"/proc/self/fd/{pipe.fd}", os.O_RDONLY | os.O_NONBLOCK)
+        _tee()(holder, writer, 1 << 30, SPLICE_F_NONBLOCK)
+        real.close(holder)
+        fcntl.fcntl(writer, fcntl.F_SETFL, os.O_NONBLOCK)
+        with suppress(BlockingIOError):
+            while real.write(writer, bytes(PAGE)):
+                free += 1
+    return free
+
+
+def _pieces_of(stream: UnixStream, pages: int) -> list[int]:
+    """How many bytes of what was sent lie in each of *pages* that take it in: no two sends share one.
+
+    Empty where an urgent byte is among them, or was.
+    """
+    pieces: list[int] = []
+    inbox = stream.inbox or ()
+    if stream.urgent is not None or any(record.consumed for record in inbox):
+        return []
+    for record in inbox:
+        length, skipped = len(record.data), record.offset
+        paged = min(-(-max(length - STREAM_HEAD, 0) // PAGE) * PAGE, length)
+        for size in (length - paged, *(min(PAGE, paged - at) for at in range(0, paged, PAGE))):
+            rest = size - skipped
+            skipped = max(-rest, 0)
+            if rest > 0:
+                pieces.append(rest)
+            if len(pieces) == pages:
+                return pieces
+    return pieces

@@ -541,3 +541,41 @@ def test_k133_a_pipe_says_that_there_is_no_room_in_it_before_an_epoll_says_that_
         world.gives("EAGAIN", move)
         os.close(reader)
         world.gives("EPIPE", move)
+
+
+def test_k133_packets_of_a_pipe_go_into_a_socket_as_one(world: World) -> None:
+    here, there = pair(world)
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_DIRECT)
+    try:
+        for packet in (b"one", b"two", b"x" * 5000):
+            os.write(writer, packet)
+        assert os.splice(reader, here.fileno(), 4) == 4
+        world.gives(b"onet", there.recv, 99)
+        assert os.splice(reader, here.fileno(), 9000) == 5002
+        world.gives(b"wo" + b"x" * 5000, there.recv, 9000)
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+@pytest.mark.parametrize("pages", [1, 4, 16])
+@pytest.mark.parametrize("held", [0, 1])
+def test_k133_each_send_to_a_unix_stream_takes_a_page_of_a_pipe(
+    world: World, pipe: Pipe, pages: int, held: int
+) -> None:
+    reader, writer = pipe
+    for fd in pipe:
+        os.set_blocking(fd, False)
+    fcntl.fcntl(writer, 1031, pages * 4096)  # F_SETPIPE_SZ
+    here, there = pair(world)
+    for _ in range(20):
+        there.send(b"two")
+    assert here.recv(1) == b"t"
+    os.write(writer, b"held" * held)
+    moved = 3 * (pages - held) - 1
+    if moved > 0:
+        assert os.splice(here.fileno(), writer, 4096) == moved
+        assert world.ioctl(here, "FIONREAD") == 59 - moved
+    world.gives("EAGAIN", os.splice, here.fileno(), writer, 4096)
+    world.gives("EAGAIN", os.write, writer, b"x" * 4096)
+    assert len(os.read(reader, 99)) == 4 * held + max(moved, 0)
