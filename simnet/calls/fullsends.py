@@ -85,15 +85,18 @@ class FullSends(FullReads):
         """A blocking send, which waits until all is taken; less if SO_SNDTIMEO, a signal, or the end of the connection comes first.
 
         It is one call of the kernel's, and has the file until it returns, whoever closes the number meanwhile, and its time
-        and its leave to wait from the beginning.
+        and its leave to wait from the beginning; but a Unix stream asks for a buffer at a time, and waits as long for each.
         """
         file = self._file()
-        deadline = self._kernel_deadline(file, "send") if getattr(file, "options", None) else None
+        timed = bool(getattr(file, "options", None))
+        deadline = self._kernel_deadline(file, "send") if timed else None
         file.hold()
         try:
             took = self._send_some(_rest(payload, sent), flags, more=sent > 0)
             sent += took
             while took and sent < len(payload):  # 0 is what a signal leaves of it
+                if timed and self._net_family == AF_UNIX:
+                    deadline = self._kernel_deadline(file, "send")
                 took = self._send_some(_rest(payload, sent), flags, deadline, more=True, on=file)
                 sent += took
         except OSError:

@@ -1073,3 +1073,32 @@ def test_k014_a_connect_with_no_time_to_wait_does_not_look_whether_it_was_answer
     assert outcome(lambda: lost.connect((world.ip, world.dead_port()))) == "EINPROGRESS"
     world.ready(lost, "IN|OUT|RDHUP|ERR|HUP")
     assert world.error(lost) == "ECONNREFUSED"
+
+
+@pytest.mark.parametrize("call", ["send", "sendall", "write", "sendmsg"])
+def test_a_unix_stream_waits_anew_for_each_buffer_that_it_asks_for(world: World, call: str) -> None:
+    here, there = (world.keep(each) for each in socket.socketpair())
+    there.setblocking(False)
+    here.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            here.send(bytes(4096))
+    here.setblocking(True)
+    here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 200_000))
+
+    def read() -> None:
+        until_the_test_waits()
+        there.recv(4096)  # too little to wake who waits for room: it finds that when its time is over
+        time.sleep(0.3)
+        there.recv(1 << 20)
+
+    join = world.beside(read)
+    data = bytes(100_000)
+    send = {
+        "send": lambda: here.send(data),
+        "sendall": lambda: here.sendall(data) or len(data),
+        "write": lambda: os.write(here.fileno(), data),
+        "sendmsg": lambda: here.sendmsg([data]),
+    }[call]
+    assert send() == len(data)
+    join()
