@@ -115,7 +115,7 @@ class Nothing(list[Entry]):
 class Trace:
     """The record of one run, in the order in which things happened; empty with *recording* off."""
 
-    __slots__ = ("deadlines", "entries", "moved", "recording", "threaded")
+    __slots__ = ("deadlines", "entries", "moved", "recording", "threaded", "waited")
 
     def __init__(self, *, recording: bool = True) -> None:
         self.recording = recording  # asked where an entry costs more to make than the call it is about
@@ -125,6 +125,8 @@ class Trace:
         # the wake-ups by time alone, by their indices, after which a task of trio's loop stood at another line than before, or had
         # ended; asked for membership only
         self.moved: set[int] = set()
+        # by when, and whose: how long a wait was to take that was over by time alone; of real runs, which take time to come to it
+        self.waited: dict[tuple[int, str], int] = {}
         self.threaded: dict[str, None] = {}  # the targets whose programs have had threads of their own
 
     def __len__(self) -> int:

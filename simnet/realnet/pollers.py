@@ -51,9 +51,13 @@ class _Poller:
             return look()
         deadline = None if limit_ns is None else clock.now_ns + limit_ns
         while True:
-            wait(deadline)
+            told = wait(deadline)
             found = look()
-            if found or (deadline is not None and clock.now_ns >= deadline):
+            if found:
+                return found
+            if deadline is not None and clock.now_ns >= deadline:
+                if told != []:  # else the process has written it down
+                    process.timed_out(f"readiness of {self.name}", limit_ns or 0)
                 return found
             # poll(2) has told of what this one was not asked for: a hang-up, of which select(2) says nothing.
             self._doze(deadline)
@@ -62,11 +66,10 @@ class _Poller:
         """The same for one descriptor that says whether *look* would find something."""
         process = self.process
 
-        def wait(deadline: int | None) -> None:
+        def wait(deadline: int | None) -> Any:
             if process.stage.tampered:
-                self._doze(deadline)
-            else:
-                process.wait(f"readiness of {self.name}", [(fd, IN)], deadline)
+                return self._doze(deadline)
+            return process.wait(f"readiness of {self.name}", [(fd, IN)], deadline)
 
         return self.waited(look, wait, limit_ns)
 
@@ -143,11 +146,10 @@ class RealPoll(_Poller):
             told = [(fd, self.shown(fd, bits, self._asked.get(fd, 0))) for fd, bits in answers.items()]
             return [(fd, bits) for fd, bits in told if bits]
 
-        def wait(deadline: int | None) -> None:
+        def wait(deadline: int | None) -> Any:
             if self.process.stage.tampered:
-                self._doze(deadline)
-            else:
-                self.process.wait(f"readiness of {self.name}", list(self._asked.items()), deadline)
+                return self._doze(deadline)
+            return self.process.wait(f"readiness of {self.name}", list(self._asked.items()), deadline)
 
         return self.report(
             self.waited(look, wait, poll_limit_ns(timeout)), lambda pair: self.label(*pair), timeout, False
@@ -286,15 +288,14 @@ def select(process: RealProcess, rlist: Any, wlist: Any, xlist: Any, timeout: fl
                     found.append((which, index, fd))
         return found
 
-    def wait(deadline: int | None) -> None:
+    def wait(deadline: int | None) -> Any:
         if process.stage.tampered:
-            poller._doze(deadline)
-            return
+            return poller._doze(deadline)
         bits: dict[int, int] = {}
         for fds, bit in zip(numbers, (IN, OUT, PRI), strict=True):
             for fd in fds:
                 bits[fd] = bits.get(fd, 0) | bit
-        process.wait(f"readiness of {poller.name}", list(bits.items()), deadline)
+        return process.wait(f"readiness of {poller.name}", list(bits.items()), deadline)
 
     found = poller.waited(look, wait, limit_ns)
     found = poller.report(found, lambda each: poller.label(each[2], (IN, OUT, PRI)[each[0]]), timeout, False)

@@ -24,7 +24,7 @@ from simnet.owned.eventloops import Left, bury, hush
 from simnet.owned.threads import called_by, has_a_hook
 from simnet.process import FACE
 from simnet.realnet.machine import Machine
-from simnet.realnet.ticks import Ticks
+from simnet.realnet.ticks import Ticks, awaited
 from simnet.realnet.usage import Usage
 from simnet.scheduling.stuck import has_spun
 from simnet.trace import PROCESS, WAKE
@@ -305,7 +305,7 @@ class RealProcess(Misnamed):
                     return found
                 if deadline_ns is not None and clock.now_ns >= deadline_ns:
                     self.ticks.add(deadline_ns - since_ns)
-                    self._woke(what, False)
+                    self.timed_out(what, deadline_ns - since_ns)
                     return found
 
     def _wait_when_ending(self, deadline_ns: int | None) -> list[Any]:
@@ -328,10 +328,14 @@ class RealProcess(Misnamed):
         """The same for a wait that a thread of the same process may end at once, as for a lock."""
         return _Waiting(self, Wait(what, self.stage.clock.now_ns, deadline_ns))
 
-    def _woke(self, what: str, ready: bool) -> None:
-        self.stage.trace.entries.append(
-            (self.stage.clock.now_ns, WAKE, self.host_name, self.name, "", what.partition(" ")[0], 0, ready)
-        )
+    def timed_out(self, what: str, waited_ns: int) -> None:
+        """It has waited for *what* in vain, as long as it was to."""
+        self.stage.trace.waited[self._woke(what, False), self.name] = waited_ns
+
+    def _woke(self, what: str, ready: bool) -> int:
+        entries, now_ns = self.stage.trace.entries, self.stage.clock.now_ns
+        entries.append((now_ns, WAKE, self.host_name, self.name, "", awaited(what), 0, ready))
+        return now_ns
 
     def look_up(self) -> None:
         """Called at least once a slice by whoever waits, and by each call that does not wait.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Ticks"]
+__all__ = ["Ticks", "awaited"]
 
 LONGER = 1.2  # times as long as any before: a wait that is one of a back-off, not of a beat
 
@@ -30,3 +30,8 @@ class Ticks:
     def beats(self) -> int:
         """How often it has only kept time."""
         return self.count - self._growing
+
+
+def awaited(what: str) -> str:
+    """What somebody waits for, as the trace of a simulated run has it: without the socket or poller."""
+    return next((each for each in ("time to pass", "readiness of") if what.startswith(each)), what.partition(" ")[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import socket
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 from simnet import play
 from simnet.blame import user_place
 from simnet.demo import corrected_server, tutorial_server
+from simnet.explore.judging.deadlines import elapsed
 from simnet.explore.judging.verdict import judge
 from simnet.faults.plan import FaultPlan
 from simnet.realnet import CONFIRMED, INJECTED, RealNetwork, RealRun, play_real
@@ -157,3 +159,44 @@ def test_a_thread_that_leaves_by_exit_has_ended_as_it_would() -> None:
 
     for each in (play, play_real):
         assert not each(leave).failures
+
+
+def test_a_time_out_counts_as_long_as_it_was_to_be_however_late_it_began() -> None:
+    """The first run takes its time to come to it, as modules are loaded then, and the next one's is no shorter for that."""
+
+    def test(net: Any) -> None:
+        begin = time.monotonic()
+        while time.monotonic() < begin + 0.03:
+            pass
+        time.sleep(0.05)
+
+    (slept,) = elapsed(play_real(test, FaultPlan()))
+    assert slept.waited_ns <= 50_000_000
+
+
+@pytest.mark.parametrize("plan", ["", "stall test->server:7#1 end=client byte=0 seconds=0.2"])
+@pytest.mark.parametrize("poller", ["poll", "epoll", "select"])
+def test_a_poll_that_nothing_came_to_is_a_time_out_also_where_something_is_held_back(plan: str, poller: str) -> None:
+    def greet() -> None:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as connection:
+            if plan:
+                connection.sendall(b"late")
+            connection.recv(1)
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(greet)
+        with socket.create_connection(("server", 7)) as sock:
+            if poller == "select":
+                assert select.select([sock], [], [], 0.03)[0] == []
+            else:
+                watch = getattr(select, poller)()
+                watch.register(sock, select.POLLIN)
+                assert watch.poll(30 if poller == "poll" else 0.03) == []
+                getattr(watch, "close", bool)()
+
+    for run in (
+        play(test, FaultPlan.parse(plan), target="server"),
+        play_real(test, FaultPlan.parse(plan), target="server"),
+    ):
+        assert run.body_error is None
+        assert [each.who[:2] for each in elapsed(run)] == [("test", "readiness of")]

@@ -44,7 +44,7 @@ def elapsed(run: Run, asleep: Collection[str] = ()) -> Iterator[Elapsed]:
 
     Who gives up before anything has come does not meet the deadline that passes, without the fault, when all is done.
     """
-    entries = run.trace.entries
+    entries, waited = run.trace.entries, run.trace.waited
     came: Counter[str] = Counter()  # bytes and connections, by host
     woke_ns: dict[str, int] = {}
     for index, entry in enumerate(entries):
@@ -56,7 +56,8 @@ def elapsed(run: Run, asleep: Collection[str] = ()) -> Iterator[Elapsed]:
         elif kind == WAKE:
             since_ns, woke_ns[name] = woke_ns.get(name, 0), at_ns
             if detail is False and not ((op == SLEEP and host in asleep) or _slept_again(run, index)):
-                yield Elapsed(index, (name, op, came[host]), at_ns - since_ns, _gives_up(run, index))
+                waited_ns = waited.get((at_ns, name), at_ns - since_ns)
+                yield Elapsed(index, (name, op, came[host]), waited_ns, _gives_up(run, index))
 
 
 def _gives_up(run: Run, index: int) -> bool:
