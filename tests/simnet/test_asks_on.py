@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -51,6 +52,14 @@ def lends(waits: float = 0, ends: float = 0) -> None:
     with socket.create_server(("", 7)) as listener:
         while True:
             threading.Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
+
+
+def answers_all(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        while True:
+            with listener.accept()[0] as conn:
+                while said := conn.recv(100):
+                    conn.sendall(said.upper())
 
 
 def say(line: bytes) -> bytes:
@@ -121,6 +130,27 @@ def test_who_is_not_as_fast_as_the_network_or_not_for_long_is_not(
 def test_nor_is_who_asks_so_without_the_fault_nor_who_is_asked() -> None:
     assert not names(swept(lambda: borrows(times=10**6, patience=2)))
     assert not names(swept(borrows, target="server"))
+
+
+def test_nor_is_who_asks_another_server_as_often_as_the_first_without_the_fault() -> None:
+    def asks_either() -> int:
+        for port in (7, 8):
+            with suppress(OSError), socket.create_connection(("server", port)) as sock:
+                for _ in range(300):
+                    sock.sendall(b"more\n")
+                    assert sock.recv(100) == b"MORE\n"
+                return port
+        raise AssertionError
+
+    def test(net: Any) -> object:
+        for port in (7, 8):
+            net.host("server").spawn(answers_all, port)
+        return net.host("client").run(asks_either)
+
+    refused = FaultPlan.parse("refuse client->server:7#1")
+    result = run_sweep(test, SweepOptions.of(target="client"), plan=refused)
+    assert result.noted == 1
+    assert not names(result)
 
 
 def test_nor_is_who_is_told_something_else() -> None:

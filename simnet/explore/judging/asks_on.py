@@ -106,8 +106,8 @@ def asks_on(baseline: Run, run: Run) -> Storm | None:
     longest = max(_rows(entries, run.targets), key=lambda each: each.rounds, default=None)
     if longest is None:
         return None
-    usual = _rows(baseline.trace.entries, run.targets, everybody=True)
-    if any(TIMES_AS_MANY * each.rounds > longest.rounds for each in usual if each.server == longest.server):
+    usual = max((each.rounds for each in _rows(baseline.trace.entries, (longest.host,), everybody=True)), default=0)
+    if TIMES_AS_MANY * usual > longest.rounds:  # of another server, perhaps, in whose place this one was asked
         return None
     return longest
 
