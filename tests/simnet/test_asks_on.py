@@ -111,6 +111,32 @@ def test_who_asks_without_a_pause_is_warned_of() -> None:
     assert "test_asks_on.py:" in said
 
 
+def test_so_is_who_connects_and_is_sent_away_each_time() -> None:
+    def greets() -> None:
+        inside = 0
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                with listener.accept()[0] as conn:
+                    inside += 1  # and is never taken back where the fault is
+                    with suppress(OSError):
+                        conn.sendall(b"WELCOME\n" if inside == 1 else b"421 too many connections, %d\n" % inside)
+                        inside -= conn.recv(100) == b"BYE\n"
+
+    def logs_in() -> bytes:
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            with suppress(OSError), socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as lines:
+                greeting = lines.readline()
+                if greeting == b"WELCOME\n":
+                    sock.sendall(b"BYE\n")
+                    return greeting
+        raise ConnectionError("never let in")
+
+    result = swept(logs_in, greets)
+    assert names(result) == ["no-storm"]
+    assert "client connected 500 times" in str(result.warnings[0])
+
+
 @pytest.mark.parametrize(
     ("client", "server"),
     [

@@ -25,7 +25,7 @@ KINDS_MAX = 4  # of question and answer: a greeting, say, before each
 ROUNDS_A_PAUSE = 10  # a server that looks every half second whether it should end wakes by time, too
 SAID_MAX = 2_000  # bytes of a question, or of an answer, that are compared
 SHOWN = 40
-OPENER = "client"
+OPENER, CALLS = "client", ("connect", "send", "recv", "close")
 NUMBERS = re.compile(rb"\d+(?:\.\d+)?")  # times, and numbers of questions
 Round = tuple[bytes, bytes]
 
@@ -44,24 +44,32 @@ class Storm(NamedTuple):
     @property
     def text(self) -> str:
         """What is said of it."""
+        said = f"{self.asked!r}, {self.told!r}" if self.asked else repr(self.told)
+        did = "asked" if self.asked else "connected"
         return (
-            f"{self.host} asked {self.rounds:,} times in a row, until {self.until_ns / 1e9:.6f} s, without a pause, and was told the same each time on "
-            f"{self.server}: the last, {self.asked!r}, {self.told!r}. Pause before the next question, longer each time, and give up in the end"
+            f"{self.host} {did} {self.rounds:,} times in a row, until {self.until_ns / 1e9:.6f} s, without a pause, and was told the same each time on "
+            f"{self.server}: the last, {said}. Pause before the next, longer each time, and give up in the end"
         )
 
 
 class _Talk:
     """What is said on one connection since its last question began."""
 
-    __slots__ = ("asked", "asked_at", "told")
+    __slots__ = ("asked", "asked_at", "spoke", "told")
 
-    def __init__(self) -> None:
-        self.asked, self.told, self.asked_at = bytearray(), bytearray(), 0
+    def __init__(self, entry: int) -> None:
+        self.asked, self.told, self.asked_at = bytearray(), bytearray(), entry
+        self.spoke = False
 
     def says(self, entry: int, arguments: tuple[object, ...], took: object) -> None:
         if isinstance(took, int) and arguments and isinstance(arguments[0], bytes):
             self.asked_at = self.asked_at if self.asked else entry
+            self.spoke = True
             self.asked += arguments[0][: min(took, SAID_MAX - len(self.asked))]
+
+    def is_answered(self, *, closes: bool) -> bool:
+        """Where nothing was said, to connect was the question."""
+        return bool(self.told) and (bool(self.asked) or (closes and not self.spoke))
 
     def hears(self, got: object) -> None:
         if isinstance(got, bytes):
@@ -121,15 +129,15 @@ def _rows(entries: list[Entry], targets: tuple[str, ...], *, everybody: bool = F
     for n, (now_ns, kind, host, place, end, op, _, detail) in enumerate(entries):
         if kind == WAKE:
             woken += not detail
-        if kind != CALL or end != OPENER or host not in targets or op not in ("send", "recv", "close"):
+        if kind != CALL or end != OPENER or host not in targets or op not in CALLS:
             continue
         talk = talks.get(place)
         if talk is None:
-            talk = talks[place] = _Talk()
+            talk = talks[place] = _Talk(n)
         if op == "recv":
             talk.hears(detail[1])
             continue
-        if talk.asked and talk.told:
+        if talk.is_answered(closes=op == "close"):
             server = place.partition("#")[0]
             asker = askers.setdefault(server, _Asker())
             asker.answered((_without_numbers(talk.asked), _without_numbers(talk.told)), now_ns, woken)
@@ -140,7 +148,7 @@ def _rows(entries: list[Entry], targets: tuple[str, ...], *, everybody: bool = F
             talk.told.clear()
         if op == "send":
             talk.says(n, *detail[:2])
-        else:
+        elif op == "close":
             del talks[place]
     return list(found.values())
 
