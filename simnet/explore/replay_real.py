@@ -75,7 +75,16 @@ def replay_real(
     played.kernel = _verdict(played, judgement, run.kernel if plan else REAL)
     if played.report is not None:
         played.report.kernel = played.kernel
+        played.report.commands = tuple((name, _there(command)) for name, command in played.report.commands)
     return played
+
+
+def _there(command: str) -> str:
+    """*command*, which runs it again, on real sockets."""
+    if command.startswith("simnet replay "):
+        return command.replace(" replay ", " replay --real ", 1)
+    head, gap, stops = command.partition("   (")
+    return f"{head} --simnet-real{gap}{stops}" if "pytest " in head else command
 
 
 def _verdict(played: Replayed, judgement: Judgement, who: str) -> str:

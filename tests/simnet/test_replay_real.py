@@ -55,6 +55,13 @@ def test_the_verdict_says_who_did_it_and_whether_it_is_the_same(plan: str, verdi
         assert f"kernel    {verdict}" in str(played.report)
 
 
+def test_a_report_of_real_sockets_says_how_to_run_it_there() -> None:
+    plan = FaultPlan.parse("split test->server:7#1 end=server byte=2")
+    record = OnRecord(found=FOUND, test_id="test_talk.py::test_talk")
+    commands = dict(replay_real(talk, plan, options=OPTIONS, record=record).report.commands)  # type: ignore[union-attr]
+    assert commands["run it"].startswith(f'pytest test_talk.py::test_talk --simnet-fault "{plan}" --simnet-real ')
+
+
 @pytest.mark.parametrize("line", ["stall test->server:7#1 end=server byte=0 seconds=0.01", "refuse test->server:7#1"])
 def test_what_fails_there_without_faults_is_not_confirmed(line: str) -> None:
     def on_simnet_alone(net: Any) -> None:
