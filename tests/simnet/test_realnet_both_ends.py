@@ -19,6 +19,7 @@ from tests.simnet.test_realnet_faults import tried
 pytestmark = pytest.mark.slow  # each case takes threads
 
 WORLDS = (simnet.play, play_real)
+TRIES = 5
 LINK = "client->server:7#1"
 
 Seen = list[tuple[str, Any]]
@@ -47,6 +48,18 @@ def both(server: End, client: End, seconds: float = 0.02) -> Callable[[Any], tup
         return seen
 
     return test
+
+
+def alike(test: Callable[[Any], Any], fault: str, target: str) -> tuple[Any, Any]:
+    """What is known of the run on simnet, and of one on real sockets: the first that is the same, as a busy machine has a timing of its own."""
+    simulated, *real = (_known(play(test, fault, target=target)) for play in (simnet.play, play_real))  # type: ignore[operator]
+    while len(real) < TRIES and real[-1] != simulated:
+        real.append(_known(play_real(test, fault, target=target)))
+    return simulated, real[-1]
+
+
+def _known(run: Any) -> tuple[Any, ...]:
+    return run.outcome.returned, run.unreached, run.verdicts, run.failures
 
 
 def answers(sock: socket.socket, seen: Seen) -> None:
@@ -91,9 +104,9 @@ def listens_first(sock: socket.socket, seen: Seen) -> None:
     ],
 )  # fmt: skip
 def test_both_ends_see_what_they_see_on_simnet(server: End, client: End, target: str, fault: str) -> None:
-    runs = [play(both(server, client), fault.format(LINK), target=target) for play in WORLDS]  # type: ignore[operator]
-    assert [run.unreached for run in runs] == [(), ()]
-    assert runs[0].outcome.returned == runs[1].outcome.returned
+    simulated, real = alike(both(server, client), fault.format(LINK), target)
+    assert simulated == real
+    assert simulated[1] == ()
 
 
 def polls(sock: socket.socket, seen: Seen) -> None:
@@ -122,8 +135,7 @@ def polls(sock: socket.socket, seen: Seen) -> None:
     ],
 )
 def test_a_reset_comes_behind_what_comes_before_it_and_nothing_behind_it(target: str, faults: str) -> None:
-    runs: list[Any] = [play(both(polls, asks), faults.format(LINK), target=target) for play in WORLDS]  # type: ignore[operator]
-    simulated, real = ((run.verdicts, run.failures, run.unreached, run.outcome.returned) for run in runs)
+    simulated, real = alike(both(polls, asks), faults.format(LINK), target)
     assert simulated == real
 
 
@@ -137,8 +149,9 @@ def test_what_was_held_back_comes_in_one_piece() -> None:
         for _ in range(2):
             tried(seen, "recv", sock.recv, 100)
 
-    runs = [play(both(says, hears), f"stall {LINK} end=client byte=1 seconds=0.05", target="client") for play in WORLDS]  # type: ignore[operator]
-    assert [run.outcome.returned[1] for run in runs] == [[("recv", b"o"), ("recv", b"netwothree")]] * 2
+    simulated, real = alike(both(says, hears), f"stall {LINK} end=client byte=1 seconds=0.05", "client")
+    assert simulated[0][1] == [("recv", b"o"), ("recv", b"netwothree")]
+    assert simulated[0] == real[0]
 
 
 def test_a_connection_that_was_given_up_has_hung_up() -> None:
@@ -181,8 +194,9 @@ def test_nobody_comes_between_a_send_and_the_reset_behind_it() -> None:
         return seen
 
     fault = "reset test->server:7#* end=server send call=1 when=after"
-    said = [("send", 5), ("recv", b"HELLO"), ("send", "ECONNRESET")] * rounds
-    assert [play(test, fault, target="server").outcome.returned for play in WORLDS] == [said, said]  # type: ignore[operator]
+    simulated, real = alike(test, fault, "server")
+    assert simulated[0] == [("send", 5), ("recv", b"HELLO"), ("send", "ECONNRESET")] * rounds
+    assert simulated[0] == real[0]
 
 
 def test_strangers_are_answered_before_they_go() -> None:
