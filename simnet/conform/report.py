@@ -27,9 +27,8 @@ class Report:
     coverage: Counter[tuple[str, str]] = field(default_factory=Counter)  # (state, call)
     seconds: float = 0.0
     stopped: bool = False  # by Ctrl-C
-    cut_short: list[str] = field(
-        default_factory=list
-    )  # by that: seeds of programs of which nobody knows whether they differ
+    # By that: the seeds of programs of which nobody knows whether they differ.
+    cut_short: list[str] = field(default_factory=list)
     first: int = 0  # the number of the first program
 
     @property

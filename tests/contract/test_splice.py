@@ -496,9 +496,8 @@ def test_k133_two_pieces_of_a_file_are_one_datagram_if_there_can_be_one(world: W
         assert os.sendfile(here.fileno(), file.fileno(), 4000, 65_000) == 65_000
         world.gives(65_000, lambda: len(there.recv(100_000)))
         world.gives("EAGAIN", there.recv, 99)
-        assert (
-            os.sendfile(here.fileno(), file.fileno(), 4000, 65_600) == 61_536
-        )  # the second was too much, and spoils all
+        # The second piece was too much, and spoils all.
+        assert os.sendfile(here.fileno(), file.fileno(), 4000, 65_600) == 61_536
         here.send(b"next")
         world.gives(b"next", there.recv, 99)
 
