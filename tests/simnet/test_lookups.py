@@ -195,6 +195,7 @@ def test_a_server_that_gets_no_socket_did_not_begin_and_one_that_loses_its_loop_
         return [each.reason for each in judgement.findings if each.level == "failure"]
 
     assert failing("error proxy socket call=1 errno=EMFILE") == []
+    assert failing("error proxy socket call=1 errno=EMFILE; refuse test->proxy:8#1") == []
     assert failing("error proxy socket call=2 errno=EMFILE") == ["loop-survives"]
     assert failing("name-error proxy lookup=1 errno=EAI_AGAIN") == ["loop-survives"]
 

@@ -263,7 +263,7 @@ class Case:
     def could_not_begin(self, process: str) -> bool:
         """Whether *process* got no socket, or no address, before it ever waited for anybody but a resolver."""
         anchors = [fault.anchor for fault in self.disruptive]
-        return all(each.form == "lookup" or each.op == "socket" for each in anchors) and not any(
+        return any(each.form == "lookup" or each.op == "socket" for each in anchors) and not any(
             entry[1] == WAKE and entry[3] == process and not entry[5].startswith(ADDRESS_OF)
             for entry in self.run.trace.entries
         )
