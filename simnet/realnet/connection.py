@@ -203,8 +203,15 @@ class Stream:
         return gate is not None and gate[1] == "eof" and gate[2] is not None
 
     def distance(self) -> int | None:
-        """How many bytes may be sent before the next fault acts; None: all."""
-        return max(0, self.faults[0].anchor.number - self.sent) if self.faults else None
+        """How many bytes may be sent before the sender's socket does something; None: all."""
+        acts = (fault.anchor.number for fault in self.faults if self.by_sender or fault.kind == "urgent")
+        byte = next(acts, None)
+        return None if byte is None else max(0, byte - self.sent)
+
+    def held_until_ns(self, now_ns: int) -> int:
+        """When the receiver is shown all that what has begun by now keeps from it: the time of what comes behind begins then."""
+        begun: list[int] = [gate[2] for gate in self.gates if gate[1] == "stall" and gate[2] is not None]
+        return max([now_ns, *begun])
 
     def allowed(self, now_ns: int) -> int | None:
         """How many bytes the receiver may be shown now: None for all, -1 for the end of the stream, or of the connection."""

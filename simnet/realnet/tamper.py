@@ -108,7 +108,7 @@ def send(stage: Stage, sock: Any, file: RealFile, data: bytes, flags: int) -> in
             return sock.kernel_send(data, flags)  # type: ignore[no-any-return]  # which says so
         if stream.cut and not (file.connection and file.connection.severed):
             return len(data)
-        distance = stream.distance() if stream.by_sender or _urgent_next(stream) else None
+        distance = stream.distance()
         part = data[total:] if distance is None else data[total : total + distance]
         with stage.at_once() if _is_over_behind(file, stream, part) else nullcontext():
             if part or not data:
@@ -152,10 +152,6 @@ def _has_to_wait(stage: Stage, sock: Any, file: RealFile, stream: Stream, data: 
     if not by_hand:
         _gather(stage, file, stream)
     return True
-
-
-def _urgent_next(stream: Stream) -> bool:
-    return bool(stream.faults) and stream.faults[0].kind == "urgent"
 
 
 def _act(stage: Stage, sock: Any, file: RealFile, stream: Stream) -> None:
@@ -208,7 +204,7 @@ def _by_receiver(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> 
     gate = next(
         (each for each in stream.gates if each[:2] == [fault.anchor.number, fault.kind] and each[2] is None), None
     )
-    due_ns = now_ns = real.monotonic_ns()
+    now_ns = real.monotonic_ns()
     if fault.kind == "reset":
         held = [each for each in stream.gates if (each[2] or 0) > now_ns]
         if held:  # what comes before it does so later, and together with it
@@ -221,8 +217,9 @@ def _by_receiver(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> 
         return
     if fault.kind == "eof":
         stream.cut = True
+        due_ns = now_ns
     else:
-        due_ns += round(fault.seconds * 1e9) if isinstance(fault, Stall) else GATHER_NS
+        due_ns = stream.held_until_ns(now_ns) + (round(fault.seconds * 1e9) if isinstance(fault, Stall) else GATHER_NS)
         stage.courier.at(due_ns, stage.moved)  # until then somebody has still something to be shown
     if gate is not None:
         gate[2] = due_ns

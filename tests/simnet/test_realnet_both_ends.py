@@ -139,6 +139,30 @@ def test_a_reset_comes_behind_what_comes_before_it_and_nothing_behind_it(target:
     assert simulated == real
 
 
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param("stall {0} end=server byte=2 seconds=0.06; split {0} end=server byte=3", id="a-stall-and-a-split"),
+        pytest.param("stall {0} end=server byte=2 seconds=0.05; stall {0} end=server byte=3 seconds=0.03", id="stalls"),
+        pytest.param("split {0} end=server byte=1; urgent {0} end=server byte=3", id="an-urgent-byte-behind-a-split"),
+    ],
+)
+def test_what_is_held_back_behind_something_held_back_has_its_own_time(faults: str) -> None:
+    def says(sock: socket.socket, seen: Seen) -> None:
+        tried(seen, "send", sock.send, b"hello")
+        time.sleep(0.2)
+
+    def collects(sock: socket.socket, seen: Seen) -> None:
+        poller = select.poll()
+        poller.register(sock, select.POLLIN)
+        while poller.poll(3_000) and tried(seen, "recv", sock.recv, 100):
+            pass
+
+    simulated, real = alike(both(collects, says), faults.format(LINK), "client")
+    assert simulated == real
+    assert simulated[1] == ()
+
+
 def test_what_was_held_back_comes_in_one_piece() -> None:
     def says(sock: socket.socket, _: Seen) -> None:
         for word in (b"one", b"two", b"three"):
