@@ -79,6 +79,7 @@ class _Poller:
         with process.waiting(f"readiness of {self.name}", deadline):
             process.look_up()
             real.sleep(LOOK)
+            process.stage.let_act()
 
     def shown(self, fd: int, bits: int, asked: int) -> int:
         """What a program is told of *fd*, of which the kernel says *bits*."""

@@ -179,6 +179,12 @@ class Stage:
             with self.lock:
                 self._acting -= 1
 
+    def let_act(self) -> None:
+        """Wait, bounded, until who does several things at once has done them."""
+        end_ns = self.clock.now_ns + ACT_NS
+        while self._acting and self.clock.now_ns < end_ns:
+            real.sleep(STEP)
+
     def let_settle(self, machine: Machine) -> None:
         """Wait, bounded, until the processes of *machine* wait: what they had to send on a new connection is sent."""
         end_ns = self.clock.now_ns + PAUSE_NS

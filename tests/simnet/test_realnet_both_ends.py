@@ -163,6 +163,31 @@ def test_what_is_held_back_behind_something_held_back_has_its_own_time(faults: s
     assert simulated[1] == ()
 
 
+def test_who_polls_for_what_is_held_back_does_not_see_half_of_what_is_done_at_once() -> None:
+    rounds = 8
+
+    def serve(seen: Seen) -> None:
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                with listener.accept()[0] as sock:
+                    polls(sock, seen)
+
+    def test(net: Any) -> Seen:
+        seen: Seen = []
+        net.host("server").spawn(serve, seen)
+        for _ in range(rounds):
+            with socket.create_connection(("server", 7), timeout=3) as sock:
+                net.sleep(0.005)
+                tried([], "send", sock.send, b"hello")
+                net.sleep(0.02)
+        return seen
+
+    faults = "split test->server:7#* end=server byte=2; reset test->server:7#* end=client send call=1 when=after"
+    simulated, real = alike(test, faults, "test")
+    assert simulated[0] == [("recv", b"he"), ("send", "ECONNRESET"), ("recv", b"")] * rounds
+    assert simulated[0] == real[0]
+
+
 def test_what_was_held_back_comes_in_one_piece() -> None:
     def says(sock: socket.socket, _: Seen) -> None:
         for word in (b"one", b"two", b"three"):
