@@ -65,12 +65,14 @@ class Calls(_stdlib.socket):
         timeout = self._timeout
         return self._stage.clock.now_ns + max(1, round(timeout * 1e9)) if timeout else None
 
-    def _kernel_deadline(self, op: str) -> int | None:
-        """When SO_RCVTIMEO or SO_SNDTIMEO end the wait of a socket that has no time-out of Python's."""
+    def _kernel_deadline(self, op: str, begun_ns: int | None = None) -> int | None:
+        """When SO_RCVTIMEO or SO_SNDTIMEO end the wait, begun now or then, of a socket that has no time-out of Python's."""
         option = _stdlib.SO_SNDTIMEO if op == "send" else _stdlib.SO_RCVTIMEO
         seconds, microseconds = TIMEVAL.unpack(C.getsockopt(self, _stdlib.SOL_SOCKET, option, TIMEVAL.size))
-        limit_ns = seconds * 1_000_000_000 + microseconds * 1_000
-        return self._stage.clock.now_ns + limit_ns if limit_ns else None
+        limit_ns: int = seconds * 1_000_000_000 + microseconds * 1_000
+        if not limit_ns:
+            return None
+        return limit_ns + (self._stage.clock.now_ns if begun_ns is None else begun_ns)
 
     def _wait(self, op: str, events: int, deadline: int | None) -> Any:
         """Wait until one of *events* is there; falsy if *deadline* came first."""

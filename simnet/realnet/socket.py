@@ -231,7 +231,7 @@ class RealSocket(Addressed):
             if bufsize < 0:
                 raise ValueError("negative buffersize in recv")
             return b""
-        if flags & MSG_WAITALL and self._blocks:
+        if flags & MSG_WAITALL and self._blocks and not flags & MSG_DONTWAIT:
             return self._recv_all(bufsize, flags)
         asked = (bufsize, int(flags)) if flags else (bufsize,)
         return self._call("recv", asked, lambda n: self._take(n, flags), bufsize, flags)  # type: ignore[no-any-return]
@@ -295,9 +295,11 @@ class RealSocket(Addressed):
 
     def _recv_all(self, bufsize: int, flags: int) -> bytes:
         parts: list[bytes] = []
+        deadline = self._kernel_deadline("recv")
+        asked = flags & ~MSG_WAITALL
         while bufsize > 0:
             try:
-                part = self._call("recv", (bufsize,), lambda n: self._take(n, flags & ~MSG_WAITALL), bufsize, flags)
+                part = self._call("recv", (bufsize,), lambda n: self._take(n, asked), bufsize, asked, None, deadline)
             except BlockingIOError:  # SO_RCVTIMEO: what has come is not lost
                 if not parts:
                     raise
@@ -306,7 +308,7 @@ class RealSocket(Addressed):
                 break
             parts.append(part)
             bufsize -= len(part)
-            if bufsize > 0 and self._wait("recv", READABLE, None) and not self._has_more():
+            if bufsize > 0 and self._wait("recv", READABLE, deadline) and not self._has_more():
                 break
         return b"".join(parts)
 
@@ -364,11 +366,15 @@ class RealSocket(Addressed):
         return self._call("send", (payload,), attempt, len(payload), flags, None, deadline)  # type: ignore[no-any-return]
 
     def _send_waiting(self, payload: bytes, flags: int) -> int:
-        """A blocking send, which waits until all is taken; less if SO_SNDTIMEO is over first."""
+        """A blocking send, which waits until all is taken; less if SO_SNDTIMEO is over first: on a Unix socket, for one buffer."""
+        begun_ns = self._stage.clock.now_ns
         sent = self._send_some(payload, flags, None)
+        if sent == len(payload):
+            return sent
+        deadline = None if self._file.family == AF_UNIX else self._kernel_deadline("send", begun_ns)
         try:
             while sent < len(payload):
-                sent += self._send_some(payload[sent:], flags, None)
+                sent += self._send_some(payload[sent:], flags, deadline)
         except BlockingIOError:
             pass
         return sent

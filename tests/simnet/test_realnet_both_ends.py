@@ -291,3 +291,45 @@ def test_a_kernels_own_time_out_ends_a_wait() -> None:
 
     said = [("accept", "EAGAIN"), ("recv", b"hello"), ("recv", "EAGAIN"), ("send", True)]
     assert [play(test, target="server").outcome.returned for play in WORLDS] == [said, said]  # type: ignore[operator]
+
+
+def test_who_waits_for_all_waits_no_longer_than_its_kernel_lets_it() -> None:
+    def serve() -> list[Any]:
+        seen: Seen = []
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 30_000))
+            tried(seen, "recv", sock.recv, 9, socket.MSG_WAITALL)
+            tried(seen, "recv", sock.recv, 9, socket.MSG_WAITALL)
+            sock.send(b"more")
+            select.select([sock], [], [])
+            tried(seen, "recv", sock.recv, 9, socket.MSG_WAITALL | socket.MSG_DONTWAIT)
+        return seen
+
+    def test(net: Any) -> Any:
+        server = net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            sock.sendall(sock.recv(9))
+            server.join(5)
+        return server.result
+
+    said = [("recv", b"hello"), ("recv", "EAGAIN"), ("recv", b"more")]
+    assert [play(test, target="server").outcome.returned for play in WORLDS] == [said, said]  # type: ignore[operator]
+
+
+def test_a_send_has_its_time_once_however_often_there_is_room() -> None:
+    size = 1 << 24
+
+    def serve() -> bool:
+        with socket.create_server(("", 7)) as listener, listener.accept()[0] as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 60_000))
+            return 0 < sock.send(bytes(size)) < size
+
+    def test(net: Any) -> Any:
+        server = net.host("server").spawn(serve)
+        with socket.create_connection(("server", 7)) as sock:
+            while sock.recv(1 << 20):
+                time.sleep(0.02)
+        return server.result
+
+    assert [play(test, target="server").outcome.returned for play in WORLDS] == [True, True]  # type: ignore[operator]
