@@ -102,7 +102,7 @@ def send(stage: Stage, sock: Any, file: RealFile, data: bytes, flags: int) -> in
             return len(data)
         if stream.cut and file.family == socket.AF_UNIX and file.peer_gone:
             raise socket_error(errno.EPIPE)
-        if file.severed is not gone:
+        if file.severed is not gone or (total and file.says(ERR)):
             return len(data)  # it was taken before that happened
         if stream.cut and file.says(ERR):
             return sock.kernel_send(data, flags)  # type: ignore[no-any-return]  # which says so
@@ -230,6 +230,7 @@ def _cut_off(stage: Stage, file: RealFile, stream: Stream, gate: Gate | None) ->
     for each in stream.gates:
         if each[2] == NEVER_NS:
             each[2] = 0
+    _flush(file)  # by Nagle's rule a little waits for the answer to what went before
     peer = file.peer()
     sever(stage, peer if peer is not None else file, None if gate is None or peer is None else gate[0] - stream.read)
     await_death(file)

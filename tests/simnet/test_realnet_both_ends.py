@@ -333,3 +333,38 @@ def test_a_send_has_its_time_once_however_often_there_is_room() -> None:
         return server.result
 
     assert [play(test, target="server").outcome.returned for play in WORLDS] == [True, True]  # type: ignore[operator]
+
+
+def test_a_reset_between_the_parts_of_a_send_is_for_the_next() -> None:
+    def hears_no_more(sock: socket.socket, _: Seen) -> None:
+        sock.shutdown(socket.SHUT_RDWR)
+        time.sleep(0.05)
+
+    def sends(sock: socket.socket, seen: Seen) -> None:
+        tried(seen, "recv", sock.recv, 9)
+        for _ in range(2):
+            tried(seen, "send", sock.send, b"0123456789")
+            time.sleep(0.02)
+
+    simulated, real = alike(both(sends, hears_no_more, 0.2), f"split {LINK} end=client byte=2", "client")
+    assert simulated[0][0] == [("recv", b""), ("send", 10), ("send", "EPIPE")]
+    assert simulated[0] == real[0]
+
+
+def test_what_comes_before_a_reset_arrives_though_it_is_small() -> None:
+    def asks_twice(sock: socket.socket, _: Seen) -> None:
+        for _ in range(2):
+            sock.send(b"hello")
+            sock.recv(9)
+        for word in (b"on", b"and on"):
+            sock.send(word)
+
+    def hears_late(sock: socket.socket, seen: Seen) -> None:
+        for _ in range(2):
+            sock.send(sock.recv(9))
+        time.sleep(0.1)
+        tried(seen, "recv", sock.recv, 99)
+
+    simulated, real = alike(both(hears_late, asks_twice, 0.2), f"reset {LINK} end=server byte=14", "client")
+    assert simulated[0][0] == [("recv", b"onan")]
+    assert simulated[0] == real[0]
