@@ -178,7 +178,7 @@ class RealSocket(Addressed):
                 C.connect(self, target)  # has been made: the next attempt hears EISCONN, as behind one that blocks
         self._record("connect", n, (address,), failure)
         if failure is not None:
-            file.connection = None  # the next attempt is another connection
+            tamper.part(self._stage, file)
             raise failure
 
     def _opens(self, owner: Any, port: int, target: Any) -> Any:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import socket
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ __all__ = [
     "await_death",
     "before_end",
     "join",
+    "part",
     "send",
     "sever",
 ]
@@ -79,6 +80,13 @@ def join(stage: Stage, file: RealFile, connection: Connection, end: str) -> None
     file.out = connection.streams.get(opposite(end))
     if file.into is not None and file.into.gates:
         stage.tampered.append(file)
+
+
+def part(stage: Stage, file: RealFile) -> None:
+    """*file* is no end of a connection any more, as nobody has taken it: the next attempt is another."""
+    file.connection = file.into = file.out = None
+    if file in stage.tampered:
+        stage.tampered.remove(file)
 
 
 # --- the sender's side -------------------------------------------------------------------------------------------------
@@ -245,7 +253,7 @@ def before_end(stage: Stage, sock: Any, file: RealFile) -> bool:
     stream = file.out
     if stream is None or (file.connection is not None and file.connection.severed):
         return True
-    if stream.hand is None:
+    if stream.hand is None and _is_connected(file):
         with suppress(OSError):  # an urgent byte that nobody takes any more keeps no socket open
             _act(stage, sock, file, stream)
     with stage.lock:
@@ -254,6 +262,15 @@ def before_end(stage: Stage, sock: Any, file: RealFile) -> bool:
         stream.queue.append(None)
     _gather(stage, file, stream)
     return False
+
+
+def _is_connected(file: RealFile) -> bool:
+    try:
+        with closing(file.twin()) as twin:
+            twin.getpeername()
+    except OSError:
+        return False  # not yet, or not any more
+    return True
 
 
 def _gather(stage: Stage, file: RealFile, stream: Stream, first: bool = False) -> None:

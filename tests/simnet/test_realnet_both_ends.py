@@ -368,3 +368,24 @@ def test_what_comes_before_a_reset_arrives_though_it_is_small() -> None:
     simulated, real = alike(both(hears_late, asks_twice, 0.2), f"reset {LINK} end=server byte=14", "client")
     assert simulated[0][0] == [("recv", b"onan")]
     assert simulated[0] == real[0]
+
+
+@pytest.mark.parametrize("target", ["client", "server"])
+@pytest.mark.parametrize("timeout", [3, 0])
+def test_no_fault_acts_on_the_bytes_of_a_connection_that_was_refused(target: str, timeout: float) -> None:
+    def connects_in_vain(seen: Seen) -> None:
+        with socket.socket() as sock:
+            sock.settimeout(timeout)
+            tried(seen, "connect", sock.connect, ("server", 7))
+            select.select([], [sock], [], 3)
+            tried(seen, "error", sock.getsockopt, socket.SOL_SOCKET, socket.SO_ERROR)
+
+    def test(net: Any) -> Seen:
+        seen: Seen = []
+        net.host("server")
+        net.host("client").spawn(connects_in_vain, seen).join(5)
+        return seen
+
+    simulated, real = alike(test, f"eof {LINK} end=server byte=0; stall {LINK} end=client byte=0 seconds=1", target)
+    assert simulated == real
+    assert len(simulated[1]) == 2
