@@ -210,7 +210,11 @@ class Stream:
 
     def held_until_ns(self, now_ns: int) -> int:
         """When the receiver is shown all that what has begun by now keeps from it: the time of what comes behind begins then."""
-        begun: list[int] = [gate[2] for gate in self.gates if gate[1] == "stall" and gate[2] is not None]
+        begun: list[int] = [
+            until_ns
+            for byte, kind, until_ns, wanted in self.gates
+            if until_ns is not None and kind != "split" and (wanted is None or self.sent - byte < wanted)
+        ]
         return max([now_ns, *begun])
 
     def allowed(self, now_ns: int) -> int | None:

@@ -50,7 +50,7 @@ def both(server: End, client: End, seconds: float = 0.02) -> Callable[[Any], tup
     return test
 
 
-def alike(test: Callable[[Any], Any], fault: str, target: str) -> tuple[Any, Any]:
+def alike(test: Callable[[Any], Any], fault: str, target: str | list[str]) -> tuple[Any, Any]:
     """What is known of the run on simnet, and of one on real sockets: the first that is the same, as a busy machine has a timing of its own."""
     simulated, *real = (_known(play(test, fault, target=target)) for play in (simnet.play, play_real))  # type: ignore[operator]
     while len(real) < TRIES and real[-1] != simulated:
@@ -145,6 +145,9 @@ def test_a_reset_comes_behind_what_comes_before_it_and_nothing_behind_it(target:
         pytest.param("stall {0} end=server byte=2 seconds=0.06; split {0} end=server byte=3", id="a-stall-and-a-split"),
         pytest.param("stall {0} end=server byte=2 seconds=0.05; stall {0} end=server byte=3 seconds=0.03", id="stalls"),
         pytest.param("split {0} end=server byte=1; urgent {0} end=server byte=3", id="an-urgent-byte-behind-a-split"),
+        pytest.param(
+            "coalesce {0} end=server byte=0 bytes=9; split {0} end=server byte=4", id="what-never-was-as-much"
+        ),
     ],
 )
 def test_what_is_held_back_behind_something_held_back_has_its_own_time(faults: str) -> None:
