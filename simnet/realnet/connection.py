@@ -103,11 +103,11 @@ class RealFile:
         return twin
 
     def says(self, wanted: int) -> bool:
-        """Does its kernel say one of the poll bits *wanted*, for which nobody need ask?"""
+        """Does its kernel say one of the poll bits *wanted*?"""
         if self.fd == -1:
             return False  # closed by its number alone
         poller = real.poll()
-        poller.register(self.fd, 0)
+        poller.register(self.fd, wanted)
         return any(bits & wanted for _, bits in poller.poll(0))
 
     @property

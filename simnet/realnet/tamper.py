@@ -24,8 +24,8 @@ from simnet.faults.fault import Fault
 from simnet.faults.inject import GATHER_NS
 from simnet.faults.kinds import Coalesce, Stall
 from simnet.kernel.errors import socket_error
-from simnet.kernel.messages import SIOCINQ, SIOCOUTQNSD
-from simnet.kernel.readiness import ERR, HUP
+from simnet.kernel.messages import SIOCOUTQNSD
+from simnet.kernel.readiness import ERR, HUP, IN
 from simnet.realnet.connection import Connection, Gate, RealFile, Stream, counted, opposite
 from simnet.realnet.process import current_process
 
@@ -433,9 +433,9 @@ def _flush(file: RealFile) -> None:
 def _let_read(file: RealFile) -> None:
     """Wait, bounded, until the peer has read what it has; it may have to accept first."""
 
-    def has_read() -> bool:
+    def has_read() -> Any:
         peer = file.peer()
-        return file.severed or file.peer_gone or (peer is not None and _count(peer, SIOCINQ) == 0)
+        return file.severed or file.peer_gone or (peer is not None and (peer.shut & 1 or not peer.says(IN)))
 
     _look_until(has_read, PAUSE_NS)
 

@@ -166,6 +166,36 @@ def test_what_is_held_back_behind_something_held_back_has_its_own_time(faults: s
     assert simulated[1] == ()
 
 
+def test_who_has_an_urgent_byte_before_it_has_not_read_what_comes_behind() -> None:
+    rounds = 6
+
+    def serve(seen: Seen) -> None:
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                with listener.accept()[0] as sock:
+                    thread = threading.Thread(target=reads, args=(sock, seen))
+                    thread.start()
+                    thread.join()
+
+    def reads(sock: socket.socket, seen: Seen) -> None:
+        while tried(seen, "recv", sock.recv, 100):
+            pass
+
+    def test(net: Any) -> Seen:
+        seen: Seen = []
+        net.host("server").spawn(serve, seen)
+        for _ in range(rounds):
+            with socket.create_connection(("server", 7), timeout=3) as sock:
+                sock.send(b"hello")
+        net.sleep(0.02)
+        return seen
+
+    faults = "urgent test->server:7#* end=server byte=0; split test->server:7#* end=server byte=1"
+    simulated, real = alike(test, faults, "server")
+    assert simulated[0] == [("recv", b"h"), ("recv", b"ello"), ("recv", b"")] * rounds
+    assert simulated == real
+
+
 def test_who_polls_for_what_is_held_back_does_not_see_half_of_what_is_done_at_once() -> None:
     rounds = 8
 
