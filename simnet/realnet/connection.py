@@ -78,7 +78,8 @@ class RealFile:
         self.sent = 0  # bytes, of which the trace speaks
         self.shut = 0  # the directions that the program has shut down: 1 for what it reads, 2 for what it sends
         self.severed = False  # reset by a fault of ours
-        self.rescued = b""  # what it had received before that: a RST from outside would have left it readable (K-074)
+        # What it had received before that, up to each urgent byte: a RST from outside would have left it readable (K-074).
+        self.rescued: list[bytes] = []
         self.accepted: list[Connection] = []  # of a listener: those that have connected and not been accepted yet
 
     @property

@@ -245,10 +245,10 @@ class RealSocket(Addressed):
         file = self._file
         if not file.rescued or flags & MSG_OOB:
             return C.recv(self, n, flags)
-        data = file.rescued[:n]
+        piece = file.rescued[0]
         if not flags & MSG_PEEK:
-            file.rescued = file.rescued[n:]
-        return data
+            file.rescued[:1] = [piece[n:]] if n < len(piece) else []
+        return piece[:n]
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         with writable_view(buffer, "recv_into") as view:

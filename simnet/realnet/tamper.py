@@ -390,7 +390,7 @@ def _rescue(file: RealFile, left: int | None) -> None:
     twin = file.twin()
     try:
         while piece := twin.recv(1 << 16):
-            file.rescued += piece
+            file.rescued.append(piece)
     except OSError:
         pass  # nothing more
     finally:
@@ -398,7 +398,15 @@ def _rescue(file: RealFile, left: int | None) -> None:
     if left is None and file.into is not None:
         left = file.into.allowed(real.monotonic_ns())
     if left is not None:
-        file.rescued = file.rescued[: max(0, left)]
+        _shorten(file.rescued, left)
+
+
+def _shorten(pieces: list[bytes], size: int) -> None:
+    """To no more than *size* bytes in all."""
+    for index, piece in enumerate(pieces):
+        pieces[index] = piece[: max(0, size)]
+        size -= len(piece)
+    pieces[:] = filter(None, pieces)
 
 
 def await_death(file: RealFile) -> None:

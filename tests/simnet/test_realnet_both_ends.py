@@ -196,6 +196,22 @@ def test_who_has_an_urgent_byte_before_it_has_not_read_what_comes_behind() -> No
     assert simulated == real
 
 
+def test_what_was_received_before_a_reset_is_read_up_to_an_urgent_byte() -> None:
+    def says(sock: socket.socket, _: Seen) -> None:
+        time.sleep(0.02)
+        sock.send(b"hello")
+
+    def hears_late(sock: socket.socket, seen: Seen) -> None:
+        time.sleep(0.1)
+        for _ in range(4):
+            tried(seen, "recv", sock.recv, 2)
+
+    faults = f"urgent {LINK} end=server byte=3; reset {LINK} end=server byte=5"
+    simulated, real = alike(both(hears_late, says, 0.2), faults, "client")
+    assert simulated[0][0] == [("recv", b"he"), ("recv", b"l"), ("recv", b"lo"), ("recv", "ECONNRESET")]
+    assert simulated == real
+
+
 def test_who_polls_for_what_is_held_back_does_not_see_half_of_what_is_done_at_once() -> None:
     rounds = 8
 
