@@ -104,11 +104,8 @@ class RealSocket(Addressed):
         self._quick("setsockopt", (level, optname, value), C.setsockopt, self, level, optname, *more)
 
     def shutdown(self, how: int, /) -> None:
-        if how != _stdlib.SHUT_RD and not tamper.before_end(self._stage, self, self._file):
-            # Its end is announced already, or will be after what is held back.
-            self._record("shutdown", self._file.tag.count("shutdown"), (how,), None)
-        else:
-            self._quick("shutdown", (int(how),), C.shutdown, self, how)
+        announced = how != _stdlib.SHUT_RD and not tamper.before_end(self._stage, self, self._file)
+        self._quick("shutdown", (int(how),), _announced if announced else C.shutdown, self, how)
         if (how + 1) & ~self._file.shut:  # said a second time, it does nothing
             self._file.shut |= how + 1
             self._process.effect()
@@ -461,6 +458,13 @@ def forget(stage: Stage, fd: int) -> None:
 def _source6(file: RealFile, target: str) -> str:
     """The address from which an IPv6 socket connects: to localhost itself, or to another host in IPv4's name."""
     return "::1" if target == "::1" else f"::ffff:{file.machine.address}"
+
+
+def _announced(sock: RealSocket, how: int) -> None:
+    """A shutdown by who has ended already, or will behind what is held back: if that was reset just now, the kernel is asked."""
+    connection = sock._file.connection
+    if connection is not None and connection.severed:
+        C.shutdown(sock, how)
 
 
 def _key(address: Any) -> tuple[str, int]:

@@ -253,12 +253,15 @@ def before_end(stage: Stage, sock: Any, file: RealFile) -> bool:
     stream = file.out
     if stream is None or (file.connection is not None and file.connection.severed):
         return True
-    if stream.hand is None and _is_connected(file):
+    connected = _is_connected(file)
+    if stream.hand is None and connected:
         with suppress(OSError):  # an urgent byte that nobody takes any more keeps no socket open
             _act(stage, sock, file, stream)
     with stage.lock:
         if not stream.waits:
             return not (stream.cut and stream.by_sender)
+        if not connected:
+            return True  # its peer has reset it: nothing waits for anybody
         stream.queue.append(None)
     _gather(stage, file, stream)
     return False

@@ -212,6 +212,32 @@ def test_what_was_received_before_a_reset_is_read_up_to_an_urgent_byte() -> None
     assert simulated == real
 
 
+def test_who_is_reset_by_its_peer_is_told_so_though_something_is_held_back() -> None:
+    def refuses(sock: socket.socket, _: Seen) -> None:
+        sock.recv(1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def goes_on(sock: socket.socket, seen: Seen) -> None:
+        sock.send(b"hello")
+        tried(seen, "recv", sock.recv, 100)
+        tried(seen, "shutdown", sock.shutdown, socket.SHUT_WR)
+
+    simulated, real = alike(both(refuses, goes_on), f"stall {LINK} end=server byte=3 seconds=0.1", "server")
+    assert simulated[0][1] == [("recv", "ECONNRESET"), ("shutdown", "ENOTCONN")]
+    assert simulated == real
+
+
+def test_a_fault_acts_on_a_shutdown_of_what_has_ended_already() -> None:
+    def ends(sock: socket.socket, seen: Seen) -> None:
+        tried(seen, "send", sock.send, b"hello")
+        tried(seen, "shutdown", sock.shutdown, socket.SHUT_WR)
+
+    faults = f"eof {LINK} end=server byte=2; reset {LINK} end=client shutdown call=1 when=before"
+    simulated, real = alike(both(answers, ends), faults, ["client", "server"])
+    assert simulated[0][1] == real[0][1]
+    assert (simulated[1], real[1]) == ((), ())
+
+
 def test_who_polls_for_what_is_held_back_does_not_see_half_of_what_is_done_at_once() -> None:
     rounds = 8
 
