@@ -228,7 +228,7 @@ class RealSocket(Addressed):
             if bufsize < 0:
                 raise ValueError("negative buffersize in recv")
             return b""
-        if flags & MSG_WAITALL and self._blocks and not flags & MSG_DONTWAIT:
+        if flags & MSG_WAITALL and self._blocks and not flags & (MSG_DONTWAIT | MSG_PEEK):
             return self._recv_all(bufsize, flags)
         asked = (bufsize, int(flags)) if flags else (bufsize,)
         return self._call("recv", asked, lambda n: self._take(n, flags), bufsize, flags)  # type: ignore[no-any-return]
