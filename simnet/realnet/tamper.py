@@ -44,6 +44,7 @@ __all__ = [
 
 FLUSH_NS = 200_000_000  # a peer whose window is full and who does not read will not: then the rest goes nowhere
 PAUSE_NS = 50_000_000  # how long a split waits for the reader; a busy one needs well under a millisecond
+STALL_MIN_NS = 20_000_000  # who is to read before a stall is over takes some milliseconds to wake
 DEATH_NS = 200_000_000  # a RST over loopback arrives within microseconds
 STEP = 0.0002  # seconds between two looks
 CLOSE_WAIT = 8  # of tcp_states.h: the peer has ended what it sends
@@ -205,7 +206,12 @@ def _by_sender(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> No
         stream.wanted = fault.bytes
     else:
         stream.held = True
-        stage.courier.at(real.monotonic_ns() + round(fault.seconds * 1e9), lambda: _release(stage, file, stream))  # type: ignore[attr-defined]
+        stage.courier.at(real.monotonic_ns() + _late_ns(fault), lambda: _release(stage, file, stream))
+
+
+def _late_ns(fault: Fault) -> int:
+    """How long what comes behind *fault* is held back, in real time."""
+    return max(round(fault.seconds * 1e9), STALL_MIN_NS) if isinstance(fault, Stall) else GATHER_NS
 
 
 def _by_receiver(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> None:
@@ -227,7 +233,7 @@ def _by_receiver(stage: Stage, file: RealFile, stream: Stream, fault: Fault) -> 
         stream.cut = True
         due_ns = now_ns
     else:
-        due_ns = stream.held_until_ns(now_ns) + (round(fault.seconds * 1e9) if isinstance(fault, Stall) else GATHER_NS)
+        due_ns = stream.held_until_ns(now_ns) + _late_ns(fault)
         stage.courier.at(due_ns, stage.moved)  # until then somebody has still something to be shown
     if gate is not None:
         gate[2] = due_ns
