@@ -1075,6 +1075,7 @@ def test_k014_a_connect_with_no_time_to_wait_does_not_look_whether_it_was_answer
     assert world.error(lost) == "ECONNREFUSED"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["send", "sendall", "write", "sendmsg"])
 def test_a_unix_stream_waits_anew_for_each_buffer_that_it_asks_for(world: World, call: str) -> None:
     here, there = (world.keep(each) for each in socket.socketpair())

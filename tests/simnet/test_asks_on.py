@@ -17,6 +17,8 @@ from simnet.explore.sweep import run_sweep
 from simnet.faults.plan import FaultPlan
 from simnet.run import play
 
+pytestmark = pytest.mark.slow  # each takes many lines, to be taken for a storm
+
 LOST = "eof client->server:7#1 end=client byte=2"  # of the answer: the lease is taken, and who took it does not know
 
 

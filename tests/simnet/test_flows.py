@@ -112,6 +112,7 @@ def test_one_that_has_no_such_datagram_is_told_what_there_was() -> None:
         assert unreached_texts(run.unreached, run.points, run.targets) == [f"{line} was never reached: {nearest}"]
 
 
+@pytest.mark.slow
 def test_a_sweep_tries_each_at_each_and_finds_who_takes_the_first_answer_for_the_right_one() -> None:
     def ask() -> None:
         with socket.socket(type=socket.SOCK_DGRAM) as sock:

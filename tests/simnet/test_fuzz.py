@@ -112,6 +112,7 @@ def test_the_seeds_are_the_same_in_every_session_and_may_begin_anywhere() -> Non
     assert len(set(of_all)) > 2
 
 
+@pytest.mark.slow
 def test_check_fuzzes_what_is_decorated_so() -> None:
     decorated = fuzz(target="server", seeds=5)(ask)
     result = check(decorated)

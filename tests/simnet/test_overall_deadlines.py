@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
 from tests.quality.museum_callers import answer
@@ -37,6 +39,7 @@ async def ask(answers: list[bytes], patience: float) -> str:
     return "has asked"
 
 
+@pytest.mark.slow
 def test_who_has_so_much_time_for_all_of_it_may_give_up_in_a_pause_that_it_makes_anyway() -> None:
     def test(net: Any) -> object:
         answers: list[bytes] = []

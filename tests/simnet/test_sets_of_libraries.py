@@ -12,6 +12,7 @@ import simnet
 from simnet import modules
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "name"),
     [

@@ -211,6 +211,7 @@ def test_every_pair_is_put_in_place_and_taken_back(originals: None) -> None:
     assert found([it.standin for it in standins.PAIRS]) == []
 
 
+@pytest.mark.slow
 def test_what_stands_in_for_a_function_is_able_to_do_what_that_is(originals: None) -> None:
     """`shutil` asks so which functions take a descriptor, or leave a link alone; else it does without, or fails."""
     before = [set(functions) for functions in modules.ABLE]
