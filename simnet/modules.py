@@ -46,7 +46,7 @@ from simnet.tls import sockets as tls
 
 __all__ = ["Backend", "Provider", "active", "in_place", "install", "place_at_loops", "remove", "restore"]
 
-#: The functions that may be asked so, of which `shutil` wants to know.
+#: Which functions take a descriptor for a path, leave a link alone and so on: `shutil` goes by that, so what stands in is among them.
 ABLE = (os.supports_dir_fd, os.supports_effective_ids, os.supports_fd, os.supports_follow_symlinks)
 
 _lock = threading.Lock()
