@@ -216,6 +216,22 @@ def test_a_reset_is_the_reason_of_the_close(world):
     assert channel.events == [("close", ConnectionResetError)]
 
 
+def test_who_only_writes_is_told_of_a_reset_by_its_write_and_not_by_a_read(world):
+    class Writer(Recorder):
+        def handle_write(self):
+            self.events.append("write")
+            self.send(b"x")
+
+    loop, _, channel, client = served(world, Writer)
+    channel.reading = False
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    client.close()
+    channel.writing = True
+    world.run(loop, lambda: channel.closed)
+
+    assert channel.events == ["write", ("close", ConnectionResetError)]
+
+
 def test_an_urgent_byte_is_told_once_and_dropped_if_not_read(world, log):
     if world.poller == "kqueue":
         pytest.skip("kqueue announces urgent data on macOS only")
