@@ -74,6 +74,22 @@ def test_the_retransmission_timer_backs_off_until_etimedout() -> None:
     assert GIVE_UP_NS < (times[-1] + 120) * 1e9 - start < GIVE_UP_NS + 240e9
 
 
+def test_a_way_that_has_become_longer_is_waited_for_longer() -> None:
+    """RFC 6298: a sample counts an eighth in the mean, and what it is off the mean a quarter in the variance."""
+    fabric, a, _ = lossy_pair()
+    mean, variance = 0.010, 0.005  # of the handshake
+    fabric.latency_ns = 90_000_000
+    for _ in range(2):
+        a.send(b"x")
+        fabric.run(1)
+        mean, variance = (7 * mean + 0.180) / 8, (3 * variance + abs(mean - 0.180)) / 4
+    assert 4 * variance > 0.200
+    times = times_of(fabric, lambda packet: True)
+    a.send(b"y")
+    fabric.run(1)
+    assert times[2] - times[1] == pytest.approx(mean + 4 * variance, abs=0.001)  # from the probe on
+
+
 def test_tcp_user_timeout_ends_it_earlier() -> None:
     fabric, a, _ = lossy_pair(lambda packet: True)
     a.setsockopt(6, 18, 3000)
