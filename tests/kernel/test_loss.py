@@ -12,6 +12,7 @@ import pytest
 
 from simnet.kernel import Notice, Packet, Segment, TcpSocket
 from simnet.kernel.tcp.guard import GIVE_UP_NS
+from simnet.kernel.tcp.window import PROBED_LATER_NS, PROBED_NS, next_probe_ns
 from tests.kernel.conftest import Fabric, fails, mask, stack_of
 
 SO_ERROR = (1, 4)
@@ -212,6 +213,15 @@ def test_a_lost_window_update_is_found_by_probing() -> None:
             got += len(c.recv(300_000))
     assert got == total
     assert armed(fabric) == 0
+
+
+@pytest.mark.parametrize("since_ns", [0, 3_600_000_000_000])
+def test_how_long_a_window_has_been_shut_says_when_it_is_asked_for(since_ns: int) -> None:
+    times = [since_ns]
+    while len(times) < len(PROBED_NS) + 3:
+        times.append(next_probe_ns(since_ns, times[-1]))
+    assert [each - since_ns for each in times[1:-2]] == list(PROBED_NS)
+    assert {later - earlier for earlier, later in pairwise(times[-3:])} == {PROBED_LATER_NS}
 
 
 def test_an_unanswered_probe_times_out() -> None:
