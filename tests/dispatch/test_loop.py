@@ -410,6 +410,27 @@ def test_a_loop_whose_waker_was_closed_behind_its_back_does_not_spin(kernel_worl
 
 
 @pytest.mark.skipif(os.name != "posix", reason="numbers of sockets are those of files on POSIX only")
+@pytest.mark.parametrize("poller", ["epoll", "poll", "select"])
+def test_a_waker_may_take_the_number_of_a_channel_that_was_closed_behind_its_back(poller):
+    with dispatch.Loop(poller=poller) as loop:
+        seen = []
+        near, far = socket.socketpair()
+        with far:
+            victim = Recorder(near, loop=loop)
+            number = victim.fileno()
+            loop.run_once(0)
+            os.close(number)
+            loop.call_soon_threadsafe(seen.append, 1)
+            assert loop._waker.fd == number
+            loop.run_once(PATIENCE)
+            loop.call_soon_threadsafe(seen.append, 2)
+            loop.run_once(PATIENCE)
+
+    assert seen == [1, 2]
+    assert victim.events == [("close", dispatch.Aborted)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="numbers of sockets are those of files on POSIX only")
 def test_who_has_the_numbers_of_a_loops_waker_is_neither_written_to_nor_read(kernel_world, in_thread):
     """A daemon closes all numbers that it does not know, and opens others, of which the loop knows nothing."""
     loop, seen = kernel_world.loop(), []

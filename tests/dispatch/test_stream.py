@@ -1415,6 +1415,12 @@ def test_a_reason_can_be_copied_and_sent_to_another_process(error):
         assert getattr(again, "errno", None) == getattr(error, "errno", None)
 
 
+def test_the_reason_of_an_abort_has_the_number_of_one():
+    error = dispatch.Aborted("enough")
+
+    assert (error.errno, error.strerror) == (errno.ECONNABORTED, "enough")
+
+
 # ---- wrong use
 
 
