@@ -196,7 +196,7 @@ def test_a_regular_file_is_always_ready(kernel_poller, tmp_path):
     path.write_bytes(b"x")
     with path.open("rb") as file:
         kernel_poller.watch(file.fileno(), IN)
-        assert bits_of(kernel_poller, file.fileno()) & IN
+        assert bits_of(kernel_poller, file.fileno()) == IN
         kernel_poller.change(file.fileno(), 0)
         assert bits_of(kernel_poller, file.fileno()) & IN == 0
         kernel_poller.forget(file.fileno())
@@ -304,6 +304,21 @@ def test_pipes_can_be_watched(kernel_poller):
     finally:
         kernel_poller.forget(reader)
         os.close(reader)
+        os.close(writer)
+
+
+def test_the_end_of_who_reads_a_pipe_is_trouble_to_who_writes(kernel_poller):
+    reader, writer = os.pipe()
+    try:
+        kernel_poller.watch(writer, 0)
+        kernel_poller.watch(reader, IN)
+        os.write(writer, b"x")
+        assert dict(kernel_poller.poll(1)) == {reader: IN}
+        kernel_poller.forget(reader)
+        os.close(reader)
+        assert bits_of(kernel_poller, writer) & (IN | ERR | HUP) in (ERR, HUP)
+    finally:
+        kernel_poller.forget(writer)
         os.close(writer)
 
 
