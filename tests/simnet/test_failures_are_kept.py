@@ -13,7 +13,7 @@ import pytest
 from simnet.cli import main
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
-from simnet.scenario import Scenario
+from simnet.scenario import Expect, Scenario
 from tests.simnet.faces_samples import forget_modules, lay_out
 
 SHORT = SweepOptions.of(target="server", kinds=["short-recv"], shrink=False)
@@ -69,6 +69,20 @@ def test_what_no_file_can_be_written_of_is_found_all_the_same(name: str, tmp_pat
         failure.file is not None
         or ("keep it", f"no file of it could be written: {failure.unwritten}") in report.commands
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "expect"), [("short-recv", Expect(outcome="baseline")), ("eof", Expect(interrupted=True))]
+)
+def test_what_a_disruptive_fault_broke_may_be_interrupted_once_it_is_mended(
+    kind: str, expect: Expect, tmp_path: Path
+) -> None:
+    result = run_sweep(conversation, SweepOptions.of(target="server", kinds=[kind], shrink=False))
+    result.save(tmp_path, "test_it.py::test_it")
+
+    (failure, *_) = result.failures
+    assert failure.file is not None
+    assert Scenario.read(failure.file, check=False).expect == expect
 
 
 def test_a_folder_may_have_brackets_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
