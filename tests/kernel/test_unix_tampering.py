@@ -50,6 +50,27 @@ def test_those_at_one_offset_run_in_order_of_arrival(pair: Any) -> None:
     assert seen == [1, 2, 3]
 
 
+def test_what_is_gathered_comes_when_there_is_enough_of_it(pair: Any) -> None:
+    near, far = pair
+    near.add_anchor(1, lambda sender: sender.gather(4, 1000))
+    for part in (b"a", b"bcd"):
+        near.send(part)
+        assert far.recv(10) == b"a" if part == b"a" else not far.unread
+    near.send(b"ef")
+    assert far.recv(10) == b"bcdef"
+
+
+def test_what_is_gathered_comes_when_patience_is_over(fabric: Fabric, pair: Any) -> None:
+    near, far = pair
+    near.add_anchor(0, lambda sender: sender.gather(10, 1000))
+    near.send(b"ab")
+    fabric.run(500e-9)
+    near.send(b"cd")  # counts from the first of them
+    assert not far.unread
+    fabric.run(500e-9)
+    assert far.recv(10) == b"abcd"
+
+
 def test_what_is_held_is_the_senders_memory_until_it_is_read(fabric: Fabric, pair: Any) -> None:
     near, far = pair
     near.add_anchor(1, lambda sender: sender.hold_until(5))
