@@ -341,6 +341,15 @@ def test_a_loop_may_be_closed_while_another_thread_calls_it(kernel_world, in_thr
         loop.call_soon_threadsafe(print)
 
 
+def test_a_loop_is_woken_once_however_many_calls_it_is_asked_for(world):
+    loop, seen = world.loop(), []
+    for number in range(100):
+        loop.call_soon_threadsafe(seen.append, number)
+    assert len(loop._waker.socket.recv(4096, socket.MSG_PEEK)) == 1
+    world.turn(loop)
+    assert seen == list(range(100))
+
+
 def test_a_waker_that_select_cannot_watch_leaves_nothing_open():
     with contextlib.ExitStack() as taken, dispatch.Loop(poller="select") as loop:
         while (last := taken.enter_context(open(os.devnull, "rb")).fileno()) < FD_SETSIZE:

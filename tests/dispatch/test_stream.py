@@ -1415,6 +1415,45 @@ def test_a_reason_can_be_copied_and_sent_to_another_process(error):
         assert getattr(again, "errno", None) == getattr(error, "errno", None)
 
 
+class Insatiable:
+    """A socket that takes whatever it is given."""
+
+    def __init__(self, sock):
+        self._sock = sock
+        self.taken = 0
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+    def send(self, data, flags=0):
+        self.taken += len(data)
+        return len(data)
+
+    def sendmsg(self, pieces):
+        return sum(map(self.send, pieces))
+
+
+@pytest.mark.parametrize("made", ["written", "by a producer"])
+def test_who_is_sent_much_by_a_fast_network_leaves_the_others_their_turn(world, made):
+    loop = world.loop()
+    channel, _ = world.connected(loop, Recorder)
+    channel.socket = kernel = Insatiable(channel.socket)
+    pieces = [bytes(1 << 16)] * 128
+    if made == "written":
+        for piece in pieces:
+            channel.write(piece)
+    else:
+        channel.write_from(iter(pieces))
+    by_turn = []
+    while sum(by_turn) < len(pieces) << 16 and len(by_turn) < 100:
+        before = kernel.taken
+        world.turn(loop, 1)
+        by_turn.append(kernel.taken - before)
+
+    assert sum(by_turn) == len(pieces) << 16
+    assert max(by_turn) <= 2 << 20
+
+
 def test_the_reason_of_an_abort_has_the_number_of_one():
     error = dispatch.Aborted("enough")
 
