@@ -170,6 +170,7 @@ def test_shrinking_drops_before_it_weakens() -> None:
         pytest.param(
             "error b:7 accept call=1 errno=ENOBUFS", ["errno=EMFILE", "errno=ENFILE"], id="the-errno-people-know"
         ),
+        pytest.param("name-error a lookup=1 errno=EAI_NONAME", ["errno=EAI_AGAIN"], id="what-a-resolver-says-most"),
         pytest.param("urgent a->b:7#1 end=server byte=0 data=\\xf2", ["byte=0"], id="a-plain-byte"),
         pytest.param("wake b call=1 first=1", [], id="never-a-wake-that-does-nothing"),
         pytest.param("wake b call=1 first=1 keep=1", ["keep=1", "first=1"], id="one-of-two-parameters"),
