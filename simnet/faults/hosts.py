@@ -288,7 +288,7 @@ class NameError_(Fault, frozen=True, kw_only=True):  # noqa: N801  # NameError i
     def _check(self) -> None:
         if self.errno is None and self.seconds == 0:
             raise FaultError(
-                "name-error: neither errno nor seconds is given; say errno='EAI_AGAIN', or seconds=5 for a late answer",
+                "name-error: neither errno nor any seconds are given; say errno='EAI_AGAIN', or seconds=5 for a late answer",
                 "errno",
             )
         if self.errno is not None and self.errno not in RESOLVER_ERRORS:

@@ -292,7 +292,10 @@ def test_a_fault_says_what_the_network_did(fault: Fault, sentence: str) -> None:
         pytest.param(lambda: faults.Crash("server", at=-1), "at", "begins at 0", id="before-the-run"),
         pytest.param(lambda: faults.ClockJump("server", at=1, seconds=0), "seconds", "is no jump", id="no-jump"),
         pytest.param(
-            lambda: faults.NameError_("client", lookup=1), "errno", "neither errno nor seconds", id="look-up-as-ever"
+            lambda: faults.NameError_("client", lookup=1),
+            "errno",
+            "neither errno nor any seconds",
+            id="look-up-as-ever",
         ),
         pytest.param(
             lambda: faults.NameError_("client", lookup=1, errno="EAI_NONE"),
@@ -313,6 +316,22 @@ def test_what_cannot_be_is_refused_when_it_is_made(wrong: Callable[[], Fault], k
         wrong()
 
     assert refused.value.key == key
+
+
+@pytest.mark.parametrize("line", [each for each in ONE_OF_EACH if "seconds=" in each])
+def test_no_time_in_which_nothing_can_happen_is_taken(line: str) -> None:
+    with pytest.raises(FaultError, match=r"seconds=0\.0 is|nor any seconds") as refused:
+        faults.parse_fault(re.sub("seconds=[^ ]+", "seconds=0", line))
+
+    assert refused.value.key in ("seconds", "errno")  # with an errno, a look-up may answer at once
+
+
+@pytest.mark.parametrize("line", [each for each in ONE_OF_EACH if " at=" in each])
+def test_no_moment_before_the_run_is_taken(line: str) -> None:
+    with pytest.raises(FaultError, match=r"at=-1\.0 is before the run") as refused:
+        faults.parse_fault(re.sub("at=[^ ]+", "at=-1", line))
+
+    assert refused.value.key == "at"
 
 
 @pytest.mark.parametrize(
