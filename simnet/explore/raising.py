@@ -17,7 +17,8 @@ __all__ = ["SweepFailure", "as_exception", "declines", "raise_failures"]
 _NO_EXCEPTIONS = (*VERDICTS, ProcessEnded, SystemExit, GeneratorExit, KeyboardInterrupt)
 
 # What a test raises that does not want to be run here, as pytest names it: there is nothing to report.
-_NO_FAILURES = {("builtins", "Skipped"), ("_pytest.outcomes", "XFailed"), ("unittest.case", "SkipTest")}
+_SKIPS = (("builtins", "Skipped"), ("unittest.case", "SkipTest"))
+_NO_FAILURES = (*_SKIPS, ("_pytest.outcomes", "XFailed"))
 
 
 class SweepFailure(AssertionError):
@@ -26,7 +27,11 @@ class SweepFailure(AssertionError):
 
 def declines(error: BaseException) -> bool:
     """Whether a test says by *error* that it does not want to be run here: it is skipped, or expected to fail."""
-    return (type(error).__module__, type(error).__name__) in _NO_FAILURES
+    return _name_of(error) in _NO_FAILURES
+
+
+def _name_of(error: BaseException) -> tuple[str, str]:
+    return type(error).__module__, type(error).__name__
 
 
 def raise_failures(result: SweepResult, test_id: str = "") -> None:
@@ -55,9 +60,11 @@ def _stop(result: SweepResult, test_id: str) -> NoReturn:
 
 def as_exception(error: BaseException | None, told: FailureReport, *notes: str) -> BaseException:
     """What to raise for a failure: the user's own exception where there is one, with *told* and *notes* as its notes."""
+    # A runner would leave out the whole test for what a fault made of one run of it.
+    skips = error is not None and not told.by_itself and _name_of(error) in _SKIPS
     if error is None:
         error = SweepFailure(told.title)
-    elif isinstance(error, _NO_EXCEPTIONS) or not _goes_anywhere(error):
+    elif skips or isinstance(error, _NO_EXCEPTIONS) or not _goes_anywhere(error):
         error = SweepFailure(f"{type(error).__name__}: {said_by(error)}").with_traceback(trimmed(error.__traceback__))
     else:
         error = error.with_traceback(trimmed(error.__traceback__))

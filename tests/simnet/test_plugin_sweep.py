@@ -784,6 +784,42 @@ class TestThem(unittest.TestCase):
     assert "network " not in result.stdout.str()
 
 
+@pytest.mark.slow
+def test_who_would_be_skipped_only_under_a_fault_that_loses_nothing_has_failed(suite: pytest.Pytester) -> None:
+    """As by a helper that skips where no server answers: it does not answer any more, and nobody would hear of it."""
+    body = """
+import pytest, simnet, socket, unittest
+
+def serve(port):
+    with socket.create_server(("", port)) as listener:
+        while True:
+            with listener.accept()[0] as conn:
+                conn.sendall(conn.recv(100))
+
+def answer():
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"hello")
+        return sock.recv(100)
+
+@simnet.sweep(target="server", kinds="short-recv")
+def test_it(net):
+    net.host("server").spawn(serve, 7)
+    if answer() != b"hello":
+        pytest.skip("no server here")
+
+class TestThem(unittest.TestCase):
+    @simnet.sweep(target="server", kinds="short-recv")
+    def test_it(self, net):
+        net.host("server").spawn(serve, 7)
+        if answer() != b"hello":
+            self.skipTest("nor here")
+"""
+    (suite.path / "test_it.py").write_text(body)
+    result = run(suite, "-rs", "test_it.py")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["E   Skipped: no server here", "E   *SkipTest: nor here"])
+
+
 LEAKS = """
 import socket
 import simnet
