@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Unpack, overload
 
 from simnet.both.asked import plan_of
-from simnet.explore.examples import pass_over
+from simnet.explore.examples import pass_over, refuse_what_draws
 from simnet.explore.fuzz import run_fuzz
 from simnet.explore.options import RUNS_DEFAULT, Asked, AskedOfAny, SweepOptions, seeds_of
 from simnet.explore.parameters import network_parameter, refuse, where
@@ -172,6 +172,7 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
     def bind(*args: Any, **kwargs: Any) -> Callable[[Any], object]:
         """The test with all but the network given: what ``play`` takes."""
         before, after = args[:position], args[position:]
+        refuse_what_draws((*after, *kwargs.values()), where(test))
 
         @functools.wraps(test)
         def body(network: Any) -> object:

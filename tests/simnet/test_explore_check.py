@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given, strategies
+from hypothesis import given, settings, strategies
 
 import simnet
 from simnet.explore.check import check, sweep, test_id
@@ -136,6 +136,29 @@ def test_given_stands_above_since_its_examples_would_share_a_network() -> None:
         @sweep(target="server")
         @given(size=strategies.integers())
         def test_echo(net: Any, size: int) -> None: ...
+
+
+DRAWING = {
+    "data": strategies.data(),
+    "randoms": strategies.randoms(),
+    "truly": strategies.randoms(use_true_random=True),
+}
+
+
+@pytest.mark.parametrize("drawing", DRAWING)
+def test_what_draws_while_the_test_runs_is_refused(drawing: str) -> None:
+    """Each run of a sweep would draw something else, and hypothesis try for minutes to make the example smaller."""
+
+    @settings(max_examples=1, database=None, deadline=None)
+    @given(drawn=DRAWING[drawing])
+    @sweep
+    def test_echo(net: Any, drawn: Any) -> None: ...
+
+    with pytest.raises(
+        TypeError,
+        match=r"test_explore_check.py:\d+: .*test_echo is given hypothesis's .*: draw what @given itself gives",
+    ):
+        test_echo()
 
 
 def test_a_method_without_a_network_is_shown_with_its_instance_before_it() -> None:
