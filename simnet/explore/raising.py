@@ -16,8 +16,8 @@ __all__ = ["SweepFailure", "as_exception", "declines", "raise_failures"]
 # BaseExceptions, so that no program swallows them while it runs; a test runner must be able to catch what is raised after.
 _NO_EXCEPTIONS = (*VERDICTS, ProcessEnded, SystemExit, GeneratorExit, KeyboardInterrupt)
 
-# What a test raises that does not want to be run here, as pytest names it: there is nothing to report.
-_SKIPS = (("builtins", "Skipped"), ("unittest.case", "SkipTest"))
+# What a test raises that does not want to be run here, as pytest names it, or with this example: there is nothing to report.
+_SKIPS = (("builtins", "Skipped"), ("unittest.case", "SkipTest"), ("hypothesis.errors", "UnsatisfiedAssumption"))
 _NO_FAILURES = (*_SKIPS, ("_pytest.outcomes", "XFailed"))
 
 
@@ -26,7 +26,7 @@ class SweepFailure(AssertionError):
 
 
 def declines(error: BaseException) -> bool:
-    """Whether a test says by *error* that it does not want to be run here: it is skipped, or expected to fail."""
+    """Whether a test says by *error* that it does not want to be run here: it is skipped, passed over, or expected to fail."""
     return _name_of(error) in _NO_FAILURES
 
 

@@ -496,6 +496,48 @@ def test_an_example_in_which_no_named_kind_can_act_is_passed_over_and_if_all_are
 
 
 @pytest.mark.slow
+def test_assume_passes_over_an_example_and_not_over_what_a_fault_has_made_of_one(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        test_given="""
+        import simnet
+        import socket
+        from hypothesis import assume, example, given, settings, strategies
+
+        def serve(port):
+            with socket.create_server(("", port)) as listener:
+                while True:
+                    with listener.accept()[0] as conn:
+                        conn.sendall(conn.recv(100))
+                        conn.recv(100)
+
+        def talk(net, word):
+            net.host("server").spawn(serve, 7)
+            with socket.create_connection(("server", 7)) as sock:
+                sock.sendall(word)
+                sock.shutdown(socket.SHUT_WR)
+                return sock.recv(100)
+
+        @settings(max_examples=5, deadline=None, database=None)
+        @example(word=b"")
+        @given(word=strategies.sampled_from([b"", b"hello"]))
+        @simnet.sweep(target="server", kinds="split", runs=2)
+        def test_some(net, word):
+            assume(word)
+            talk(net, word)
+
+        @settings(max_examples=5, deadline=None, database=None)
+        @given(word=strategies.just(b"hello"))
+        @simnet.sweep(target="server", kinds="short-recv", runs=2)
+        def test_answer(net, word):
+            assume(talk(net, word) == word)
+        """
+    )
+    result = run(suite, "-v", "-p", "no:randomly", "test_given.py")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*::test_some PASSED   [[]sweep: server; 2 runs *", "E   *UnsatisfiedAssumption*"])
+
+
+@pytest.mark.slow
 def test_an_example_with_nothing_to_test_is_told_with_its_arguments(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         test_given="""

@@ -14,7 +14,7 @@ from simnet.expect import Expect
 from simnet.explore import check
 from simnet.explore.baseline import NotRepeatable
 from simnet.explore.quiet import quiet
-from simnet.explore.raising import SweepFailure
+from simnet.explore.raising import SweepFailure, declines
 from simnet.explore.replay import OnRecord
 from simnet.explore.report.failure import FailureReport
 from simnet.explore.report.ladder import ladder
@@ -79,7 +79,8 @@ def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: 
         raise
     finally:
         progress.erase()
-    settle_for(item, result)
+    if not _passed_over(result):
+        settle_for(item, result)
     result.asked_target = asked.target or ()
     result.save(project_root(item.path), test_id)
     reports = [_with_what_hears_nothing(item, report) for report in result.reports(test_id)]
@@ -88,6 +89,12 @@ def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: 
     if asked.trace:
         told.traces.append(("simnet: the run without faults", _whole(item, result)))
     result.raise_failures(test_id)
+
+
+def _passed_over(result: SweepResult) -> bool:
+    """Whether nothing was swept since the test did not want to be run, as by ``assume`` with one of the examples of @given."""
+    error = result.failures[0].error if result.fails_without_faults else None
+    return error is not None and declines(error)
 
 
 def _refuse_within(item: pytest.Item, by: Any) -> NoReturn:
