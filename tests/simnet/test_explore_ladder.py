@@ -120,6 +120,21 @@ def test_a_fault_on_the_wire_has_a_row_of_its_own() -> None:
     assert "⚡ reset before byte 3" in row
 
 
+def test_the_reset_by_which_a_fault_refuses_is_drawn_as_one_from_the_host_that_is_asked() -> None:
+    refuse = (0, "fault", "", PLACE, "", "refuse", 1, f"refuse {PLACE}")
+    reset = (0, "segment", "", PLACE, "client", "RST", 0, (b"", 2 * MS))
+    drawn = ladder(trace_of(sent(0, "test", "SYN"), refuse, reset, WAKE), against=trace_of(*CONNECT))
+    (row,) = (line for line in drawn.splitlines() if "RST" in line)
+    assert row.split()[0] == "0.000"
+    assert "◀" in row
+    assert "test" not in row
+
+
+def test_nothing_arrives_from_a_byte_on() -> None:
+    hole = (2 * MS, "fault", "", PLACE, "server", "blackhole", 3, f"blackhole {PLACE} end=server byte=3")
+    assert "⚡ nothing arrives any more from byte 3 on" in ladder(trace_of(*CONNECT, hole))
+
+
 def test_more_hosts_than_fit_become_a_list() -> None:
     events = [call(n, f"host{n}", f"host{n}:7", "accept", 1, (), Failed("EAGAIN")) for n in range(6)]
     lines = ladder(trace_of(*events), whole=True, width=100).splitlines()
@@ -213,6 +228,8 @@ def test_rounds_of_one_attempt_after_the_other_are_the_same_though_each_has_a_co
         (call(0, "test", PLACE, "send", 1, (b"hello",), Failed("EPIPE")), "send EPIPE"),
         (call(0, "test", PLACE, "recv", 1, (9,), b""), "recv b''  (end of input)"),
         (call(0, "test", PLACE, "recv", 1, (9,), b"x" * 5000), "recv b'xxxxxxxxxx…' 5,000 B"),
+        (call(0, "test", PLACE, "recv", 1, (9,), b"it's as long"), 'recv b"it\'s as long"'),
+        (call(0, "test", PLACE, "recv", 1, (9,), b"it's " * 1000), "recv b\"it's it's …\" 5,000 B"),
         (call(0, "test", PLACE, "shutdown", 1, (1,), None), "shutdown SHUT_WR"),
         (call(0, "server", "server:7", "close", 1, (), None), "close server:7"),
         (call(0, "server", "server poll", "poll", 0, (None,), ()), "poll nothing"),

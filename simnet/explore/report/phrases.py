@@ -127,7 +127,7 @@ def _payload(data: Any) -> str:
     text = repr(bytes(data))
     if len(text) <= PAYLOAD_WIDTH:
         return text
-    return f"{text[: PAYLOAD_WIDTH - 12]}…' {size_of(data):,} B"
+    return f"{text[: PAYLOAD_WIDTH - 12]}…{text[-1]} {size_of(data):,} B"
 
 
 def _address(value: Any) -> str:

@@ -95,14 +95,15 @@ class _Reader:
         label = segment_phrase(event)
         if not label:
             return
-        _, to = ends_of(event.place, event.end)
+        sender, to = ends_of(event.place, event.end)
         arrow = (to or event.host, label)
         if self._closed is not None and not self._sent:
             close, row = self._closed
             if (close.host, close.place, close.time_ns) == (event.host, event.place, event.time_ns):
                 row.arrows.append(arrow)
                 return
-        row = Row(index, event.time_ns, event.host, arrows=[arrow])
+        host = event.host or sender  # no host has made the reset of who is refused by a fault
+        row = Row(index, event.time_ns, host, arrows=[arrow])
         if event.op == "SYN":
             row.text = connect_phrase(event.place)
             self._begun.add(event.place)
@@ -233,7 +234,7 @@ def _on_the_wire(event: Event) -> str:
     elif fault.kind == "eof":
         what = "end of the stream"
     elif fault.kind == "blackhole":
-        what = "nothing arrives any more,"
+        return f"nothing arrives any more from byte {event.n:,} on"
     elif isinstance(fault, Coalesce):
         return f"{fault.bytes:,} bytes together from byte {event.n:,} on"
     return f"{what} before byte {event.n:,}"
