@@ -22,7 +22,8 @@ HEAD = '''\
 
 import array, errno, fcntl, select, socket, struct, sys, time
 
-sockets, shown = {{}}, {{}}
+sockets, numbers, shown = {{}}, {{}}, {{}}
+NOBODY = {nobody}  # a port
 BITS = {{1: "IN", 2: "PRI", 4: "OUT", 8: "ERR", 16: "HUP", 64: "RDNORM", 256: "WRNORM", 512: "WRBAND", 0x2000: "RDHUP"}}
 
 
@@ -40,6 +41,7 @@ def say(text, call):
         answer = repr(error)
     except KeyError:
         answer = "(no such socket)"
+    acknowledge()
     time.sleep(0.002)
     poll = select.poll()
     for each in sockets.values():
@@ -53,18 +55,52 @@ def say(text, call):
     print(f"{{text}} -> {{answer}}" + (f"    [{{news}}]" if news else ""))
 
 
-def keep(name, made, buffers=0):
-    """Give a new socket its name, and buffers of a size."""
+def acknowledge():
+    """Have every connection acknowledge what it has received now, and not in 40 ms."""
+    for each in sockets.values():
+        if isinstance(each, socket.socket) and each.fileno() != -1 and is_tcp(each):
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
+def is_tcp(sock):
+    return sock.family != socket.AF_UNIX and sock.type == socket.SOCK_STREAM
+
+
+def new(family, kind, buffers=0):
+    """A socket that sends at once what it is given, and has buffers of a size."""
+    made = socket.socket(family, kind)
     for option in (socket.SO_SNDBUF, socket.SO_RCVBUF) if buffers else ():
         made.setsockopt(socket.SOL_SOCKET, option, buffers)
+    if is_tcp(made):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
+def keep(name, made):
+    """Give a new socket its name."""
     if isinstance(made, socket.socket):
         made.setblocking(False)
     sockets[name] = made
+    numbers[made.fileno()] = name
     return "ok"
 
 
 def port_of(name):
-    return sockets[name].getsockname()[1] if name in sockets else 0
+    """The port that a socket has; one where nobody is of a socket that is closed or was never made."""
+    try:
+        return sockets[name].getsockname()[1] or NOBODY
+    except (KeyError, OSError):
+        return NOBODY
+
+
+def ready(names):
+    """Which of them select finds ready: to read, to write, in trouble."""
+    there = [sockets[name].fileno() for name in names if name in sockets and sockets[name].fileno() != -1]
+    return " / ".join(",".join(numbers[each] for each in part) for part in select.select(there, there, there, 0))
+
+
+def wait(epoll, most):
+    return [f"{{numbers[number]}} {{words(mask)}}" for number, mask in epoll.poll(0, most)]
 
 
 def ioctl(sock, request):
@@ -92,7 +128,7 @@ def drain(sock):
                 return total, "end"
             total += part
     except OSError as error:
-        return total, errno.errorcode[error.errno]
+        return total, errno.errorcode.get(error.errno, error)
 
 
 def hand_over(sock, data, names):
@@ -129,7 +165,9 @@ def as_script(
 ) -> str:
     """The script; *title* is the first line of its docstring, *name* what the file will be called."""
     lines = [f'    say("{str(step).replace(chr(34), chr(39))}", lambda: {_code(step, setting)})' for step in program]
-    return HEAD.format(title=title, name=name) + "\n".join(lines or ["    pass"]) + "\n" + TAIL
+    return (
+        HEAD.format(title=title, name=name, nobody=setting.ports["C"]) + "\n".join(lines or ["    pass"]) + "\n" + TAIL
+    )
 
 
 def _code(step: Step, setting: Setting) -> str:
@@ -138,15 +176,14 @@ def _code(step: Step, setting: Setting) -> str:
     if call == "socket":
         family, kind = FAMILIES[args[0]]
         buffers = f", {TIGHT}" if args[0] == "tight" else ""
-        return f'keep("{step.makes[0]}", socket.socket({int(family)}, {int(kind)}){buffers})'
+        return f'keep("{step.makes[0]}", new({int(family)}, {int(kind)}{buffers}))'
     if call == "socketpair":
         family, kind = FAMILIES[args[0]]
         return f"list(map(keep, {list(step.makes)}, socket.socketpair({int(family)}, {int(kind)})))"
     if call == "epoll":
         return f'keep("{step.makes[0]}", select.epoll())'
     if call == "select":
-        names = f"[sockets[n] for n in {list(args)}]"
-        return f"select.select({names}, {names}, {names}, 0)"
+        return f"ready({list(args)})"
     if call in ("accept", "dup"):
         return f'keep("{step.makes[0]}", {on}.{call}(){"[0]" if call == "accept" else ""})'
     if call in ("fill", "drain"):
@@ -161,7 +198,7 @@ def _code(step: Step, setting: Setting) -> str:
     if call in ("register", "modify", "unregister"):
         return f"{on}.{call}({', '.join([f'sockets[{args[0]!r}]', *map(hex, args[1:])])})"
     if call == "wait":
-        return f"{on}.poll(0, {args[0]})"
+        return f"wait({on}, {args[0]})"
     if call == "sendmsg":
         return f"{on}.sendmsg({list(args)})"
     if call == "recv_into":

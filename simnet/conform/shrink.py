@@ -1,7 +1,7 @@
 """A program that diverges, made as short as it can be while it diverges in the same way.
 
 Delta debugging over steps: leave out halves, quarters, single steps, as long as the same answer to the same call stays
-wrong; then make what numbers and payloads remain small.
+wrong; then make the payloads that remain small, and the calls plain.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _simpler(step: Step) -> Iterator[Step]:
 
 
 def _smaller(argument: Any) -> Iterator[Any]:
-    if isinstance(argument, bytes) and len(argument) > 1:
-        yield argument[:1]
-        yield argument[:2]
-        yield argument[: len(argument) // 2]
+    if isinstance(argument, bytes):
+        for size in sorted({1, 2, len(argument) // 2} - {0}):
+            if size < len(argument):
+                yield argument[:size]

@@ -151,6 +151,18 @@ def test_shrinking_leaves_what_is_needed() -> None:
     assert all(step.args == (b"x",) for step in shortest)
 
 
+def test_what_cannot_be_shorter_does_not_keep_what_follows_long() -> None:
+    program = Program((Step("pass", "x1", (b"ab", b"cdef")),))
+    tried: list[Program] = []
+
+    def diverges(candidate: Program) -> bool:
+        tried.append(candidate)
+        return bool(candidate) and candidate[0].args[0] == b"ab"
+
+    assert shrink(program, diverges) == (Step("pass", "x1", (b"ab", b"c")),)
+    assert program not in tried  # of which it is known
+
+
 def test_a_step_on_a_name_that_was_never_made_is_a_step_over_nothing() -> None:
     program = Program((Step("recv", "s9", (1,)), Step("accept", "l9", (), ("c9",)), Step("close", "c9")))
     assert {seen.answer for seen in predict(program, next(settings(15))).seen} == {"(no such name)"}
@@ -170,6 +182,46 @@ def test_a_program_prints_as_a_script_for_both_worlds(tmp_path: Path, seed: str)
         assert done.returncode == 0, done.stderr
         told.append(done.stdout.splitlines())
     assert len(told[0]) == len(told[1]) == len(random_program(seed))
+
+
+def test_a_script_makes_the_calls_of_the_program_on_sockets_like_its() -> None:
+    """Nagle's rule, a late acknowledgement, a port that nobody has: by each the script would show something else."""
+    program = Program(
+        (
+            *PAIR,
+            Step("send", "s1", (b"a",)),
+            Step("send", "s1", (b"b",)),
+            Step("ioctl", "s1", ("SIOCOUTQ",)),
+            Step("getsockopt", "s1", ("TCP_NODELAY",)),
+            Step("epoll", "", (), ("e1",)),
+            Step("register", "e1", ("c1", 1)),
+            Step("wait", "e1", (5,)),
+            Step("close", "l1"),
+            Step("socket", "", ("tcp",), ("s2",)),
+            Step("connect", "s2", (Place("here", "l1"),)),
+            Step("select", "", ("s1", "c1", "l1", "s9")),
+        )
+    )
+    for world in ([], ["--simnet"]):
+        source = as_script(program, next(settings(19)))
+        done = subprocess.run(
+            [sys.executable, "-c", source, *world], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        answers = [line.split(" -> ")[1].split("    [")[0] for line in done.stdout.splitlines()]
+        assert answers[6:] == [
+            "1",
+            "1",
+            "0",
+            "1",
+            "ok",
+            "None",
+            "['c1 IN']",
+            "None",
+            "ok",
+            "EINPROGRESS",
+            "c1 / s1,c1 / ",
+        ]
 
 
 def test_a_report_has_each_divergence_as_a_script_for_both_worlds() -> None:
