@@ -271,6 +271,7 @@ class SweepResult:
             BaseException: nothing had failed when it was stopped by an alarm, as pytest-timeout sets one: what that has raised.
             ExceptionGroup: there are several distinct failures.
         """
+        __tracebackhide__ = True  # pytest shows the user's frames
         raising.raise_failures(self, test_id)
 
 

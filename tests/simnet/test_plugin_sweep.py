@@ -862,6 +862,40 @@ class TestThem(unittest.TestCase):
     result.stdout.fnmatch_lines(["E   Skipped: no server here", "E   *SkipTest: nor here"])
 
 
+@pytest.mark.slow
+def test_a_limit_of_real_time_is_told_without_a_page_of_simnets_own_code(suite: pytest.Pytester) -> None:
+    body = """
+import pytest, signal, simnet
+from servers import echo
+
+@pytest.fixture
+def in_time():
+    def ring(*_):
+        pytest.fail("too late")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+@simnet.sweep(target="server", kinds="transparent", runs=1_000_000, depth=2)
+def test_it(net, in_time):
+    net.host("server").spawn(echo, 7)
+    with net.host("client").connect(("server", 7)) as sock:
+        for word in (b"what", b"a", b"day"):
+            sock.sendall(word)
+            sock.recv(1)
+    for _ in range(300_000):  # it takes its time
+        pass
+"""
+    (suite.path / "test_it.py").write_text(body)
+    result = run(suite, "test_it.py")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E   *Failed: too late"])
+    assert "raise_failures" not in result.stdout.str()
+
+
 LEAKS = """
 import socket
 import simnet
