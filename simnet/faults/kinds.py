@@ -161,7 +161,9 @@ def named_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[str, ...]:
     """
     __tracebackhide__ = True
     several = [kinds] if isinstance(kinds, str | type) else list(kinds)
-    tally = Counter(cls.kind for kind in several for cls in kind_classes([kind]))
+    tally = Counter(
+        [cls.kind for kind in several for cls in kind_classes([kind])]
+    )  # what refuses one is no frame of Counter's
     for group in (TRANSPARENT, DISRUPTIVE):
         if all(tally[name] for name in group):
             for name in group:

@@ -106,6 +106,25 @@ class Machine(NetworkMachine):
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=20, deadline=None, database=None, phases=[Phase.generate])
 """,
+    "check": """
+def first(port):
+    with socket.create_server(("", port)) as listener, listener.accept()[0] as sock:
+        sock.sendall(sock.recv(100))
+        sock.recv(100)
+
+def test_it():
+    def body(net):
+        net.host("server").spawn(first, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            return sock.recv(100)
+
+    simnet.check(body, target="server", kinds="short-recv")
+""",
+    "no-such-kind": """
+def test_it():
+    simnet.check(late, kinds=["split", "ref"])
+""",
     "group-of-a-rule": """
 from hypothesis import given, settings, strategies as st
 
@@ -127,7 +146,7 @@ def test_no_frame_of_simnet_is_shown(pytester: pytest.Pytester, body: str) -> No
     (pytester.path / "test_it.py").write_text(HEAD + body)
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "test_it.py")
     result.assert_outcomes(failed=1)
-    shown = [line for line in result.stdout.lines if "simnet/" in line]
+    shown = [line for line in result.stdout.lines if "simnet/" in line or "collections/" in line]
     assert shown == []
     assert "test_it.py:" in result.stdout.str()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from _pytest._code.code import Traceback
 
-from simnet.blame import is_defect, stands_nowhere, without_simnet, write_on
+from simnet.blame import is_defect, stands_nowhere, user_place, users_own, without_simnet, write_on
 from simnet.causes import with_causes
 
 __all__ = ["leave_simnet_out", "leave_simnet_out_of_case", "leave_simnet_out_of_causes"]
@@ -19,9 +19,14 @@ def leave_simnet_out(error: BaseException) -> None:
             if stands_nowhere(each):
                 # Of those in a group, pytest would show the frames of simnet that are left.
                 write_on(each, "__traceback__", None)
-    if not is_defect(error):
+    if not is_defect(error) or _was_found(error):
         write_on(error, "__traceback__", without_simnet(error.__traceback__))
     leave_simnet_out_of_causes(error)
+
+
+def _was_found(error: BaseException) -> bool:
+    """Whether it is what a sweep has found that a line of the user's has asked for, and no AssertionError of simnet's own."""
+    return type(error).__module__.partition(".")[0] == "simnet" and users_own(user_place(error).path)
 
 
 def leave_simnet_out_of_causes(error: BaseException) -> None:
