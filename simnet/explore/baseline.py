@@ -76,13 +76,13 @@ def begun(
     if not same(baseline.outcome, again.outcome):
         difference = difference_of_outcomes(baseline.outcome, again.outcome)
         difference = difference.replace("without the fault", "the other time")
-        raise _not_repeatable(difference, baseline, again, slip, what_stays(plain))
+        raise _not_repeatable(difference, baseline, again, slip, what_stays(plain, test))
     if again.digest != baseline.digest:
         third = plain()
         result.simulations = 3
         if not same(again.outcome, third.outcome) or third.digest != again.digest:
             difference = f"the outcome is the same, what happened on the way is not{_tls(baseline, again)}"
-            raise _not_repeatable(difference, baseline, again, slip, what_stays(plain))
+            raise _not_repeatable(difference, baseline, again, slip, what_stays(plain, test))
         result.baseline = again
         _fails(result, watch)
     return result

@@ -13,6 +13,7 @@ from typing import Any, Unpack, overload
 from simnet.both.asked import plan_of
 from simnet.explore.examples import pass_over, refuse_what_draws
 from simnet.explore.fuzz import run_fuzz
+from simnet.explore.judging.stays import GIVEN
 from simnet.explore.options import RUNS_DEFAULT, Asked, AskedOfAny, SweepOptions, seeds_of
 from simnet.explore.parameters import network_parameter, refuse, where
 from simnet.explore.progress import Progress
@@ -180,6 +181,8 @@ def _decorated(test: Any, *, options: SweepOptions, first_seed: int | None = Non
                 return test(*before, network, *after, **kwargs)
 
         del body.__wrapped__  # its own signature is the one that counts
+        given = dict(zip(signature.parameters, args, strict=False))
+        setattr(body, GIVEN, {**given, **kwargs})
         return body
 
     def explore(

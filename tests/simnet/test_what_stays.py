@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from simnet.explore.baseline import NotRepeatable
+from simnet.explore.check import check, sweep
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
 
@@ -259,3 +260,40 @@ def test_a_module_of_the_interpreters_own_without_a_file_is_nobodys() -> None:
         for name in [each for each in sys.modules if each.startswith("made ")]:
             del sys.modules[name]
     assert "sys:modules" not in str(caught.value)
+
+
+class Kept:
+    """As a user's own, by its module: what a fixture, or ``setUp``, has made before all runs."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+
+    @sweep
+    def test_it(self, net: Any) -> int:
+        self.received.append(7)
+        return len(self.received)
+
+    def played(self, net: Any) -> int:
+        self.received.append(7)
+        return len(self.received)
+
+
+def told_by(run: Callable[[], object]) -> str:
+    with pytest.raises(NotRepeatable) as refused:
+        run()
+    (line,) = (each for each in str(refused.value).splitlines() if each.startswith("stays"))
+    return line
+
+
+def test_what_a_test_has_been_given_once_is_named() -> None:
+    once = "and is made once, before all runs: make it in the test, or by a @simnet.fixture"
+
+    @sweep
+    def test_it(net: Any, received: list[int]) -> int:
+        received.append(7)
+        return len(received)
+
+    assert told_by(lambda: test_it([])) == f"stays     received was a list of 2, then a list of 3, {once}"
+    assert told_by(lambda: test_it(received=[])) == f"stays     received was a list of 2, then a list of 3, {once}"
+    assert told_by(Kept().test_it) == f"stays     self.received was a list of 2, then a list of 3, {once}"
+    assert told_by(lambda: check(Kept().played)) == f"stays     self.received was a list of 2, then a list of 3, {once}"

@@ -38,7 +38,7 @@ def look_for_what_stays(
     if not same(before, now.outcome):
         with quiet():
             judged(test, plan, result.baseline, options)  # which leaves it behind once more
-        stays = _what_stays(lambda: play(test, result.baseline.plan, **options.playing))
+        stays = _what_stays(lambda: play(test, result.baseline.plan, **options.playing), test)
         difference = difference_of_outcomes(before, now.outcome).replace("without the fault", "before")
         text = (
             f"after this run the test without faults does something else: {difference}. Something stays from run to run"
@@ -57,12 +57,12 @@ def look_for_echoes(test: Callable[[Any], object], result: SweepResult) -> None:
         with quiet():
             _, judgement = play_it()
         if result.known(judgement) is not failure:
-            stays = _what_stays(play_it)
+            stays = _what_stays(play_it, test)
             text = "this plan fails no more when it is played again: an earlier run had left something behind"
             result.warnings.append(Warned(STATE_STAYS, f"{text} ({stays}), {OR_BY_ID}; {ECHOES}", 1, failure.plan))
 
 
-def _what_stays(play_it: Callable[[], object]) -> str:
-    """Which of the user's globals *play_it* changes, in words. To look at all of them takes longer than many a run."""
+def _what_stays(play_it: Callable[[], object], test: object) -> str:
+    """Which of the user's globals, and of what *test* is given, *play_it* changes, in words. To look at all of them takes longer than many a run."""
     with quiet():
-        return "; ".join(what_stays(play_it)) or "a file, a cache, a global"
+        return "; ".join(what_stays(play_it, test)) or "a file, a cache, a global"

@@ -1,4 +1,4 @@
-"""What stays from run to run: the globals of a user's modules, and what their classes and objects hold, that a run has changed.
+"""What stays from run to run: the globals of a user's modules, what their classes and objects hold, and what a test is given, that a run has changed.
 
 Looked for only when two runs differ already: the test is played once more, and what it finds is compared with what it leaves. Numbers, text, bytes,
 how many things a container holds, and which if they are plain, and where dice stand are all that is compared: a counter, a cache, a
@@ -20,9 +20,11 @@ from simnet.blame import users_own
 from simnet.explore.judging.outcomes import short_repr
 from simnet.owned.fresh import CACHED, OF_THREADS, copied, kind_in_asyncio
 
-__all__ = ["STATE_STAYS", "what_stays"]
+__all__ = ["GIVEN", "STATE_STAYS", "what_stays"]
 
 STATE_STAYS = "state-stays"  # the name of a warning
+GIVEN = "simnet_given"  # of a body that is played: by name, what its test is given in each run alike
+ONCE = ", and is made once, before all runs: make it in the test, or by a @simnet.fixture"
 
 CONTAINERS = (dict, list, set, deque, defaultdict, OrderedDict)
 NUMBERS = (int, float)
@@ -40,14 +42,15 @@ class _Value(NamedTuple):
     bound: bool = False
 
 
-def what_stays(play: Callable[[], object]) -> list[str]:
-    """``servers:Pool.made was 3, then 4``: each name that another run by *play* changes, the first few of them."""
-    before = dict(_state())
+def what_stays(play: Callable[[], object], test: object) -> list[str]:
+    """``servers:Pool.made was 3, then 4``: each name that another run of *test* by *play* changes, the first few of them."""
+    before = {**dict(_given_to(test)), **dict(_state())}
     play()
-    after = dict(_state())
+    after = {**dict(_given_to(test)), **dict(_state())}
     changed = [name for name, value in after.items() if not value.bound and before.get(name, value) != value]
     changed += [name for name, value in after.items() if value.bound]
-    return [_told(name, before.get(name, after[name]), after[name]) for name in changed[:SHOWN]]
+    told = [_told(name, before.get(name, after[name]), after[name]) for name in changed[:SHOWN]]
+    return [each if ":" in name else each + ONCE for name, each in zip(changed[:SHOWN], told, strict=True)]
 
 
 def _told(name: str, before: _Value, after: _Value) -> str:
@@ -76,6 +79,15 @@ def _state() -> Iterator[tuple[str, _Value]]:
             for name, value in list(vars(held).items()):
                 if not name.startswith("__"):
                     yield from _of(f"{module}:{name}", value, module)
+
+
+def _given_to(test: object) -> Iterator[tuple[str, _Value]]:
+    """What fixtures and ``setUp`` have made for *test*, and the object whose method it is."""
+    given = {"self": getattr(test, "__self__", None), **getattr(test, GIVEN, {})}
+    for name, value in given.items():
+        kind = type(value)
+        if _value(value) is not None or users_own(getattr(sys.modules.get(kind.__module__), "__file__", None) or ""):
+            yield from ((key, each) for key, each in _of(name, value, kind.__module__) if key != "self._cleanups")
 
 
 def _of(name: str, value: Any, module: str) -> Iterator[tuple[str, _Value]]:
