@@ -39,7 +39,10 @@ def raise_failures(result: SweepResult, test_id: str = "") -> None:
     __tracebackhide__ = True  # pytest shows the user's frames
     if result.stopped_by_hand:
         _stop(result, test_id)
-    errors = [as_exception(failure.error, report(failure, result, test_id=test_id)) for failure in result.failures]
+    errors = [
+        as_exception(each.error, report(each, result, test_id=test_id), passes=bool(each.plan))
+        for each in result.failures
+    ]
     if not errors:
         if result.alarm is not None:
             result.alarm.add_note(result.summary())
@@ -58,17 +61,19 @@ def _stop(result: SweepResult, test_id: str) -> NoReturn:
     raise stopped
 
 
-def as_exception(error: BaseException | None, told: FailureReport, *notes: str) -> BaseException:
-    """What to raise for a failure: the user's own exception where there is one, with *told* and *notes* as its notes."""
-    # A runner would leave out the whole test for what a fault made of one run of it.
-    skips = error is not None and not told.by_itself and _name_of(error) in _SKIPS
+def as_exception(error: BaseException | None, told: FailureReport, *notes: str, passes: bool = False) -> BaseException:
+    """What to raise for a failure: the user's own exception where there is one, with *told* and *notes* as its notes.
+
+    Where the test *passes* without faults, a runner that hears of a skip would leave out all of it for what a fault made of one run.
+    """
+    skips = passes and error is not None and _name_of(error) in _SKIPS
     if error is None:
         error = SweepFailure(told.title)
     elif skips or isinstance(error, _NO_EXCEPTIONS) or not _goes_anywhere(error):
         error = SweepFailure(f"{type(error).__name__}: {said_by(error)}").with_traceback(trimmed(error.__traceback__))
     else:
         error = error.with_traceback(trimmed(error.__traceback__))
-    if told.by_itself and declines(error):
+    if declines(error) and not passes:
         return error
     for text in (*told.notes(), *notes):
         if text not in getattr(error, "__notes__", ()):

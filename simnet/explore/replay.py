@@ -136,7 +136,8 @@ class Replayed:
             return
         if self.judgement.failure is None or self.report is None:
             raise SweepFailure(self.why)
-        raise as_exception(self.error, self.report, *([self.why] if self.expect.known else []))  # else it says no more
+        notes = [self.why] if self.expect.known else []  # else it says no more
+        raise as_exception(self.error, self.report, *notes, passes=self.baseline.body_error is None)
 
 
 NOTHING = OnRecord()

@@ -349,3 +349,28 @@ def test_a_test_with_fixtures_and_parameters_is_kept_and_played_too(suite: pytes
     path.write_text(path.read_text().replace("[hello]", "[good bye]"))
     gone = run(suite, "scenarios")
     gone.stdout.fnmatch_lines(["*'test_words.py::test_word[[]good bye[]]': pytest knows no such parameters; *"])
+
+
+def test_a_scenario_of_a_test_that_is_skipped_is_skipped_and_one_of_a_skip_by_the_fault_alone_is_red(
+    suite: pytest.Pytester,
+) -> None:
+    (suite.path / "test_skips.py").write_text(
+        "import pytest, simnet\nfrom servers import echo\nfrom test_servers import talk\n\n"
+        "@simnet.sweep(target='server')\n"
+        "def test_always(net):\n"
+        "    net.host('server').spawn(echo, 7)\n"
+        "    talk(b'hello')\n"
+        "    pytest.skip('not here')\n\n"
+        "@simnet.sweep(target='server')\n"
+        "def test_by_a_fault(net):\n"
+        "    net.host('server').spawn(echo, 7)\n"
+        "    talk(b'hello')\n"
+        "    if net.plan:\n"
+        "        pytest.skip('no server')\n"
+    )
+    for name in ("always", "by_a_fault"):
+        path = keep(suite, name=f"{name}.toml")
+        path.write_text(path.read_text().replace("test_servers.py::test_hasty", f"test_skips.py::test_{name}"))
+    result = run(suite, "scenarios", "-rfs")
+    result.assert_outcomes(skipped=1, failed=1)
+    result.stdout.fnmatch_lines_random(["SKIPPED * not here", "FAILED scenarios/by_a_fault.toml::test_by_a_fault*"])
