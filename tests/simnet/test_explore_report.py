@@ -30,6 +30,7 @@ from simnet.explore.judging.verdict import judge
 from simnet.explore.options import SweepOptions
 from simnet.explore.raising import SweepFailure, as_exception, raise_failures
 from simnet.explore.report.failure import report, report_run
+from simnet.explore.report.looks import line_of
 from simnet.explore.report.when import when
 from simnet.explore.result import Failure, SweepResult
 from simnet.explore.sweep import run_sweep
@@ -800,3 +801,14 @@ def test_who_waited_for_ever_is_told_where_that_was_seen_and_not_where_it_began_
     assert cut < told
     seconds = str(failure.finding.error).partition(" s ")[0].rpartition(" ")[2]
     assert rows[told].split()[0] == f"{float(seconds):.3f}"
+
+
+def test_behind_a_word_that_is_too_long_a_line_is_folded_all_the_same() -> None:
+    path = f"server:/run/{'x' * 100}.sock"
+    text = f"the 1st accept on {path} said EAGAIN, though the listener was reported readable"
+    assert line_of("network", text, "(transparent)", 80).splitlines() == [
+        "network   the 1st accept on",
+        f"          {path}",
+        "          said EAGAIN, though the listener was reported readable   (transparent)",
+    ]
+    assert line_of("so", "x" * 100, "", 80) == f"so        {'x' * 100}"

@@ -36,8 +36,10 @@ def line_of(name: str, text: str, end: str, width: int) -> str:
         filled = text.ljust(room - len(end)) + end if end else text
         return f"{name:<{MARGIN}}{filled}"
     lines, rest = [], f"{text}   {end}".strip()
-    while len(rest) > room and " " in rest[:room].strip() and name not in ("run it", "keep it"):
-        cut = rest.rfind(" ", 0, room)
+    while len(rest) > room and name not in ("run it", "keep it"):
+        cut = max(rest.rfind(" ", 0, room), 0) or rest.find(" ", room)  # behind a word for which there is no room
+        if cut < 0:
+            break
         lines.append(rest[:cut].rstrip())
         rest = rest[cut + 1 :].strip()
     lines.append(rest)
