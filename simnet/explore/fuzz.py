@@ -23,6 +23,7 @@ from simnet.explore.sweep import (
     count,
     frozen_heap,
     look_for_targets,
+    look_where_they_part,
     make_small,
     nothing,
     take_warnings,
@@ -71,6 +72,7 @@ def run_fuzz(
                 result.seconds = watch.seconds
             if options.shrink:
                 make_small(test, result)
+            look_where_they_part(test, result)
         except KeyboardInterrupt:
             result.stop(*rang[:1])
     return result

@@ -54,6 +54,7 @@ __all__ = [
     "count",
     "frozen_heap",
     "look_for_targets",
+    "look_where_they_part",
     "make_small",
     "nothing",
     "run_sweep",
@@ -120,6 +121,7 @@ def run_sweep(
                 result.seconds = watch.seconds
             if options.shrink and plan is None:
                 make_small(test, result)
+            look_where_they_part(test, result)
         except KeyboardInterrupt:
             result.stop(*rang[:1])
     if result.runs and result.runs == result.unreached and not result.stopped:
@@ -133,13 +135,18 @@ def run_sweep(
 
 
 def make_small(test: Callable[[Any], object], result: SweepResult) -> None:
-    """The plan of each distinct failure as small as it gets, and where its run goes another way."""
+    """The plan of each distinct failure as small as it gets."""
     look_for_echoes(test, result)
     for failure in result.failures:
         start = Shrunk(failure.plan, failure.run, failure.judgement, 0)
         small = shrink(test, start, result.baseline, result.options)
         failure.plan, failure.run, failure.judgement = small.plan, small.run, small.judgement
-        look_where_it_parts(test, small.run, small.judgement, result.baseline, result.options)
+
+
+def look_where_they_part(test: Callable[[Any], object], result: SweepResult) -> None:
+    """Where the run of each distinct failure goes another way, also of a plan that is played alone, or left as it was found."""
+    for failure in result.failures:
+        look_where_it_parts(test, failure.run, failure.judgement, result.baseline, result.options)
 
 
 def _only(plan: FaultPlan, result: SweepResult) -> list[FaultPlan]:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,23 @@ def test_a_cut_send_is_told_with_its_line() -> None:
         == f"test_parts_at.py:{answer.__code__.co_firstlineno + 2} in answer: connection.send(data.upper())  # perhaps not all of it"
     )
     assert found.line in found.text(width=200)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"plan": "partial-send test->server:7#1 end=server call=1 bytes=1"}, {"shrink": False, "kinds": "partial-send"}],
+)
+def test_a_plan_that_is_played_alone_or_left_as_it_was_found_is_told_with_its_line(options: dict[str, Any]) -> None:
+    """As the call that stands behind `run it`."""
+
+    def test(net: simnet.Network) -> None:
+        net.host("server").spawn(serve, 7)
+        ask(7)
+
+    with pytest.raises(AssertionError) as failed:
+        simnet.check(test, target="server", **options)
+    line = f"line      test_parts_at.py:{answer.__code__.co_firstlineno + 2} in answer: "
+    assert any(line in note for note in failed.value.__notes__)
 
 
 def test_a_line_that_has_read_too_little_is_told_for_bytes_that_came_apart() -> None:
