@@ -324,6 +324,48 @@ def test_what_has_no_file_is_run_again_by_the_call_that_its_report_says() -> Non
         eval(call, {"simnet": simnet, "conversation": conversation})
 
 
+@pytest.mark.parametrize(
+    ("options", "typed"),
+    [
+        ({"strict": True}, "strict=True"),
+        ({"survives": ["eof"]}, 'survives="eof"'),
+        (
+            {"strict": True, "may_raise": (OSError, asyncio.IncompleteReadError), "seed": 3},
+            "may_raise=(OSError, asyncio.IncompleteReadError,), strict=True, seed=3",
+        ),
+        (
+            {"strict": True, "invariants": {"no-spin": "off: it polls"}},
+            'strict=True, invariants={"no-spin": "off"}',
+        ),
+        (
+            {"strict": True, "per_process": ["asyncio:A", "asyncio:B"]},
+            'strict=True, per_process=["asyncio:A", "asyncio:B"]',
+        ),
+    ],
+)
+def test_what_has_been_asked_for_is_in_the_call_without_which_it_would_pass(options: Any, typed: str) -> None:
+    def conversation(net: Any) -> bytes:
+        with net.host("server").listen(7) as listener:
+            client = net.host("client").spawn(talk)
+            with listener.accept()[0] as sock:
+                sock.sendall(b"ping")
+            client.join()
+        assert options.get("survives") or client.result == b"ping"
+        return client.result  # type: ignore[no-any-return]
+
+    def talk() -> bytes:
+        with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as replies:
+            return replies.read()
+
+    with pytest.raises(AssertionError) as caught:
+        check(conversation, kinds="eof", first=True, **options)
+    line = next(line for line in caught.value.__notes__[0].splitlines() if line.startswith("run it"))
+    call = line.removeprefix("run it    ")
+    assert call.startswith(f'simnet.check(conversation, {typed}, plan="eof client->server:7#1 ')
+    with pytest.raises(AssertionError):
+        eval(call, {"simnet": simnet, "asyncio": asyncio, "conversation": conversation})
+
+
 class Case(unittest.TestCase):
     """Not collected by its name; run below."""
 

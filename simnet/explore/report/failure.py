@@ -5,7 +5,6 @@ A value with parts, so that an exception's notes, the command line and a test sh
 
 from __future__ import annotations
 
-import json
 import linecache
 import re
 import shlex
@@ -23,6 +22,7 @@ from simnet.explore.judging.findings import WITHOUT_END, Finding
 from simnet.explore.judging.stays import STATE_STAYS
 from simnet.explore.judging.table import TABLE
 from simnet.explore.judging.verdict import Judgement
+from simnet.explore.report.calls import beginning_of_call, for_python
 from simnet.explore.report.ladder import ladder
 from simnet.explore.report.looks import WIDTH, colored, line_of, many
 from simnet.explore.report.parting import BETWEEN_LINES
@@ -166,7 +166,7 @@ def report(failure: Failure, result: SweepResult, *, test_id: str = "") -> Failu
         file=failure.file,
         root=result.root,
         kernel=failure.kernel,
-        call=_call(result),
+        call=beginning_of_call(result),
         by_pytest=result.by_pytest,
         asked_target=result.asked_target,
     )
@@ -449,27 +449,13 @@ def _commands(plan: FaultPlan, main: Finding | None, test: _Test, file: Path | N
     if test_id:
         return [("run it", f"{pytest_command(test_id, root)}{stops}")]
     if plan:
-        return [("run it", f"{test.call}, plan={_for_python(plan)})")]
+        return [("run it", f"{test.call}, plan={for_python(plan)})")]
     return []
 
 
 def _for_a_shell(plan: FaultPlan) -> str:
     text = str(plan)
     return shlex.quote(text) if any(each in text for each in '"$`!') else f'"{text}"'
-
-
-def _for_python(plan: FaultPlan) -> str:
-    r"""In double quotes, as a plan itself has none but of an urgent byte; the backslash of a ``\x20`` is doubled."""
-    return json.dumps(str(plan), ensure_ascii=False)
-
-
-def _call(result: SweepResult) -> str:
-    """The beginning of the call that plays one plan of what was swept, in a notebook or a test of unittest's."""
-    name = result.name.rpartition("::")[2]
-    target = result.options.target
-    targets = "" if target is None else f', target="{target[0]}"' if len(target) == 1 else f", target={list(target)}"
-    owner = "self." if result.name.count("::") > 1 else ""
-    return f"simnet.check({owner}{name if name.isidentifier() else 'test'}{targets}"
 
 
 def _root(file: Path | None) -> Path | None:

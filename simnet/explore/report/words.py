@@ -17,7 +17,7 @@ from simnet.explore.judging.findings import Finding
 if TYPE_CHECKING:
     from simnet.faults.kinds import Fault
 
-__all__ = ["wrapped"]
+__all__ = ["typed", "wrapped"]
 
 
 def wrapped(main: Finding, broken: Sequence[Fault]) -> str:
@@ -29,17 +29,15 @@ def wrapped(main: Finding, broken: Sequence[Fault]) -> str:
     # A library's own time-out, too, is a TimeoutError: what the kernel said stands behind it.
     inner = next((each for each in made if type(each).__module__ == "builtins"), made[0] if made else None)
     kind = type(main.error)
-    name, typed = named(kind), _typed(kind)
+    name, as_typed = named(kind), typed(kind)
     if inner is None:
         own = isinstance(main.error, EOFError) or kind.__module__ not in ("builtins", "simnet.verdicts")
         # Without a number it is no kernel's, but a library's, such as multiprocessing.connection's.
         own = own or (isinstance(main.error, OSError) and main.error.errno is None)
         own = own and name != "InvalidStateError"  # asyncio's for a mistake: a future has its result already
-        told = f"if {name} is this program's word for what the network did, may_raise=({typed},) says that it may end with it"
+        told = f"if {name} is this program's word for what the network did, may_raise=({as_typed},) says that it may end with it"
         return told + _whole_family(kind) if own and broken and isinstance(main.error, Exception) else ""
-    told = (
-        f"{name} is what became of {exception_text(inner)}, which the fault made; may_raise=({typed},) says that it may"
-    )
+    told = f"{name} is what became of {exception_text(inner)}, which the fault made; may_raise=({as_typed},) says that it may"
     return told + _whole_family(kind)
 
 
@@ -48,10 +46,10 @@ def _whole_family(kind: type[BaseException]) -> str:
     package = kind.__module__.partition(".")[0]
     errors = [each for each in kind.__mro__[1:] if issubclass(each, BaseException)]  # no mixin: may_raise= takes none
     family = [each for each in errors if each.__module__.partition(".")[0] == package != "builtins"]
-    return f"; ({_typed(family[-1])},) stands for any error of {package}" if family else ""
+    return f"; ({typed(family[-1])},) stands for any error of {package}" if family else ""
 
 
-def _typed(kind: type[BaseException]) -> str:
+def typed(kind: type[BaseException]) -> str:
     """How a test types the name of *kind*: a library's with the library, for many have a ``ConnectionError`` of their own."""
     package = kind.__module__.partition(".")[0]
     library = sys.modules.get(package)
