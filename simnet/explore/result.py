@@ -139,7 +139,7 @@ class SweepResult:
     stopped: str = ""  # "", "Ctrl-C", "first failure", or what an alarm has raised, in words:
     alarm: BaseException | None = None
     by: str = "sweep"  # what looked: "sweep", or "fuzz"
-    by_pytest: bool = True  # else the test is a function that pytest knows nothing of
+    by_pytest: bool = True  # else the test is a function that pytest knows nothing of, or judges otherwise
     asked_target: tuple[str, ...] = ()  # the hosts under test that a command line has named
     root: Path | None = None  # of the project, where it is known: what the test's id counts from
     # Connections without which the outcome is the same, and whether another server gets one then

@@ -79,6 +79,17 @@ def test_a_function_that_pytest_knows_nothing_of_is_run_again_without_it(
 
 
 @pytest.mark.slow
+def test_what_only_a_strict_command_calls_a_failure_is_run_again_by_what_calls_it_one_too(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Under pytest the run would be interrupted, which passes."""
+    assert main(["sweep", "test_servers.py::test_echo", "--strict", "--first", "--kinds", "reset"]) == 1
+    command = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("run it"))
+    assert command.startswith("run it    simnet replay .simnet/failures/test_echo/")
+    assert main(["replay", command.split()[-1]]) == 1
+
+
+@pytest.mark.slow
 def test_so_it_is_under_pytest(pytester: pytest.Pytester) -> None:
     lay_out(pytester.path)
     unwritable(pytester.path)

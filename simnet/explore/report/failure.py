@@ -412,7 +412,7 @@ class _Test(NamedTuple):
     """What failed, for whoever wants to run it again."""
 
     id: str  # from the root of its project; empty where it has none
-    by_pytest: bool  # else a function that pytest knows nothing of
+    by_pytest: bool  # else a function that pytest knows nothing of, or judges otherwise
     asked_target: tuple[str, ...]  # the hosts that a command line named
     root: Path | None
     call: str  # how it is played in code, up to the plan

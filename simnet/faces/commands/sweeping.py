@@ -137,7 +137,8 @@ def refuse_if_it_declines(result: SweepResult) -> None:
 
 def for_whoever_runs_it_again(result: SweepResult, named: Named, options: SweepOptions) -> None:
     """What the command to play a failure has to say of *named*, which a command line has given *options*."""
-    result.by_pytest = named.swept
+    judged_alike = options.strict == named.options.strict or result.fails_without_faults  # else it would pass there
+    result.by_pytest = named.swept and judged_alike
     if options.target != named.options.target:
         result.asked_target = options.target or ()
 
