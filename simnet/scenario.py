@@ -35,7 +35,11 @@ _KEYS: Final = ("format", "title", "test", "target", "expect", "schedule", "seed
 _PLAN_KEYS: Final = ("schedule", "seed", "fault")
 
 _NOT_HERE = "; a failing run writes such a file where it runs: run the test again here, which writes the same one, or bring it from there"
-_VALUES = "; a text stands in straight quotes, and what holds or not is true or false"
+_REMEDIES = {  # by how Python's words begin
+    "Invalid value": "; a text stands in straight quotes, and what holds or not is true or false",
+    "Illegal character '\\n'": "; is the quote missing that ends the text?",
+    "Unescaped '\\' in a string": "; between double quotes a backslash is written twice, between single ones as it is",
+}
 _KEY = re.compile(r"""\s*\[{0,2}\s*["']?([A-Za-z0-9_-]+)["']?\s*[=.\]]""")  # `key =`, `key.part =`, `[key]`, `[[key]]`
 
 
@@ -306,7 +310,7 @@ def _no_toml(error: tomllib.TOMLDecodeError, text: str, line: int | None) -> str
     """Why *text* is none; of a key that is given twice the reader tells the place and not the key."""
     given = _KEY.match(text.splitlines()[line - 1]) if line and str(error).startswith("Cannot ") else None
     if given is None:
-        remedy = _VALUES if str(error).startswith("Invalid value") else ""
+        remedy = next((each for words, each in _REMEDIES.items() if str(error).startswith(words)), "")
         return f"is no TOML: {error}{remedy}"
     if given[1] == "fault":
         return "fault is one table above; faults are a list of them: write [[fault]] above each"

@@ -294,6 +294,8 @@ def test_a_scenario_may_expect_that_any_rule_is_broken_that_a_report_names() -> 
         pytest.param(HEAD + "title = hasty", 3, "; a text stands in straight quotes", id="no-quotes"),
         pytest.param(HEAD + "expect = { interrupted = True }", 3, "is true or false", id="as-in-python"),
         pytest.param(HEAD + 'title = "x', 3, "is no TOML: Unterminated string", id="no-toml-end"),
+        pytest.param(HEAD + 'title = "x\nseed = 1', 3, "is the quote missing that ends the text?", id="no-last-quote"),
+        pytest.param(HEAD + 'title = "my\\x20app"', 3, "a backslash is written twice", id="backslash"),
         pytest.param(HEAD + f"seed = {'9' * 5_000}", None, "is no TOML that can be read: Exceeds", id="digits"),
         pytest.param(HEAD + f"target = {'[' * 9_000}", None, "is no TOML that can be read: maximum", id="brackets"),
     ],
