@@ -161,9 +161,8 @@ def named_kinds(kinds: Iterable[object] | str | type[Fault]) -> tuple[str, ...]:
     """
     __tracebackhide__ = True
     several = [kinds] if isinstance(kinds, str | type) else list(kinds)
-    tally = Counter(
-        [cls.kind for kind in several for cls in kind_classes([kind])]
-    )  # what refuses one is no frame of Counter's
+    named = [cls.kind for kind in several for cls in kind_classes([kind])]  # what refuses one is no frame of Counter's
+    tally = Counter(named)
     for group in (TRANSPARENT, DISRUPTIVE):
         if all(tally[name] for name in group):
             for name in group:
