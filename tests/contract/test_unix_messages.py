@@ -61,6 +61,29 @@ def test_k099_a_unix_stream_stops_at_urgent_bytes_and_drops_them(world: World, s
     assert answers == told
 
 
+@pytest.mark.parametrize("before", [b"", b"ab"])
+@pytest.mark.parametrize("how", ["skipped", "taken", "two"])
+def test_k099_a_file_beside_an_urgent_byte_that_nobody_received_is_closed(
+    world: World, how: str, before: bytes
+) -> None:
+    one, two = pair(world)
+    sent, peer = pair(world)
+    one.sendmsg([before + b"!"], [(SOL, SCM_RIGHTS, array.array("i", [sent.fileno()]).tobytes())], OOB)
+    sent.close()
+    assert world.mask(peer) == "OUT"
+    if how != "skipped":
+        assert two.recv(1, OOB) == b"!"
+    if how == "two":  # of two places in a row that were urgent one is kept
+        one.send(b"?", OOB)
+        assert two.recv(1, OOB) == b"?"
+    one.send(b"on")
+    assert two.recv(9) == (before or b"on")
+    if before:
+        assert two.recv(9) == b"on"
+    assert world.mask(peer) == "IN|OUT|RDHUP|HUP"
+    assert peer.recv(9) == b""
+
+
 def test_k106_what_was_sent_while_nobody_asked_comes_from_nobody(world: World) -> None:
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
         one, two = pair(world, kind)

@@ -126,7 +126,7 @@ class Reading:
                 position += 1
             else:
                 inbox.popleft()
-                record.free()
+                record.discard()  # descriptors that came with it are closed only now
             if position == len(inbox):
                 return -1
             record = inbox[position]

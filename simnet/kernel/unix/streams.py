@@ -135,7 +135,7 @@ class UnixStream(TamperableUnix):
             assert self.inbox is not None
             place = self.inbox.index(record)
             if place and self.inbox[place - 1].consumed:  # of several urgent bytes in a row one place is kept
-                self.inbox[place - 1].free()
+                self.inbox[place - 1].discard()
                 del self.inbox[place - 1]
         return record.data, [], MSG_OOB, None
 
