@@ -27,7 +27,7 @@ class Numeric(NamedTuple):
         """The same as an address of *family* (0: any), ``None`` if it is none: an IPv4 address may be inside an IPv6 one."""
         if family in (0, self.family):
             return self
-        if family == AF_INET and self.address.startswith(MAPPED):
+        if family == AF_INET and self.address.startswith(MAPPED) and "." in self.address:  # not ::ffff:0:102:304
             return Numeric(AF_INET, self.address[len(MAPPED) :])
         return None
 

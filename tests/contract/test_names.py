@@ -258,6 +258,13 @@ def test_k128_an_ipv4_socket_takes_the_ipv4_address_in_an_ipv6_one(world: World)
     world.gives(NONAME, six.connect, ("fe80::1%no-such-link", 80))
 
 
+def test_k128_an_ipv4_address_is_in_a_mapped_one_and_not_in_a_translated_one(world: World) -> None:
+    assert socket.getaddrinfo("::ffff:192.0.2.1", 80, socket.AF_INET, socket.SOCK_STREAM)[0][4] == ("192.0.2.1", 80)
+    with pytest.raises(socket.gaierror) as raised:
+        socket.getaddrinfo("::ffff:0:192.0.2.1", 80, socket.AF_INET, socket.SOCK_STREAM)
+    assert raised.value.errno == socket.EAI_ADDRFAMILY
+
+
 def test_k128_numbers_are_looked_at_before_the_host(world: World) -> None:
     no_number = "TypeError: 'str' object cannot be interpreted as an integer"
     for host in (1, "a" * 64, bytearray(b"127.0.0.1"), memoryview(bytearray(4))):
