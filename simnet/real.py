@@ -19,6 +19,11 @@ except ImportError:  # Windows has none
     pass
 
 try:
+    from _socket import socketpair
+except ImportError:  # Windows has none
+    pass
+
+try:
     from os import splice
 except ImportError:  # Linux has it, and Python since 3.10
     pass
@@ -63,6 +68,7 @@ __all__ = [
     "setrlimit",
     "sigtimedwait",
     "sleep",
+    "socketpair",
     "splice",
     "start_new_thread",
     "time",

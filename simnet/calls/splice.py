@@ -39,6 +39,8 @@ __all__ = ["copy_file_range", "file_into_pipe", "socket_into_pipe", "splice"]
 
 SPLICE_F_NONBLOCK, SPLICE_F_MORE = 2, 4
 F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032
+BLOCK = 32768  # the most that lies together: SKB_FRAG_PAGE_ORDER, UNIX_SKB_FRAGS_SZ
+BEGUN = BLOCK - 512  # what is left of a block that who sends by TCP has written to before (sk_page_frag), as measured
 WRONG_WAYS = (os.O_WRONLY, os.O_RDONLY)  # how what is read from, and what is written to, must not have been opened
 
 
@@ -274,38 +276,61 @@ def _into(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: bo
     before = _before_mark(file)
     if before == 0:
         return 0
-    pieces = _pieces_of(file, _free_pages(pipe)) if isinstance(file, UnixStream) else []
-    size = sum(pieces) or max(fcntl.fcntl(pipe.fd, F_GETPIPE_SZ) // PAGE - -(-_held(pipe.fd) // PAGE), 1) * PAGE
+    pages = max(_free_pages(pipe), 1)
     with socket_of(scheduler.current, fd) as sock:
-        streams = sock.family == AF_UNIX and sock.type == SOCK_STREAM  # those alone go by the flag
-        data = Socket.recv(sock, min(count, size, before), MSG_DONTWAIT if nonblocking and streams else 0)
+        is_unix, streams = sock.family == AF_UNIX, sock.type == SOCK_STREAM
+        pieces = [PAGE] * pages  # copy_splice_read
+        if streams:
+            pieces = _pieces_of(file, pages) or pieces if is_unix else [BEGUN, *[BLOCK] * (pages * PAGE // BLOCK + 1)]
+        size = min(sum(pieces), pages * PAGE)
+        flags = MSG_DONTWAIT if nonblocking and streams and is_unix else 0  # those alone go by the flag
+        data = Socket.recv(sock, min(count, size, before), flags)
     if data:
         if getattr(file, "options", None):
             spliced(file.options, len(data))
         with pipes.moving(*pipes.ends(pipe, writing=False)), _aside(pipe) as (reader, writer):
             at = 0
-            for piece in [*pieces, len(data)]:
-                _put(pipe, data[at : at + piece], reader, writer)
+            for piece in pieces:
+                if at < len(data):
+                    _put(pipe, data[at : at + piece], reader, writer)
                 at += piece
     return len(data)
 
 
 def _put(pipe: Pipe, data: bytes, reader: int, writer: int) -> None:
-    """*data* in pages of its own, through the pipe of *reader* and *writer*: of a page that is left, no later write fills the rest."""
-    if not data:
-        return
-    padded = len(data) % PAGE > 0
-    real.write(writer, data + b"\0" if padded else data)
+    """*data*, no more than a block, into one place of *pipe*, by way of the pipe of *reader* and *writer*: it lies in pages of its
+    own, of which no later write fills the rest.
+    """
+    padding = -len(data) % PAGE
+    if len(data) > PAGE:
+        _put_block(data, writer)
+        padding = 0
+    else:
+        real.write(writer, data + bytes(padding))
     went = real.splice(reader, pipe.fd, len(data), flags=SPLICE_F_NONBLOCK)
-    if went < len(data):  # the pages that are there are not full: nothing may be lost
+    if went < len(data):  # the memory lies in more pieces: nothing may be lost
         fcntl.fcntl(pipe.fd, F_SETPIPE_SZ, 2 * fcntl.fcntl(pipe.fd, F_GETPIPE_SZ))
         real.splice(reader, pipe.fd, len(data) - went, flags=SPLICE_F_NONBLOCK)
-    if padded:
-        real.read(reader, 1)
+    if padding:
+        real.read(reader, padding)
+
+
+def _put_block(data: bytes, writer: int) -> None:
+    """*data*, more than a page, into one place of the pipe of *writer*: only a socket's memory lies there so."""
+    sender, receiver = real.socketpair()
+    try:
+        # As much as one block takes, without a head, and of that what is wanted.
+        sender.send(data + bytes((PAGE << (-(-len(data) // PAGE) - 1).bit_length()) - len(data)))
+        real.splice(receiver.fileno(), writer, len(data))
+    finally:
+        sender.close()
+        receiver.close()
 
 
 def _free_pages(pipe: Pipe) -> int:
     """How many pages of *pipe* hold nothing: as many as can still be filled beside what it holds."""
+    if not _held(pipe.fd):
+        return fcntl.fcntl(pipe.fd, F_GETPIPE_SZ) // PAGE
     free = 0
     with _aside(pipe) as (_, writer):
         holder = real.open_by_number(f"/proc/self/fd/{pipe.fd}", os.O_RDONLY | os.O_NONBLOCK)
@@ -319,7 +344,7 @@ def _free_pages(pipe: Pipe) -> int:
 
 
 def _pieces_of(stream: UnixStream, pages: int) -> list[int]:
-    """How many bytes of what was sent lie in each of *pages* that take it in: no two sends share one.
+    """How many bytes of what was sent lie in each of the *pages* places that take it in: no two sends share one.
 
     Empty where an urgent byte is among them, or was.
     """
@@ -328,9 +353,8 @@ def _pieces_of(stream: UnixStream, pages: int) -> list[int]:
     if stream.urgent is not None or any(record.consumed for record in inbox):
         return []
     for record in inbox:
-        length, skipped = len(record.data), record.offset
-        paged = min(-(-max(length - STREAM_HEAD, 0) // PAGE) * PAGE, length)
-        for size in (length - paged, *(min(PAGE, paged - at) for at in range(0, paged, PAGE))):
+        skipped = record.offset
+        for size in _blocks(len(record.data)):
             rest = size - skipped
             skipped = max(-rest, 0)
             if rest > 0:
@@ -338,3 +362,18 @@ def _pieces_of(stream: UnixStream, pages: int) -> list[int]:
             if len(pieces) == pages:
                 return pieces
     return pieces
+
+
+def _blocks(length: int) -> Iterator[int]:
+    """A buffer of *length* bytes: its head, and the blocks of pages behind it, each half as large as the one before, or less
+    (alloc_skb_with_frags).
+    """
+    paged = min(-(-max(length - STREAM_HEAD, 0) // PAGE) * PAGE, length)
+    yield length - paged
+    block = BLOCK
+    while paged:
+        while block > PAGE and -(-paged // PAGE) * PAGE < block:
+            block //= 2
+        size = min(block, paged)
+        yield size
+        paged -= size

@@ -578,3 +578,44 @@ def test_k133_each_send_to_a_unix_stream_takes_a_page_of_a_pipe(
     world.gives("EAGAIN", os.splice, here.fileno(), writer, 4096)
     world.gives("EAGAIN", os.write, writer, b"x" * 4096)
     assert len(os.read(reader, 99)) == 4 * held + max(moved, 0)
+
+
+@pytest.mark.parametrize(("size", "places"), [(5000, 2), (8192, 1), (16384, 1), (20000, 2)])
+@pytest.mark.parametrize("pages", [1, 2, 4, 16])
+def test_k133_of_a_large_send_to_a_unix_stream_what_lies_together_takes_one_place_in_a_pipe(
+    world: World, pipe: Pipe, size: int, places: int, pages: int
+) -> None:
+    reader, writer = pipe
+    for fd in pipe:
+        os.set_blocking(fd, False)
+    fcntl.fcntl(writer, 1031, pages * 4096)  # F_SETPIPE_SZ
+    here, there = pair(world)
+    there.send(b"s" * size)
+    # A head of what is no whole page, and the pages in blocks of 1, 2 or 4; in all no more than there are free pages.
+    head = {5000: 904, 20000: 3616}.get(size, 0)
+    moved = head if head and pages == 1 else min(size, 4096 * pages)
+    assert os.splice(here.fileno(), writer, 1 << 20) == moved
+    assert world.ioctl(here, "FIONREAD") == size - moved
+    left = pages - min(places, pages)
+    if left:
+        assert os.write(writer, b"w" * (1 << 20)) == left * 4096
+    else:
+        world.gives("EAGAIN", os.write, writer, b"w" * 4096)
+    assert len(os.read(reader, 1 << 20)) == moved + left * 4096
+
+
+@pytest.mark.parametrize("size", [5000, 20000])
+def test_k133_what_is_spliced_out_of_a_connection_takes_few_places_in_a_pipe(
+    world: World, pipe: Pipe, size: int
+) -> None:
+    reader, writer = pipe
+    for fd in pipe:
+        os.set_blocking(fd, False)
+    here, there = world.pair()
+    there.send(b"s" * size)
+    world.readable(here)
+    world.pause()
+    assert os.splice(here.fileno(), writer, 1 << 20) == size
+    room = os.write(writer, b"w" * (1 << 20))
+    assert room >= 14 * 4096  # one or two of sixteen are taken, for segments lie in pages of 32 KiB
+    assert len(os.read(reader, 1 << 20)) == size + room
