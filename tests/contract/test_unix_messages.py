@@ -84,6 +84,23 @@ def test_k099_a_file_beside_an_urgent_byte_that_nobody_received_is_closed(
     assert peer.recv(9) == b""
 
 
+@pytest.mark.parametrize("taken", [False, True])
+def test_k099_an_end_that_lies_beside_an_urgent_byte_is_closed_when_the_read_that_passed_it_is_over(
+    world: World, taken: bool
+) -> None:
+    one, two = pair(world)
+    one.sendmsg([b"!"], [(SOL, SCM_RIGHTS, array.array("i", [one.fileno()]).tobytes())], OOB)
+    one.close()
+    two.send(b"unread")
+    if taken:
+        assert two.recv(1, OOB) == b"!"
+    with pytest.raises(BlockingIOError):
+        two.recv(9)
+    with pytest.raises(ConnectionResetError):
+        two.recv(9)
+    assert two.recv(9) == b""
+
+
 def test_k106_what_was_sent_while_nobody_asked_comes_from_nobody(world: World) -> None:
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
         one, two = pair(world, kind)

@@ -54,9 +54,14 @@ class Reading:
                 return self._at_end()
             record = inbox[position]
             if record.consumed or record is self.socket.urgent:
-                position = self._past_urgent(position)
-                if position < 0:
-                    return not self.copied and self._at_end()  # with something read it stops at the mark
+                passed: list[Record] = []
+                position = self._past_urgent(position, passed)
+                try:
+                    if position < 0:
+                        return not self.copied and self._at_end()  # with something read it stops at the mark
+                finally:  # a file that came with it is closed when the call is over
+                    for each in passed:
+                        each.discard()
             # What was peeked at before is passed, and what is behind it read, without a look whether it is urgent.
             while position < len(inbox) and self.skip >= inbox[position].left:
                 self.skip -= inbox[position].left
@@ -109,10 +114,11 @@ class Reading:
             raise socket_error(error)
         return not error and not socket.shut & SHUT_RECEIVE
 
-    def _past_urgent(self, position: int) -> int:
+    def _past_urgent(self, position: int, passed: list[Record]) -> int:
         """manage_oob: the record that is read where the one at *position* was or is urgent; -1 for none.
 
-        Reading stops there if there was something before; else it goes on behind the urgent byte, and drops it.
+        Reading stops there if there was something before; else it goes on behind the urgent byte, and drops it. What is dropped
+        is among those *passed*.
         """
         socket = self.socket
         inbox = socket.inbox
@@ -125,8 +131,7 @@ class Reading:
             if self.peek:
                 position += 1
             else:
-                inbox.popleft()
-                record.discard()  # descriptors that came with it are closed only now
+                passed.append(inbox.popleft())
             if position == len(inbox):
                 return -1
             record = inbox[position]
@@ -138,8 +143,7 @@ class Reading:
         if not self.peek:
             socket.urgent = None
             if not inline:
-                inbox.popleft()
-                record.discard()
+                passed.append(inbox.popleft())
                 socket.miscounted += 1
         elif not inline:
             position += 1
