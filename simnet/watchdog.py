@@ -161,14 +161,17 @@ def _debugging(ident: int) -> bool:
 
 
 def _foreign(ident: int) -> str:
-    """In which of those libraries that thread is."""
+    """In which of those libraries that thread is. One that is being imported has no loop yet, and may take its time."""
+    found = ""
     frame = sys._current_frames().get(ident)
     while frame is not None:
         library: str = str(frame.f_globals.get("__name__")).partition(".")[0]
         if library in FOREIGN:
-            return library
+            if frame.f_code.co_name == "<module>":
+                return ""
+            found = found or library
         frame = frame.f_back
-    return ""
+    return found
 
 
 def _watch() -> None:

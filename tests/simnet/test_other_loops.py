@@ -30,6 +30,26 @@ def test_a_loop_that_asks_the_real_kernel_is_stopped_after_a_second_and_named(
     assert "such programs do not run in one" in str(caught.value)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+def test_an_import_of_such_a_package_may_take_longer_than_that(
+    library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As python-engineio does, which looks in its server's constructor for what there is; on a busy machine it takes seconds."""
+    monkeypatch.setattr("simnet.watchdog.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("simnet.watchdog.FOREIGN_SECONDS", 0.1)
+    (tmp_path / f"{library}.py").write_text(
+        "from simnet import real\n\n\ndef compute():\n    until = real.monotonic() + 0.8\n    while real.monotonic() < until:\n"
+        "        pass\n\n\ncompute()\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for loaded in [each for each in sys.modules if each.partition(".")[0] == library]:
+        monkeypatch.delitem(sys.modules, loaded)
+    with simnet.Network() as net:
+        assert net.host("server").run(lambda: importlib.import_module(library).__name__) == library
+
+
 def package(folder: Path) -> Any:
     """An installed package that starts a process."""
     path = folder / "forking.py"
