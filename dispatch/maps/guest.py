@@ -127,6 +127,30 @@ class Guest(Channel):
             else:
                 self.ask_each_turn()
 
+    def after_its_turn(self) -> None:
+        """Its object may wait for something else now, or have another socket."""
+        self.ask_again()
+        if self.moved() and self._replaced():
+            self.loop.touched[self.key] = self.number
+            self.loop._admit_touched()
+
+    def _replaced(self) -> bool:
+        """Whether its object has closed its socket by hand, and put another in its place: the poller has forgotten the number.
+
+        One that was only detached, to be wrapped in TLS, is polled as before.
+        """
+        try:
+            if self.socket.fileno() == self._fileno:
+                return False
+            sock = self.obj.socket
+            knows = None if self._bits & ASLEEP else getattr(self.loop.poller, "knows", None)
+            if sock.fileno() != self._fileno or not (knows is None or knows(self._fileno, self._bits)):
+                return True
+            self.socket = sock
+        except Exception:  # noqa: BLE001 - as where it was admitted
+            pass
+        return False
+
     def ask_each_turn(self) -> None:
         """What its object waits for is not announced."""
         if self._fileno >= 0:

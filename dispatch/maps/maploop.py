@@ -298,13 +298,13 @@ class MapLoop(Loop):
             if guest.reads is not None:
                 obj = guest.obj
                 try:
-                    if guest._bits == READ:
+                    if guest._bits == READ and obj.socket is guest.socket:
                         writes = guest.writes
                         if obj.writable.__func__ is writes and (not writes(obj) or obj.accepting):
                             continue
                 except Exception:  # noqa: BLE001 - it is no method any more, or the object fails to say: see there
                     pass
-                guest.ask_again()
+            guest.after_its_turn()
 
     def _looks(self, mirror: dict[Any, Any]) -> bool:
         """Whether to compare the map with what it was. To walk over thousands each turn would be what a turn costs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import os
 import socket
 import threading
 import warnings
@@ -148,3 +149,84 @@ def test_a_listener_in_a_map_by_hand_rests_when_nothing_can_be_accepted(monkeypa
         channels[server._fileno] = server
         asyncore.loop(0.05, False, channels)
     assert seen == [True]
+
+
+@pytest.mark.parametrize("use_poll", [False, True])
+@pytest.mark.parametrize("own_map", [True, False])
+@pytest.mark.parametrize("kind", ["plain", "with_send", "asked", "chat"])
+def test_a_socket_that_is_put_by_hand_in_the_place_of_one_that_was_closed_is_heard_in_the_next_turn(
+    kind, own_map, use_poll
+):
+    """As who connects anew does that forgets set_socket(): the number is the old one again, mostly, and so the map is right."""
+
+    def program(asyncore, asynchat):
+        channels = {} if own_map else asyncore.socket_map
+        told, turns, peers = [], [], []
+
+        class Clock(asyncore.dispatcher):
+            def readable(self):
+                turns.append(len(turns))
+                if len(turns) == 20:
+                    peers[0].send(b"anew\n")
+                return False
+
+            def writable(self):
+                return False
+
+        class Client(
+            asynchat.async_chat
+            if kind == "chat"
+            else asyncore.dispatcher_with_send
+            if kind == "with_send"
+            else asyncore.dispatcher
+        ):
+            def hear(self, data):
+                told.append((len(turns), data))
+                if len(told) == 1:
+                    number = self.socket.fileno()
+                    self.socket.close()
+                    near, far = socket.socketpair()
+                    peers.append(far)
+                    if near.fileno() != number:
+                        os.dup2(near.fileno(), number)
+                        near.close()
+                        near = socket.socket(fileno=number)
+                    near.setblocking(False)
+                    self.socket = near
+                    far.send(b"again\n")
+
+            if kind == "chat":
+                collect_incoming_data = hear
+
+                def found_terminator(self):
+                    """It is one in any case."""
+
+            else:
+
+                def handle_read(self):
+                    self.hear(self.recv(10))
+
+            if kind == "asked":
+
+                def readable(self):
+                    return True
+
+                def writable(self):
+                    return False
+
+            def handle_write(self):
+                """Nothing to say."""
+
+        with two_pairs() as (near, far, other, _):
+            peers.append(far)
+            client = Client(near, channels)
+            if kind == "chat":
+                client.set_terminator(b"\n")
+            clock = Clock(other, channels)
+            asyncore.loop(0, use_poll, channels, 30)
+            for each in (client, clock, *peers):
+                each.close()
+        channels.clear()
+        return told
+
+    assert len(alike(program)) == 2
