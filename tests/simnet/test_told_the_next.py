@@ -143,8 +143,24 @@ def test_who_takes_a_late_answer_for_the_next_is_warned_of(client: Callable[[], 
     )
 
 
+def has_two_words_for_what_does_not_come() -> list[bytes]:
+    """It looks which question an answer is to, drops what comes late, and says of the first that failed that it did."""
+    answers: list[bytes] = []
+    with connect() as sock:
+        for question in (*QUESTIONS, b"d"):
+            sock.sendall(question)
+            try:
+                while (answer := sock.recv(1)) != question.upper():
+                    if not answer:
+                        raise ConnectionError
+            except TimeoutError:
+                answer = b"late too" if b"late" in answers else b"late"
+            answers.append(answer)
+    return answers
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("client", [asked_again_elsewhere, told_by_its_number])
+@pytest.mark.parametrize("client", [asked_again_elsewhere, told_by_its_number, has_two_words_for_what_does_not_come])
 def test_who_does_not_is_not(client: Callable[[], list[bytes]]) -> None:
     result = swept(client)
     assert not result.failures

@@ -43,10 +43,14 @@ def taken_for_the_next(baseline: Run, run: Run, disruptive: tuple[Fault, ...]) -
     asked = list(_asked_again(baseline, run))
     if moved_on:
         taken = "a late answer was taken for that to the next question"
-        return next((Late(*each, taken) for each in asked), None)
-    places = [place for place, _ in asked]
+        return next((Late(place, entry, taken) for place, entry, _ in asked), None)
+    places = [place for place, _, _ in asked]
+    came = {place for place, _, since in asked if since}
     refused = "an answer came late, and with it all are refused that follow"
-    return next((Late(*each, refused) for each in asked if places.count(each[0]) >= REST_MIN), None)
+    return next(
+        (Late(place, entry, refused) for place, entry, _ in asked if place in came and places.count(place) >= REST_MIN),
+        None,
+    )
 
 
 def lists(baseline: Run, run: Run) -> Iterator[tuple[Sequence[Any], Sequence[Any]]]:
@@ -100,9 +104,9 @@ def _lost_step(was: Sequence[Any], now: Sequence[Any]) -> bool:
     return all(same(each, rest[0]) for each in rest) and not is_among(rest[0], was)
 
 
-def _asked_again(baseline: Run, run: Run) -> Iterator[tuple[str, int]]:
-    """The connections to where a fault is, and on which a target has sent something after its time was up for an answer there; and which call
-    that was.
+def _asked_again(baseline: Run, run: Run) -> Iterator[tuple[str, int, bool]]:
+    """The connections to where a fault is, and on which a target has sent something after its time was up for an answer there; which call
+    that was; and whether anything had come there since: what has not come cannot be refused.
 
     What is late on the one, as the file that a server sends, may delay what is said on another. Who just sleeps between two questions, or has
     connected anew since, waits for no answer that could come late.
@@ -112,15 +116,17 @@ def _asked_again(baseline: Run, run: Run) -> Iterator[tuple[str, int]]:
     said: Counter[str] = Counter()
     read: Counter[str] = Counter()
     asks: dict[str, tuple[str, int]] = {}  # by connection: whose it is, and how much is read there when all is answered
-    gave_up: set[str] = set()
+    gave_up: dict[str, int] = {}  # by connection: how much had been read there then
     for index, entry in enumerate(run.trace.entries):
         _, kind, host, place, end, op, _, detail = entry
         if kind == WAKE and detail is False and host in run.targets:
-            gave_up.update(where for where, (whose, due) in asks.items() if whose == host and read[where] < due)
+            for where, (whose, due) in asks.items():
+                if whose == host and read[where] < due:
+                    gave_up.setdefault(where, read[where])
         elif kind == CALL and end == "client" and _hosts(place) in struck:
             if op == "send":
                 if place in gave_up:
-                    yield place, index
+                    yield place, index, read[place] > gave_up[place]
                 said[place] += 1
                 asks[place] = host, answered.get((place, said[place]), read[place] + 1)
             elif op == "recv" and isinstance(detail[1], bytes):
