@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import linecache
 import socket
 import time
@@ -182,6 +183,26 @@ def test_who_says_it_again_or_has_other_things_to_say_is_not(client: Callable[[]
     result = sweep(client)
     assert result.noted, "or nothing has been asked"
     assert not result.warnings
+
+
+def says_hello_first_and_pauses_before_it_closes() -> list[bytes]:
+    """Who hangs up before hello is answered has not been told what is wanted."""
+    for pause in (1, 2, 4, 8):
+        with suppress(OSError), socket.create_connection(("server", 7), timeout=5) as sock:
+            sock.sendall(b"hello\n")
+            words = lines_of(sock)
+            if next(words, None) == b"yes":
+                sock.sendall(b"on\n")
+                return list(itertools.islice((word for word in words if word is not None), 6))
+            time.sleep(pause)
+    return []
+
+
+def test_who_is_hung_up_on_before_it_can_say_it_is_not() -> None:
+    check(
+        conversation(says_hello_first_and_pauses_before_it_closes),
+        target="client", plan="eof client->server:7#* end=client byte=0", invariants={"connected-anew": "failure"},
+    )  # fmt: skip
 
 
 def greets(port: int) -> None:

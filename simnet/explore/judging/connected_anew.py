@@ -15,6 +15,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from simnet.explore.judging.given_up import BROKEN
 from simnet.trace import CALL, SEGMENT, Entry
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class _Connection:
 
     def __init__(self, place: str, host: str, entry: int, at_ns: int) -> None:
         self.place, self.host, self.entry, self.since_ns = place, host, entry, at_ns
-        self.until_ns = at_ns  # when it closed it
+        self.until_ns = 0  # when it was told of the end, or closed it; 0: neither
         self.closed = False
         self.over = False  # it was told of the end, of an error, or that nothing came in time
         self.said: list[bytes] = []
@@ -65,8 +66,10 @@ class _Connection:
                 self.came[-1].append(at_ns)
         elif op == "recv" and result != AGAIN:
             self.over = True
+            if result == b"" or result in BROKEN:
+                self.until_ns = self.until_ns or at_ns
         elif op == "close" and not self.closed:
-            self.closed, self.until_ns = True, at_ns
+            self.closed, self.until_ns = True, self.until_ns or at_ns
 
     @property
     def reads(self) -> bool:
@@ -175,7 +178,6 @@ def _connections(run: Run) -> dict[str, list[_Connection]]:
                 open_[place].arrived_ns = open_[place].arrived_ns or detail[1]
     for made_there in found.values():
         for each in made_there:
-            if not each.closed:
-                each.until_ns = run.time_ns
+            each.until_ns = each.until_ns or run.time_ns
         made_there[:] = [each for each in made_there if each.place in answered]
     return {flow: those for flow, those in found.items() if those}

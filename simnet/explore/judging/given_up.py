@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from simnet.run import Run
     from simnet.trace import Entry
 
-__all__ = ["goes_on_with_the_broken", "goes_on_with_the_closed"]
+__all__ = ["BROKEN", "goes_on_with_the_broken", "goes_on_with_the_closed"]
 
 BROKEN = frozenset({"EPIPE", "ECONNRESET", "ENOTCONN", "ETIMEDOUT"})
 ASKS = frozenset({"recv", "send"})
