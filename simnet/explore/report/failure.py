@@ -26,6 +26,7 @@ from simnet.explore.report.calls import beginning_of_call, for_python
 from simnet.explore.report.ladder import ladder
 from simnet.explore.report.looks import WIDTH, colored, line_of, many
 from simnet.explore.report.parting import BETWEEN_LINES
+from simnet.explore.report.support import raised_by_support
 from simnet.explore.report.when import when
 from simnet.explore.report.words import wrapped
 from simnet.faults.hosts import BODY
@@ -315,6 +316,8 @@ def _why(run: Run, baseline: Run, main: Finding, judgement: Judgement, plan: Fau
                 f"a peer that does not read for a moment filled the output, and {FULL} let it go. Where that is right, let high_water "
                 "be more than the test writes at a time, or name the kinds= to try, without this one"
             )
+        if raised := raised_by_support(run, baseline, main):
+            return raised
         reset = why_reset(main.error, run) if main.error is not None else ""
         if reset or main.host != BODY:
             return reset
