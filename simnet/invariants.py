@@ -17,7 +17,7 @@ from simnet.kernel.states import CLOSE_WAIT, CLOSED, CLOSING, LAST_ACK, LISTEN, 
 from simnet.kernel.tcp.sockets import TcpSocket
 from simnet.kernel.unix.sockets import UnixSocket
 from simnet.kernel.unix.tampering import TamperableUnix
-from simnet.owned.eventloops import failed_unasked
+from simnet.owned.unasked import HANDLER_RAISED, REMEDY, failed_unasked
 from simnet.verdicts import BLOCKS_THE_LOOP, BOUNDED_BUFFERS, BROKEN_GIVEN_UP, Verdict
 from simnet.whereabouts import told_of
 
@@ -66,7 +66,6 @@ CUT_SHORT = "cut-short"
 REFUSED_ALIKE = "refused-alike"
 NO_STORM = "no-storm"
 SERVED_ANYWAY = "served-anyway"
-HANDLER_RAISED = "handler-raised"
 NAMES = (
     "no-spin",
     NO_STORM,
@@ -192,7 +191,7 @@ def held_at_quiet(processes: Iterable[Process]) -> Iterator[tuple[Process, Any]]
 def _died_unheard(process: Process, task: str, error: BaseException) -> Verdict:
     """A warning: who holds the task may ask yet, when the program ends."""
     message = f"{exception_line(error)} ended {task} of {process.name}, which goes on without it: nobody has asked what came of it, and asyncio "
-    message += "says so only when nobody holds it. Await it, add a callback to it, or catch what one connection raises"
+    message += f"says so only when nobody holds it. {REMEDY}"
     return Verdict(HANDLER_RAISED, message, process.host_name, error, "warning")
 
 

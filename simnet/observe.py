@@ -13,6 +13,7 @@ from weakref import ref
 
 from simnet import tellers
 from simnet.owned.eventloops import IN_HANDLER
+from simnet.owned.unasked import keep_in_mind
 from simnet.trace import HANDLER
 from simnet.unsent import MARK, Counted
 from simnet.verdicts import BOUNDED_BUFFERS, BROKEN_GIVEN_UP, HandlerError, ProcessEnded, Verdict
@@ -272,6 +273,12 @@ class Watcher:
         known.label = self._name_of(sock) or otherwise
         self._errors.append(HandlerError(process.host_name, process.target, known.label, where, error))
         self._note(known, where, type(error).__name__)
+
+    def loop_closed(self, loop: Any) -> None:
+        """By the program that runs now."""
+        process = self._scheduler.current
+        if process.target and not process.ending:
+            keep_in_mind(process, loop)
 
     def _name_of(self, sock: Any) -> str:
         """What *sock* is connected to, if that is known."""

@@ -21,7 +21,7 @@ from simnet.clock import deadline_after
 from simnet.files.ended import OVER
 from simnet.kernel.descriptors import STANDARD, Descriptors, File
 from simnet.misnamed import Misnamed
-from simnet.owned import goodbyes
+from simnet.owned import goodbyes, unasked
 from simnet.owned.unheard import unheard
 from simnet.trace import PROCESS
 from simnet.verdicts import VERDICTS, ProcessEnded, in_full
@@ -244,6 +244,8 @@ class Process(Misnamed):
                 self.error = error
         if self.error is not None:
             text = type(self.error).__name__
+        elif unasked.UNASKED in self.state and not self.ending:
+            unasked.tell_of_the_unasked(self)
         if (self.crew or (self.owner is None and goodbyes.AT_EXIT in self.memory)) and not self.ending:
             self._see_off()
         self.close_descriptors()

@@ -30,6 +30,7 @@ class Hearer(Protocol):
     def left(self, channel: Any, /) -> None: ...
     def lost(self, transport: Any, /) -> None: ...
     def uncaught(self, error: BaseException, where: str, sock: Any, otherwise: str, /) -> None: ...
+    def loop_closed(self, loop: Any, /) -> None: ...
 
 
 _hearers: tuple[Hearer, ...] = ()  # networks on real sockets may overlap, and end in any order
@@ -203,6 +204,15 @@ def _over_asyncio(teller: Teller) -> Any:
     return call_exception_handler
 
 
+def _over_close(teller: Teller) -> Any:
+    def close(loop: Any) -> None:
+        teller.original(loop)
+        for hearer in teller.hearers():
+            hearer.loop_closed(loop)
+
+    return close
+
+
 def _is_no_news(error: BaseException) -> bool:
     """A ``sys.exit()`` in a task has left the loop as well, and ended the program unless that has caught it."""
     return isinstance(error, (SystemExit, KeyboardInterrupt)) or _slip_of_asyncio(error)
@@ -270,6 +280,7 @@ PLACES: dict[tuple[str, str, str], Callable[[Teller], Any]] = {
     **{(f"{package}asyncore", "dispatcher_with_send", "send"): over_send for package in ("", "dispatch.")},
     **{(f"{package}asynchat", "async_chat", "push"): over_push for package in ("", "dispatch.")},
     ("asyncio.base_events", "BaseEventLoop", "call_exception_handler"): _over_asyncio,
+    ("asyncio.base_events", "BaseEventLoop", "close"): _over_close,
     ("asyncio.transports", "_FlowControlMixin", "_maybe_pause_protocol"): _over_backlog,
     ("asyncio.sslproto", "SSLProtocol", "_write_appdata"): over_appdata,
     ("asyncio.log", "logger", "warning"): over_warning,

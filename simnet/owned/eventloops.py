@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from simnet.owned.unasked import known_tasks
 from simnet.owned.unheard import unheard
-from simnet.verdicts import BLOCKS_THE_LOOP, VERDICTS, ProcessEnded, blocks_the_loop
+from simnet.verdicts import BLOCKS_THE_LOOP, VERDICTS, blocks_the_loop
 from simnet.whereabouts import caller_outside
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ __all__ = [
     "Left",
     "bury",
     "end_wherever_it_is",
-    "failed_unasked",
     "hush",
     "hush_verdicts",
     "in_a_loop",
@@ -219,38 +219,13 @@ def _asked(awaited: Any) -> Any:
     return next((each for each in found if each is not None), None)
 
 
-def failed_unasked(loop: Any) -> list[tuple[str, BaseException]]:
-    """The name and exception of each task of *loop* that has failed, and that somebody still holds who has not asked what came of it.
-
-    asyncio says so when it is collected, which may be never.
-    """
-    failed = [
-        (task.get_name(), task._exception)
-        for task in _known_tasks()
-        if task.done() and getattr(task, "_log_traceback", False) and task.get_loop() is loop
-    ]
-    return sorted(
-        ((name, error) for name, error in failed if not isinstance(error, (*VERDICTS, ProcessEnded))), key=_by_number
-    )
-
-
-def _by_number(failed: tuple[str, BaseException]) -> tuple[int, str]:
-    return len(failed[0]), failed[0]  # "Task-9" before "Task-10"
-
-
-def _known_tasks() -> list[Any]:
-    tasks: Any = sys.modules.get("asyncio.tasks")
-    known: Any = getattr(tasks, "_all_tasks", None) or getattr(tasks, "_scheduled_tasks", ())
-    return list(known)
-
-
 def hush_verdicts(told: Iterable[Any]) -> None:
     """What ended a task as a verdict of the run, or is the error of one that was *told*, is on record: asyncio need not log it when the task is collected, whenever that is.
 
     It may be while pytest has a file parsed, to show a traceback; to format another one within is more than Python 3.11 survives.
     """
     errors = [each.error for each in told if each.error is not None]
-    for task in _known_tasks():
+    for task in known_tasks():
         error = getattr(task, "_exception", None)
         if task.done() and (isinstance(error, VERDICTS) or any(error is each for each in errors)):
             task._log_traceback = False

@@ -21,10 +21,14 @@ from simnet.run import play
 
 
 class Ear:
-    """It writes down what it hears."""
+    """It writes down what it hears, but for the end of a loop."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, str]] = []
+
+    def loop_closed(self, loop: object) -> None:
+        assert isinstance(loop, asyncio.BaseEventLoop)
+        assert loop.is_closed()
 
     def __getattr__(self, name: str) -> Any:
         return lambda *what: self.heard.append((name, *(str(each) for each in what[:2])))
