@@ -62,6 +62,7 @@ DATAGRAMS_TOLD_APART = "datagrams-told-apart"
 CONNECTED_ANEW = "connected-anew"
 SAID_ONCE = "said-once"
 LATE_END = "late-end"
+HALF_READ = "half-read"
 CUT_SHORT = "cut-short"
 REFUSED_ALIKE = "refused-alike"
 NO_STORM = "no-storm"
@@ -80,6 +81,7 @@ NAMES = (
     CONNECTED_ANEW,
     SAID_ONCE,
     LATE_END,
+    HALF_READ,
     CUT_SHORT,
     REFUSED_ALIKE,
     SERVED_ANYWAY,
@@ -104,6 +106,7 @@ WARNED_OF = (
     CONNECTED_ANEW,
     SAID_ONCE,
     LATE_END,
+    HALF_READ,
     CUT_SHORT,
     REFUSED_ALIKE,
     SERVED_ANYWAY,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from simnet.explore.gone import STORM_NS, only_storms
+from simnet.explore.half_read import if_halves_are_lost
 from simnet.explore.pairs import PAIRS
 from simnet.explore.shrink import judged
 from simnet.explore.strangers import unless_it_means_to
@@ -49,7 +50,8 @@ def played(
         run, judgement = judged(test, plan, result.baseline, options, longer_ns=longer_ns, alike=alike)
     if alike.ended is not None:
         alike.learn(_said(kind_of(plan), run, judgement), _left(run))
-    return run, unless_it_means_to(test, run, judgement, result.baseline, options)
+    judgement = unless_it_means_to(test, run, judgement, result.baseline, options)
+    return run, if_halves_are_lost(test, run, judgement, result, options)
 
 
 def in_a_hurry(result: SweepResult) -> bool:

@@ -413,14 +413,23 @@ def _in_stream(kind: str, stream: StreamPoint) -> Iterator[Family]:
 
 
 def _all_too_late(stream: StreamPoint) -> list[Fault]:
-    """Each segment that was waited for with a deadline, whole and without its first byte, just behind that deadline."""
-    return [
-        k.Stall(on=stream.place, end=stream.end, byte=byte, seconds=seconds)
-        for first, off in stream.late
-        for seconds in _too_late(off)
-        for byte in (first, first + 1)
-        if byte < stream.length
-    ]
+    """Each segment that was waited for with a deadline, whole, without its first byte, and its last one, just behind that deadline.
+
+    Who reads a header first, and then what it announces, has the one and not the other when the time is up.
+    """
+    found: list[Fault] = []
+    ends = stream.edges[1:]
+    for first, off, pause in stream.late:
+        last = ends[bisect_right(ends, first)] - 1
+        for byte in dict.fromkeys((first, first + 1, last)):
+            # A delay counts from what came before, and a pause eats up as much of it.
+            behind = off + pause if byte == first and pause >= STALL_SHORT else off
+            found += [
+                k.Stall(on=stream.place, end=stream.end, byte=byte, seconds=seconds)
+                for seconds in _too_late(behind)
+                if byte < stream.length
+            ]
+    return found
 
 
 def _held_until_the_next(stream: StreamPoint) -> Iterator[Fault]:

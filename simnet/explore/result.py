@@ -146,6 +146,7 @@ class SweepResult:
     refused: dict[str, bool] = field(default_factory=dict)
     # By connection, that a target has given up and left open: how it ends while the one in its place is asked
     left_open: dict[str, FaultPlan] = field(default_factory=dict)
+    halves: int = 0  # runs in which a whole message was as late as half of it
     _failure_by_key: dict[tuple[str, str, str], Failure] = field(default_factory=dict, repr=False)
     # By name and text: what was told in other words, of other connections
     _told_before: dict[tuple[str, str], Warned] = field(default_factory=dict, repr=False)

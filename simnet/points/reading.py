@@ -43,9 +43,8 @@ class StreamPoint(NamedTuple):
     length: int
     edges: tuple[int, ...]  # offsets at which a write or a segment begins or ends
     target: bool  # a target sends or receives them
-    late: tuple[
-        tuple[int, float], ...
-    ] = ()  # offsets of what a target waited for with a deadline, and how far off in s that was
+    # Offsets of what a target waited for with a deadline, how far off in s that was, and how long in s nothing had come before
+    late: tuple[tuple[int, float, float], ...] = ()
     # Offsets of what the next bytes came so many seconds after, of which nothing says that they were an answer
     before: tuple[tuple[int, float], ...] = ()
 
@@ -216,7 +215,11 @@ class _Reading:
             touches = any(_receiver(place, each) in self.targets for each in OTHER)
             edges = sorted({0, *stream.edges})
             to = _receiver(place, end)
-            late = [(first, self.waited[to, at_ns]) for first, at_ns in stream.come_at if (to, at_ns) in self.waited]
+            late = [
+                (first, self.waited[to, at_ns], pause)
+                for first, at_ns, pause in stream.behind_pauses()
+                if (to, at_ns) in self.waited
+            ]
             back = self.streams.get((place, OTHER[end]))
             before = tuple(stream.pauses([] if back is None else [at_ns for _, at_ns in back.come_at]))
             points.streams.append(StreamPoint(place, end, edges[-1], tuple(edges), touches, tuple(late), before))
@@ -239,6 +242,13 @@ class _Stream:
     def come(self, first: int, size: int, at_ns: int) -> None:
         self.edges += [first, first + size]
         self.come_at.append((first, at_ns))
+
+    def behind_pauses(self) -> Iterator[tuple[int, int, float]]:
+        """The offset and the instant of each, and for how many seconds nothing had come before; the first one follows on nothing."""
+        last_ns = self.come_at[0][1] if self.come_at else 0
+        for first, at_ns in self.come_at:
+            yield first, at_ns, (at_ns - last_ns) / 1e9
+            last_ns = at_ns
 
     def pauses(self, answers: list[int]) -> Iterator[tuple[int, float]]:
         """The first byte of each that comes before another one, and the seconds between, if at the other end none of *answers* comes meanwhile."""

@@ -329,14 +329,15 @@ def test_stalls_are_short_everywhere_and_long_as_well_at_edges() -> None:
 
 
 def test_what_a_target_waited_for_with_a_deadline_comes_just_behind_it_too() -> None:
-    """Whole, and without its first byte; not where the other delays are as good."""
-    late = ((0, 1.5), (7, 0.01), (13, 2.0))
+    """Whole, without its first byte, and its last one; not where the other delays are as good. A pause before eats up as much of one."""
+    late = ((0, 1.5, 0.0), (7, 0.01, 0.02), (13, 2.0, 3.0))
     stream = StreamPoint(PLACE, "server", 14, (0, 7, 13, 14), True, late)
     stalls = [line.partition("byte=")[2] for line in lines(points_of(streams=[stream]), "stall")]
     assert [each for each in stalls if not each.endswith(("=0.05", "=61"))] == [
         "0 seconds=1.55",
         "1 seconds=1.55",
-        "13 seconds=2.05",
+        "6 seconds=1.55",
+        "13 seconds=5.05",
     ]
 
 
@@ -369,7 +370,7 @@ def test_deadlines_are_those_of_the_targets_waits(where: str) -> None:
             asked_twice(net, asker, listener.accept()[0])
 
     (late,) = (stream.late for stream in play(test, target="server").points.streams if stream.end == "client")
-    assert [(first, round(off, 2)) for first, off in late] == [(0, 3.5), (4, 7)]
+    assert [(first, round(off, 2), round(pause, 2)) for first, off, pause in late] == [(0, 3.5, 0), (4, 7, 0.1)]
 
 
 def test_so_are_they_where_datagrams_answer() -> None:

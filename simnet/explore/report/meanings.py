@@ -12,6 +12,7 @@ from simnet.invariants import (
     CONNECTED_ANEW,
     CUT_SHORT,
     DATAGRAMS_TOLD_APART,
+    HALF_READ,
     LATE_END,
     NO_STORM,
     OTHERS_ANSWERED,
@@ -171,6 +172,12 @@ INVARIANTS: Mapping[str, Invariant] = {
         "and where it waits for an answer (a warning, unless it is set to `failure`)",
         "close the old one before you connect anew; where one has ended, look whether it is the one that is in use; where that is meant, say "
         "`invariants={'late-end': 'off: why'}`",
+    ),
+    HALF_READ: Invariant(
+        "a target whose time is up in the midst of a message, and that goes on reading, does not take the rest for the next one, where the "
+        "outcome is another, and is the same when all of that message is as late (a warning, unless it is set to `failure`)",
+        "keep what has come until all is there, in an attribute or a buffer of the connection's; in asyncio, wait for one `readexactly` or `readline` at a "
+        "time, which lose nothing when they are cancelled; or close the connection; where that is meant, say `invariants={'half-read': 'off: why'}`",
     ),
     CUT_SHORT: Invariant(
         "a target does not take the beginning of a message for all of it when the input ends in its midst, where it never reads that end without the "
