@@ -362,6 +362,8 @@ def _remedy_of_threads(processes: Sequence[Process], in_line: Sequence[str]) -> 
                 if each.sees_off
                 else ""
             )
+            if waits[thing][0] in CALLS:
+                return f"Let {thing.name} end before it is waited for: a shutdown(socket.SHUT_RDWR) of its socket wakes it, and so does a time-out.{done}"
             return (
                 f"Tell {thing.name} to end before it is waited for, as by an Event or a last item in its queue.{done}"
             )

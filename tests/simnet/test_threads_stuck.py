@@ -123,6 +123,20 @@ def test_a_thread_that_is_joined_and_never_told_to_end() -> None:
     assert remedy == "Tell a/consume to end before it is waited for, as by an Event or a last item in its queue."
 
 
+def test_a_thread_that_is_joined_while_it_reads() -> None:
+    """No item in a queue would reach it."""
+
+    def main() -> None:
+        with socket.create_server(("", 7)) as listener, socket.create_connection(("localhost", 7)) as connection:
+            with listener.accept()[0]:
+                together(lambda: connection.recv(1))
+
+    *_, remedy = told(main)
+    assert remedy == (
+        "Let a/<lambda> end before it is waited for: a shutdown(socket.SHUT_RDWR) of its socket wakes it, and so does a time-out."
+    )
+
+
 def test_a_thread_that_keeps_a_program_whose_main_function_is_done() -> None:
     """It is at no line of the program's, and so none is told."""
 
