@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from simnet.explore.nearest import unreached_texts
 from simnet.explore.options import SweepOptions
 from simnet.explore.quiet import quiet
 from simnet.explore.raising import SweepFailure, as_exception
+from simnet.explore.renamed import with_another_name
 from simnet.explore.report.failure import FailureReport, report_run
 from simnet.explore.report.parting import look_where_it_parts
 from simnet.explore.shrink import judged
@@ -170,7 +171,24 @@ def replay(
         _look_without_faults(played, options)
     if played.word in (FIXED, NOT_REACHED):
         _look_elsewhere(played, test, options, record)
+    if played.says_nothing and played.moved_to is None and plan:
+        _look_for_another_name(played, test, options, record)
     return played
+
+
+def _look_for_another_name(
+    played: Replayed, test: Callable[[Any], object], options: SweepOptions, record: OnRecord
+) -> None:
+    """A host under test that is not there any more may have a new name."""
+    for there in with_another_name(played.plan, options.target or (), played.baseline.trace):
+        renamed = replace(options, target=there.target)
+        with quiet():
+            baseline = play(test, FaultPlan((), there.plan.schedule, there.plan.seed), **renamed.playing)
+            run, judgement = judged(test, there.plan, baseline, renamed)
+        if judgement.failure is not None and _word(run, judgement, record.expect, record.found) == OTHER_PATH:
+            played.moved_to = there.plan
+            played.why += f"\nWith {there.change} the failure on record is there, {failure_text(judgement.failure)}: that host has another name now."
+            return
 
 
 def _look_without_faults(played: Replayed, options: SweepOptions) -> None:
