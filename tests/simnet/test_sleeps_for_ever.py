@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from dispatch import asyncore
 from simnet.explore.judging.verdict import judge
 from simnet.explore.options import SweepOptions
 from simnet.explore.result import SweepResult
@@ -120,6 +121,41 @@ def test_who_asks_again_and_again_whether_a_silent_server_has_said_something_is_
         return answer
 
     assert not sweep(is_patient).warnings
+
+
+class Asks(asyncore.dispatcher):
+    """It has no time-out, and its loop wakes each half minute and sees to that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer = b""
+        self.question = b"aa"
+        self.create_socket()
+        self.connect(("server", 7))
+
+    def writable(self) -> bool:
+        return not self.connected or bool(self.question)
+
+    def handle_write(self) -> None:
+        self.question = self.question[self.send(self.question) :]
+
+    def handle_read(self) -> None:
+        self.answer += self.recv(2)
+        if len(self.answer) >= 2:
+            self.close()
+
+
+@pytest.mark.slow
+def test_who_leaves_it_to_a_loop_to_wait_for_a_silent_server_is_warned_of() -> None:
+    def client() -> bytes:
+        asks = Asks()
+        asyncore.loop()
+        return asks.answer
+
+    (warned,) = (each for each in sweep(client).warnings if each.name == "waits-for-ever")
+    assert str(warned.plan).startswith("blackhole")
+    _, _, line = warned.at.partition(":")
+    assert linecache.getline(__file__, int(line)).strip() == "asyncore.loop()"
 
 
 @pytest.mark.slow
