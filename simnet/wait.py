@@ -262,7 +262,7 @@ class Scheduler:
         if now != self._looked:
             if self._worked > WORKS_MAX:
                 self.wait(A_CLOCK_TO_MOVE, now[1] + WORK_NS)
-        elif not stuck.spins_in_a_loop(self.current, self.ticks, *now):  # whose polls are counted
+        elif not stuck.spins_in_a_loop(self.current, self.ticks, *now, self.calls_max < CALLS_MAX):  # whose polls count
             self.wait(A_CLOCK_TO_MOVE, now[1] + POLLS_NS)
         self._looked = (self.effects, self.clock.now_ns)
 

@@ -48,6 +48,7 @@ DOES_NOTHING = "who wakes has done nothing"
 READ_ON = "Read a TLS socket until SSLWantReadError, or ask its pending() before a poller."
 UNASKED = frozenset({"HUP", "ERR"})
 BUSY_MAX = 1_000  # milliseconds of virtual time, and seconds of real time, in which nothing else happens
+BUSY_HURRIED = 50  # the same, of a run that is to show no more than that it spins as others have
 AN_HOUR_NS = 3600 * 10**9
 A_MINUTE_NS, OFTEN = 65 * 10**9, 10  # time-outs of a minute are usual, and so are looks at whether it is over
 STOPPED_SHOWN = 8  # lines: of a thousand clients nobody reads all
@@ -87,12 +88,12 @@ def polled_for_nothing(process: Process, now_ns: int, times: int) -> Spin:
     )
 
 
-def spins_in_a_loop(process: Process, ticks: int, effects: int, now_ns: int) -> bool:
+def spins_in_a_loop(process: Process, ticks: int, effects: int, now_ns: int, hurried: bool) -> bool:
     """Does an event loop poll here again and again, without leave to wait, and nothing comes of it, though the clock has moved *ticks* times
-    meanwhile? It looks at clocks besides; who waits so for a deadline may do that for a while.
+    meanwhile? It looks at clocks besides; who waits so for a deadline may do that for a while, if not *hurried*.
     """
     return (
-        ticks >= BUSY_MAX
+        ticks >= (BUSY_HURRIED if hurried else BUSY_MAX)
         and (process.paused_at, process.paused_ns) == (effects, now_ns)
         and process.pauses > 1
         and runs_a_loop(sys._getframe())
