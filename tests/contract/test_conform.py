@@ -184,6 +184,7 @@ def test_a_program_prints_as_a_script_for_both_worlds(tmp_path: Path, seed: str)
     assert len(told[0]) == len(told[1]) == len(random_program(seed))
 
 
+@pytest.mark.slow
 def test_a_script_makes_the_calls_of_the_program_on_sockets_like_its() -> None:
     """Nagle's rule, a late acknowledgement, a port that nobody has: by each the script would show something else."""
     program = Program(

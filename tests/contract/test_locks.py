@@ -74,6 +74,7 @@ def test_who_waits_for_no_number_of_seconds_waits_not(world: World) -> None:
         Future().result(math.nan)
 
 
+@pytest.mark.slow
 def test_a_notification_to_who_has_waited_in_vain_is_lost(world: World) -> None:
     condition = threading.Condition()
     told: dict[str, bool] = {}

@@ -380,6 +380,7 @@ def test_a_number_that_is_closed_stays_so_while_somebody_waits(world: World) -> 
     os.close(writer)
 
 
+@pytest.mark.slow
 def test_a_poller_that_waits_keeps_an_end_open_whose_number_another_file_takes(world: World) -> None:
     reader, writer = os.pipe()
     begun: list[bool] = []

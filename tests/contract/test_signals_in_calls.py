@@ -191,6 +191,7 @@ def test_k116_a_read_of_all_that_has_nothing_yet_begins_anew_after_a_signal(worl
     assert (one.recv(9, ALL), len(heard)) == (b"abc", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_k116_so_sndtimeo_begins_anew_after_a_signal(world: World, ring: Ring, kind: Any) -> None:
     one, other = (world.keep(each) for each in socket.socketpair(socket.AF_UNIX, kind))

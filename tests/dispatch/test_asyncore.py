@@ -785,6 +785,7 @@ def test_a_turn_makes_no_descriptors_for_threads_that_cannot_wake_it(loopback_pa
     assert channel.data == b"x"
 
 
+@pytest.mark.slow
 @kernel_only
 def test_another_thread_may_change_the_map_while_it_is_served():
     """Channels come and go in one thread, the loop turns in another; nothing is raised there."""

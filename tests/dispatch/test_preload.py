@@ -125,6 +125,7 @@ def test_what_is_imported_when_it_is_needed_is_what_is_loaded_before():
     assert theirs == set(USED) - {"encodings.idna"}
 
 
+@pytest.mark.slow
 def test_a_python_without_ssl_loads_all_the_same():
     program = (
         "import sys; sys.modules['ssl'] = None; import dispatch; dispatch.preload(); assert 'logging' in sys.modules"

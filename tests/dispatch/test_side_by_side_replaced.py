@@ -236,6 +236,7 @@ def test_a_dict_that_hands_out_other_things_than_it_holds_is_believed(use_poll, 
     assert alike(program) == ([b"x"], 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 9])
 @pytest.mark.parametrize("use_poll", [False, True])
 def test_who_is_hidden_by_the_map_is_not_served(use_poll, count):

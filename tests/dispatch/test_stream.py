@@ -180,6 +180,7 @@ def test_text_is_refused_at_the_call(world):
         channel.write_from(b"bytes")
 
 
+@pytest.mark.slow
 def test_a_slow_reader_is_not_read(world):
     loop = world.loop()
     channel, client = world.connected(loop, Echo)
@@ -1105,6 +1106,7 @@ def test_small_items_of_a_producer_go_out_together(world, size):
     assert channel.socket.calls.count("send") <= 1 + 2 * (100 * size // 65_536 + 1)
 
 
+@pytest.mark.slow
 def test_a_producer_of_crumbs_holds_no_turn_for_itself(world):
     loop = world.loop()
     channel, client = world.connected(loop, Recorder)

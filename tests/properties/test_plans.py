@@ -123,6 +123,7 @@ def test_a_plan_prints_as_python_that_makes_it_again(plan: FaultPlan) -> None:
     assert repr(again) == repr(plan)
 
 
+@pytest.mark.slow
 @given(any_faults())
 @example(faults.WouldBlock("a->b:7#1", op="send", end="client", call=1, seconds=0.001))
 @example(faults.Strangers("*->*:*#*", count=1, when="after"))

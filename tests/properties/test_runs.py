@@ -103,6 +103,7 @@ def test_the_same_seed_gives_the_same_trace_and_so_does_the_plan_that_happened(
     assert replayed.unreached == ()
 
 
+@pytest.mark.slow
 @given(payload=st.binary(min_size=1, max_size=2_000), cuts=st.lists(st.integers(1, 1_999), max_size=8))
 @settings(max_examples=40, deadline=None)
 def test_what_a_handler_reads_is_the_same_stream_however_it_is_cut(payload: bytes, cuts: list[int]) -> None:

@@ -72,6 +72,7 @@ def sweep(which: Callable[[int, int], int], **options: Any) -> SweepResult:
     return run_sweep(test, SweepOptions.of(target="server", **options))
 
 
+@pytest.mark.slow
 def test_who_counts_on_with_each_word_is_warned_of_the_block_that_is_never_sent_again() -> None:
     """Ptftpd #30: an acknowledgement, whichever, brings the next block."""
     (warned,) = (each for each in sweep(one_after_the_other).warnings if each.plan[0].kind == "drop")

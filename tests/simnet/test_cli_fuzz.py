@@ -71,6 +71,7 @@ def test_it_goes_on_where_it_was_stopped(simnet: Run) -> None:
     assert [key for key in ("first_seed", "next_seed") if f"`{key}`" not in page] == []
 
 
+@pytest.mark.slow
 def test_two_tests_of_one_name_have_each_their_own_seeds(simnet: Run) -> None:
     more = Path("more")
     more.mkdir()
@@ -104,6 +105,7 @@ def test_the_same_seed_is_the_same_run(simnet: Run) -> None:
     assert first == second
 
 
+@pytest.mark.slow
 def test_it_stops_at_the_first_failure_if_asked(simnet: Run) -> None:
     (found,) = json.loads(simnet(1, "fuzz", NAME, "--kinds", "would-block", "--first", "--json"))
     assert found["stopped"] == "first failure"

@@ -91,6 +91,7 @@ def test_a_failure_that_no_file_could_be_written_of_says_why(told: Told) -> None
     assert "Not a directory" in failure["unwritten"] or "File exists" in failure["unwritten"]
 
 
+@pytest.mark.slow
 def test_each_row_of_kinds_says_how_all_of_its_runs_went(told: Told) -> None:
     (found,) = told(1, "sweep", "test_servers.py::test_hasty")
     for row in found["kinds"]:
@@ -111,6 +112,7 @@ def test_a_warning_has_its_line(told: Told) -> None:
     forget_modules("test_loops")
 
 
+@pytest.mark.slow
 def test_a_replay_says_what_is_not_as_expected_and_where_the_failure_has_gone(told: Told) -> None:
     told(1, "sweep", "test_servers.py::test_hasty")
     (file,) = Path(".simnet/failures/test_hasty").glob("*.toml")

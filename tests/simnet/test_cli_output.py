@@ -316,6 +316,7 @@ def test_cut(net):
 """
 
 
+@pytest.mark.slow
 def test_the_first_run_with_another_outcome_is_told_with_how_it_becomes_a_failure(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -145,6 +145,7 @@ DRAWING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drawing", DRAWING)
 def test_what_draws_while_the_test_runs_is_refused(drawing: str) -> None:
     """Each run of a sweep would draw something else, and hypothesis try for minutes to make the example smaller."""
@@ -298,6 +299,7 @@ def test_a_failure_by_hand_leaves_a_scenario_and_names_the_commands(
     assert Scenario.read(kept).plan == FaultPlan.parse("short-recv test->server:7#1 end=server call=1 bytes=1")
 
 
+@pytest.mark.slow
 def test_what_has_no_file_is_run_again_by_the_call_that_its_report_says() -> None:
     def serve(port: int) -> None:
         with socket.create_server(("", port)) as listener:
@@ -324,6 +326,7 @@ def test_what_has_no_file_is_run_again_by_the_call_that_its_report_says() -> Non
         eval(call, {"simnet": simnet, "conversation": conversation})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "typed"),
     [
@@ -434,6 +437,7 @@ def _heard(capfd: pytest.CaptureFixture[str], act: Callable[[], object]) -> str:
     return "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 def test_a_sweep_is_silent_and_one_plan_is_heard(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -459,6 +463,7 @@ def test_a_sweep_in_a_thread_leaves_what_others_print_alone(capfd: pytest.Captur
     assert "serving" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_a_program_logs_without_a_handler_is_not_even_formatted_in_a_sweep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -55,6 +55,7 @@ def talk_to(serve: Any) -> Any:
 KINDS = ["would-block", "short-recv", "eof"]
 
 
+@pytest.mark.slow
 def test_a_pair_finds_what_no_single_fault_does() -> None:
     single = run_sweep(talk_to(patient_once), SweepOptions.of(target="server", kinds="would-block"))
     assert single.ok

@@ -131,6 +131,7 @@ def echo() -> None:
             conn.sendall(data)
 
 
+@pytest.mark.slow
 def test_a_test_that_takes_one_read_for_all_is_told_what_a_read_brings() -> None:
     def reads_once(net: Any) -> None:
         net.host("server").spawn(echo)

@@ -85,6 +85,7 @@ def test_what_a_disruptive_fault_broke_may_be_interrupted_once_it_is_mended(
     assert Scenario.read(failure.file, check=False).expect == expect
 
 
+@pytest.mark.slow
 def test_a_folder_may_have_brackets_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     lay_out(tmp_path)
     folder = tmp_path / "old [1]"

@@ -61,6 +61,7 @@ def serve_late() -> None:
     socketserver.ThreadingTCPServer(("", 7), Late).serve_forever()
 
 
+@pytest.mark.slow
 def test_what_the_exception_of_a_handler_held_is_no_lost_descriptor() -> None:
     def test(net: simnet.Network) -> bytes:
         net.host("server").spawn(serve_late)

@@ -156,6 +156,7 @@ def test_a_program_goes_on_with_a_socket_that_it_was_given_when_the_test_has_end
     assert not net.verdicts
 
 
+@pytest.mark.slow
 def test_so_a_sweep_finds_nothing_where_a_fault_ends_the_test_early() -> None:
     def answer(listener: socket.socket) -> None:
         while True:

@@ -158,6 +158,7 @@ def test_an_answer_at_the_instant_at_which_nobody_waits_for_it_any_more_harms_no
     assert run.outcome.returned == [5]
 
 
+@pytest.mark.slow
 def test_a_sweep_that_names_them_tries_each_look_up_and_each_socket() -> None:
     result = simnet.check(talk(ask), target="client", kinds="name-error")
     assert (result.runs, result.failed, result.unreached) == (9, 0, 0)
@@ -212,6 +213,7 @@ def test_one_that_is_never_reached_says_how_many_there_were() -> None:
     assert str(faults.NameError_(on="client", lookup=4, seconds=1)) == "name-error client lookup=4 seconds=1"
 
 
+@pytest.mark.slow
 def test_who_asks_for_ipv6_is_told_the_address_of_ipv6() -> None:
     """Who leaves the choice is not: it would be tried first, where a server listens by IPv4."""
 

@@ -105,6 +105,7 @@ def test_one_that_hangs_up_on_its_client_passes() -> None:
     assert found(through_a_proxy(careful=True)) == []
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_only_late_is_none_that_is_missing() -> None:
     """The client's time is up, and the other side's word still on its way."""
     stall = FaultPlan.parse("stall server->origin:80#1 end=client byte=0 seconds=61")
@@ -204,6 +205,7 @@ def test_who_waits_for_the_words_of_one_that_has_gone_waits_rightly() -> None:
     assert found(test) == []
 
 
+@pytest.mark.slow
 def test_who_never_put_it_there_leaves_the_next_one_waiting_rightly() -> None:
     """A mailbox: what the first client could not say whole is not there for the second."""
 
@@ -238,6 +240,7 @@ def test_who_never_put_it_there_leaves_the_next_one_waiting_rightly() -> None:
     assert found(test, kinds=["eof"]) == []
 
 
+@pytest.mark.slow
 def test_a_side_that_has_given_up_without_a_word_has_told_nobody() -> None:
     """The origin's own kernel gives up the connection; to the proxy that is a peer that is silent."""
     plan = FaultPlan.parse("error server->origin:80#1 end=server op=recv call=1 errno=ETIMEDOUT")
@@ -270,6 +273,7 @@ def test_real_sockets_say_so_too() -> None:
 # --- who gets no socket ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_proxy_that_gets_no_socket_for_its_other_side_is_tried_unasked_and_told() -> None:
     baseline = play(through_a_proxy(careful=True), target="server")
     tried = [family.make(n) for family in families(baseline.points, ("server",)) for n in range(family.size)]

@@ -164,6 +164,7 @@ def test_the_line_that_fails_is_told_once() -> None:
     assert (found.line, found.source) == ("", "number = connection.recv(100)[0]")
 
 
+@pytest.mark.slow
 def test_a_replay_tells_it_too(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_it="""

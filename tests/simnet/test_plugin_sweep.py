@@ -215,6 +215,7 @@ def test_a_mark_changes_the_options_of_a_sweep(suite: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*PASSED   [[]sweep: server; 2 runs in *"])
 
 
+@pytest.mark.slow
 def test_a_mark_that_cannot_be_is_refused_in_a_sentence(suite: pytest.Pytester) -> None:
     text = "import pytest\n" + (suite.path / "test_servers.py").read_text()
     marked = text.replace("@simnet", "@pytest.mark.simnet(runs=0)\n@simnet")
@@ -674,6 +675,7 @@ def test_who_leaves_pytest_in_a_run_has_left_it(suite: pytest.Pytester) -> None:
     result.assert_outcomes()
 
 
+@pytest.mark.slow
 def test_a_debugger_that_is_left_in_a_run_ends_the_sweep() -> None:
     runs: list[str] = []
 

@@ -29,6 +29,7 @@ def collect(go: threading.Event, got: list[bytes]) -> None:
                 got.append(data)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("kind", ["stall", "coalesce"])
 def test_what_is_sent_while_the_courier_delivers_comes_behind_it(network: Any, kind: str) -> None:
@@ -59,6 +60,7 @@ def fill(sock: socket.socket) -> int:
         return sent
 
 
+@pytest.mark.slow
 def test_an_urgent_byte_for_which_there_is_no_room_follows_what_was_sent_and_nothing_is_sent_twice() -> None:
     plan, room = "", 0
     for _ in range(2):  # how much fits; then a byte behind all of it
@@ -143,6 +145,7 @@ def test_a_second_number_is_of_the_same_socket_to_which_the_same_happens(network
 ONCE, EDGE = select.EPOLLIN | select.EPOLLONESHOT, select.EPOLLIN | select.EPOLLET
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("asked", [ONCE, EDGE], ids=["once", "edge"])
 @pytest.mark.parametrize("kind", ["stall", "eof"])
@@ -246,6 +249,7 @@ def drained(sock: socket.socket) -> list[Any]:
     return got
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("asked", [IN | select.EPOLLET, IN | OUT | select.EPOLLET])
 def test_whoever_is_told_by_the_edge_is_told_of_what_comes_behind_a_stall(network: Any, asked: int) -> None:
@@ -270,6 +274,7 @@ def test_an_early_end_is_told_by_the_edge_and_then_no_more(network: Any) -> None
     assert seen == [IN | RDHUP, b"0123", b"", 0]
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize(("shut", "end"), [(False, RDHUP), (True, RDHUP | select.POLLHUP)])
 def test_the_end_behind_a_stall_is_told_when_that_is_over(network: Any, shut: bool, end: int) -> None:
@@ -326,6 +331,7 @@ def test_what_was_to_arrive_as_one_waits_no_longer_than_until_it_is_there() -> N
     assert stream.allowed(0) is None
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("fault", ["stall", "split"])
 def test_who_looks_when_it_is_over_sees_all_of_it_at_once(network: Any, fault: str) -> None:
@@ -444,6 +450,7 @@ def test_who_has_shut_down_what_it_reads_reads_the_end_though_a_fault_is_to_come
     assert server.result == b""
 
 
+@pytest.mark.slow
 @both
 def test_who_closes_with_something_unread_resets_also_when_that_is_held_back(network: Any) -> None:
     def serve() -> list[Any]:

@@ -175,6 +175,7 @@ def test_a_network_in_which_hearts_beat_by_datagrams_is_quiet_after_a_minute() -
     assert 64 < seconds < 70
 
 
+@pytest.mark.slow
 def test_what_a_loop_has_put_off_beside_its_beats_comes_first() -> None:
     seconds, done = settles_after(200)
     assert done == ["dropped"]

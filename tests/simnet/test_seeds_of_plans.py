@@ -100,6 +100,7 @@ def test_the_seed_of_a_plan_counts_more_than_that_of_the_test() -> None:
     assert (played.baseline.outcome, played.digest) == (of_four.outcome, of_four.digest)
 
 
+@pytest.mark.slow
 def test_what_a_sweep_with_another_seed_has_found_is_played_with_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -256,6 +256,7 @@ async def board() -> str:
     return "stopped"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_told_to_stop_by_a_signal_does_so_in_order() -> None:
     def conversation(net: Any) -> tuple[bytes, object]:
         server = net.host("server").spawn(asyncio.run, board())

@@ -192,6 +192,7 @@ def test_a_class_in_c_that_was_never_made_ready_stops_no_scan(originals: None) -
     modules.remove(nobody)
 
 
+@pytest.mark.slow
 def test_every_pair_is_put_in_place_and_taken_back(originals: None) -> None:
     def found(wanted: list[object]) -> list[str]:
         ids = {id(it) for it in wanted}
@@ -262,6 +263,7 @@ def test_a_module_of_asyncios_that_somebody_has_forgotten_gets_its_own_back_too(
     assert (asyncio.StreamReader.feed_eof, asyncio.events.TimerHandle, socket.getaddrinfo) == own
 
 
+@pytest.mark.slow
 def test_contexts_of_tls_are_what_they_were_though_somebody_has_forgotten_their_module(
     originals: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

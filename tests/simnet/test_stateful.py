@@ -508,6 +508,7 @@ def test_a_rule_that_fails_without_a_disruptive_fault_fails() -> None:
     assert "[body-raised]" in told(error) or "seconds  test" in told(error)
 
 
+@pytest.mark.slow
 def test_what_always_holds_is_judged_under_disruptive_faults_too() -> None:
     class Always(Strict):
         @rule()

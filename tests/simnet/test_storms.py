@@ -106,6 +106,7 @@ def _tick_and_answer() -> None:
             connection.sendall(b"tick %d\n" % number)
 
 
+@pytest.mark.slow
 def test_a_test_that_reads_on_at_each_beat_of_a_peer_on_its_host_ends() -> None:
     """At each call of that one it has just been woken, and the others are its own: it was never found asleep, and never stopped."""
 

@@ -279,6 +279,7 @@ def test_before_clients_who_need_each_other_no_stranger_comes() -> None:
         sweep(test)
 
 
+@pytest.mark.slow
 def test_to_a_proxy_nobody_comes_to_stay() -> None:
     """It may dial before it is asked, and what is behind it in a test serves one after the other."""
 

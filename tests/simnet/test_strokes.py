@@ -181,6 +181,7 @@ def test_a_sweep_tries_them_where_they_are_named_and_nowhere_else() -> None:
     assert (result.runs, result.unreached, result.failed) == (2 * family.size, 0, 0)
 
 
+@pytest.mark.slow
 def test_what_a_crash_took_is_no_failure_of_it_and_who_waits_for_it_for_ever_is_told() -> None:
     result = simnet.check(wait_for_ever, target=["client", "server"], kinds="crash")
     assert [warned.name for warned in result.warnings] == ["waits-for-ever"] * 2  # each of the other
@@ -334,6 +335,7 @@ def test_who_runs_on_a_host_does_not_pause_it_and_what_is_no_time_is_refused() -
             server.set_clock("1")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_sweep_that_names_them_lets_hosts_stand_still_and_clocks_jump() -> None:
     result = simnet.check(talk, target="server", kinds=["pause", "clock-jump"])
     assert (result.failed, result.unreached) == (0, 0)

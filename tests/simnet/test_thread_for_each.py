@@ -81,6 +81,7 @@ def test_a_thread_that_ends_by_what_befell_another_does_not_survive() -> None:
     assert reasons(careful=False) == ["others-survive"]
 
 
+@pytest.mark.slow
 def test_who_waits_for_what_one_of_two_could_not_say_is_not_left_by_the_other() -> None:
     """The first listener is refused, and so is who would have spoken: the second listener rightly hears nothing."""
     plan = FaultPlan.parse("refuse listener->server:7#1; refuse test->server:7#1")

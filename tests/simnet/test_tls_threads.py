@@ -59,6 +59,7 @@ def read_all(sock: ssl.SSLSocket, size: int, pause: float = 0) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 @Networks
 def test_a_thread_that_reads_sends_nothing_of_what_another_one_writes(network: type[simnet.Network]) -> None:
     inside, outside = certificates.contexts("server")

@@ -443,6 +443,7 @@ def test_outside_of_a_run_it_is_what_it_was() -> None:
         trio.socket.from_stdlib_socket(object())
 
 
+@pytest.mark.slow
 def test_a_socket_that_is_none_of_the_librarys_is_refused_within_a_run_as_well() -> None:
     class Own(socket.socket):
         pass

@@ -242,6 +242,7 @@ def test_a_library_that_is_made_otherwise_is_left_alone(monkeypatch: pytest.Monk
     assert vars(asyncio.BaseEventLoop)["call_soon"] is call_soon
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["the loop", "its class", "the module"])
 def test_a_clock_that_a_test_gives_a_loop_is_asked(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Loop(asyncio.SelectorEventLoop):

@@ -103,6 +103,7 @@ def test_a_server_on_a_path_may_wait_for_its_next_client_for_ever() -> None:
         body(net)
 
 
+@pytest.mark.slow
 def test_a_test_that_takes_one_read_for_all_is_told_so() -> None:
     def test(net: Any) -> None:
         host = net.host("server")

@@ -55,16 +55,19 @@ def sweep(client: Callable[[], bytes], pause: float = 0.01) -> Any:
     return run_sweep(test, SweepOptions.of(target="client", kinds=["coalesce", "stall"]))
 
 
+@pytest.mark.slow
 def test_what_came_behind_the_head_and_was_thrown_away_is_missed() -> None:
     failure = only(sweep(lambda: word(keeps_what_follows=False)))
     assert (failure.reason, failure.type_name) == ("target-raised", "TimeoutError")
     assert set(failure.kinds) == {"stall", "coalesce"}
 
 
+@pytest.mark.slow
 def test_who_keeps_it_waits_for_nothing_more() -> None:
     assert sweep(lambda: word(keeps_what_follows=True)).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pause", [0.01, 4.97])
 def test_who_gives_up_before_all_has_come_may_do_so(pause: float) -> None:
     """The word comes just before the time is up, or just behind it."""
