@@ -15,8 +15,8 @@ import simnet
 from simnet.demo.corrected_server import serve
 from simnet.explore.check import sweep
 
-SWEEPS = 400
-BLOCKS_MAX = 4_000  # of Python's allocator, some 100 bytes each on average: a kilobyte a sweep
+SWEEPS = 250
+BLOCKS_MAX = 2_500  # of Python's allocator, some 100 bytes each on average: a kilobyte a sweep
 
 
 @sweep(target="server", kinds=["would-block", "short-recv", "reset-before-accept"], runs=8)

@@ -219,7 +219,7 @@ def test_who_storms_like_many_others_is_stopped_sooner(monkeypatch: pytest.Monke
         lengths.clear()
         options = {"target": "client", "kinds": ["reset", "eof"], "shrink": False}
         if fuzz:
-            result = run_fuzz(storm, SweepOptions.of("fuzz", **options), seeds=range(12))
+            result = run_fuzz(storm, SweepOptions.of("fuzz", **options), seeds=range(8))
         else:
             result = run_sweep(storm, SweepOptions.of(**options))
         return result, lengths[:]
