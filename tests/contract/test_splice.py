@@ -557,15 +557,20 @@ def test_k133_packets_of_a_pipe_go_into_a_socket_as_one(world: World) -> None:
         os.close(writer)
 
 
+def with_room(pipe: Pipe, pages: int) -> Pipe:
+    """*pipe* for so many pages, of which neither end waits."""
+    for fd in pipe:
+        os.set_blocking(fd, False)
+    fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, pages * 4096)
+    return pipe
+
+
 @pytest.mark.parametrize("pages", [1, 4, 16])
 @pytest.mark.parametrize("held", [0, 1])
 def test_k133_each_send_to_a_unix_stream_takes_a_page_of_a_pipe(
     world: World, pipe: Pipe, pages: int, held: int
 ) -> None:
-    reader, writer = pipe
-    for fd in pipe:
-        os.set_blocking(fd, False)
-    fcntl.fcntl(writer, 1031, pages * 4096)  # F_SETPIPE_SZ
+    reader, writer = with_room(pipe, pages)
     here, there = pair(world)
     for _ in range(20):
         there.send(b"two")
@@ -585,10 +590,7 @@ def test_k133_each_send_to_a_unix_stream_takes_a_page_of_a_pipe(
 def test_k133_of_a_large_send_to_a_unix_stream_what_lies_together_takes_one_place_in_a_pipe(
     world: World, pipe: Pipe, size: int, places: int, pages: int
 ) -> None:
-    reader, writer = pipe
-    for fd in pipe:
-        os.set_blocking(fd, False)
-    fcntl.fcntl(writer, 1031, pages * 4096)  # F_SETPIPE_SZ
+    reader, writer = with_room(pipe, pages)
     here, there = pair(world)
     there.send(b"s" * size)
     # A head of what is no whole page, and the pages in blocks of 1, 2 or 4; in all no more than there are free pages.
