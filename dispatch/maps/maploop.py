@@ -283,10 +283,8 @@ class MapLoop(Loop):
                 guest.ask_again()
 
     def _ask_served(self) -> None:
-        """Those that had their turn may wait for something else now; mostly they do not, and that is decided here.
-
-        What a program does to their ``readable`` meanwhile is seen when they are ready.
-        """
+        """Those that had their turn may wait for something else now; mostly they do not, and that is decided here."""
+        # What a program does to their `readable` meanwhile is seen when they are ready.
         served, self._served = self._served, []
         self._until_audit -= 1
         if self._until_audit < 0:
@@ -295,15 +293,16 @@ class MapLoop(Loop):
             self._restless = self._admitted - self._admitted_then > AUDITED // RESTLESS
             self._admitted_then = self._admitted
         for _, guest, _ in served:
-            if guest.reads is not None:
-                obj = guest.obj
-                try:
-                    if guest._bits == READ and obj.socket is guest.socket:
-                        writes = guest.writes
-                        if obj.writable.__func__ is writes and (not writes(obj) or obj.accepting):
-                            continue
-                except Exception:  # noqa: BLE001 - it is no method any more, or the object fails to say: see there
-                    pass
+            obj = guest.obj
+            try:
+                if obj.socket is guest.socket:
+                    if guest.reads is None:
+                        continue
+                    writes = guest.writes
+                    if guest._bits == READ and obj.writable.__func__ is writes and (not writes(obj) or obj.accepting):
+                        continue
+            except Exception:  # noqa: BLE001 - it is no method any more, or the object fails to say: see there
+                pass
             guest.after_its_turn()
 
     def _looks(self, mirror: dict[Any, Any]) -> bool:
