@@ -22,7 +22,8 @@ from simnet import invariants, scenario
 from simnet.expect import Expect, Found
 from simnet.explore.judging.table import TABLE
 from simnet.explore.options import SweepOptions
-from simnet.explore.report.meanings import BEYOND, HAPPENS, INVARIANTS
+from simnet.explore.report.meanings import BEYOND, HAPPENS
+from simnet.explore.report.rules import INVARIANTS, level_of
 from simnet.faults import place
 from simnet.faults.fault import Fault, defaults_of
 from simnet.faults.forms import fault_to_table, parse_fault
@@ -181,10 +182,20 @@ def _verdicts_by_name() -> str:
 
 
 def _invariants() -> str:
+    """Each rule in a line, for a look at all of them."""
     _complete(INVARIANTS, (*invariants.NAMES, invariants.WAITS_FOR_EVER))
-    return table(
-        ("name", "what it says", "what to do"), [(f"`{name}`", *meaning) for name, meaning in INVARIANTS.items()]
-    )
+    rows = [(f"[`{name}`](#{name})", meaning.rule, level_of(name)) for name, meaning in INVARIANTS.items()]
+    return table(("name", "the rule", "broken, it is a"), rows)
+
+
+def _invariant_reference() -> str:
+    """Each rule with all that is to be said about it."""
+    parts = []
+    for name, (rule, remedy, example, told, meant) in INVARIANTS.items():
+        lines = [f"- **Example**: {example}." if example else "", f"- **Told**: {told}" if told else ""]
+        lines += [f"- **To do**: {remedy}", f"- **Turn it off** where {meant}." if meant else ""]
+        parts += [f"### {name}", f"{rule} A {level_of(name)}.", "\n".join(filter(None, lines))]
+    return "\n\n".join(parts)
 
 
 def _beyond() -> str:
@@ -431,6 +442,7 @@ _TABLES: Mapping[str, Callable[[], str]] = {
     "verdicts": _verdicts,
     "verdicts-by-name": _verdicts_by_name,
     "invariants": _invariants,
+    "invariant-reference": _invariant_reference,
     "beyond": _beyond,
     "closing": _closing,
     "kernel-classes": _kernel_classes,

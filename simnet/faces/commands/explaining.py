@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from simnet.explore.judging.table import TABLE
 from simnet.explore.report.looks import line_of
-from simnet.explore.report.meanings import BEYOND, HAPPENS, INVARIANTS, SUMMED_UP
+from simnet.explore.report.meanings import BEYOND, HAPPENS, SUMMED_UP
+from simnet.explore.report.rules import INVARIANTS, level_of
 from simnet.faces.refusals import Refused
 from simnet.faces.screen import Screen
 from simnet.faults.fields import meant
 from simnet.faults.kinds import KINDS
-from simnet.invariants import WARNED_OF
 
 __all__ = ["explain"]
 
@@ -53,7 +53,8 @@ def explain(word: str | None) -> int:
         raise Refused(f"{word!r} is no word of a report{meant(name, known)}")
     screen.title(name)
     for label, text in rows:
-        screen.say(line_of(label, text.replace("`", "").replace("*", ""), "", screen.width))
+        if text:
+            screen.say(line_of(label, text.replace("`", "").replace("*", ""), "", screen.width))
     return 0
 
 
@@ -76,6 +77,9 @@ def _rows(name: str) -> Iterator[tuple[str, str]]:
         happening = HAPPENS[name]
         only, disruptive = (LEVELS[level] for level in TABLE[name])
         yield "what", f"{happening.who}: {happening.what}"
+        if name in INVARIANTS:
+            yield "example", INVARIANTS[name].example
+            yield "told", INVARIANTS[name].told
         both = f"{only}, whatever fault fired"
         yield (
             "verdict",
@@ -83,9 +87,13 @@ def _rows(name: str) -> Iterator[tuple[str, str]]:
         )
         yield "to do", happening.remedy
     elif name in INVARIANTS:
-        yield "rule", INVARIANTS[name].says
-        yield "verdict", f"{LEVELS['warning' if name in WARNED_OF else 'failure']}, whatever fault fired"
-        yield "to do", INVARIANTS[name].remedy
+        invariant = INVARIANTS[name]
+        yield "rule", invariant.rule
+        yield "example", invariant.example
+        yield "told", invariant.told
+        yield "verdict", f"{LEVELS[level_of(name)]}, whatever fault fired"
+        yield "to do", invariant.remedy
+        yield "off where", invariant.meant
     elif (beyond := BEYOND.get(name) or SUMMED_UP.get(name)) is not None:
         yield "what", beyond.what
         yield "to do", beyond.remedy
