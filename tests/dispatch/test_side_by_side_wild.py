@@ -13,6 +13,7 @@ import io
 import os
 import random
 import re
+import resource
 import socket
 import sys
 import time
@@ -407,14 +408,15 @@ class Program:
             for _ in range(STEPS):
                 self.peers_act()
                 timeout = self.dice.choice([0, PAUSE]) if self.sleeps else 0
-                began = time.monotonic()
+                began, waits = time.monotonic(), waits_so_far()
                 self.told.append("turn")
                 try:
                     self.turn(timeout, self.use_poll if self.chance(0.8) else not self.use_poll)
                 except BaseException as error:  # noqa: BLE001 - whatever leaves the loop
                     self.told.append(told_by(error))
                 if timeout:
-                    self.told.append(("slept", time.monotonic() - began > PAUSE * 0.9))
+                    took = time.monotonic() - began
+                    self.told.append(("slept", took > PAUSE * 0.9 and waits_so_far() > waits))
                 self.told.append((self.standing(), [(each.connected, each.accepting) for each in self.made]))
             self.end()
         return self.told
@@ -429,6 +431,11 @@ class Program:
         for each in (*self.peers, *self.open, *(channel.socket for channel in self.made if channel.socket is not None)):
             with contextlib.suppress(OSError):
                 each.close()
+
+
+def waits_so_far():
+    """How often this thread has given the processor away by itself: on a busy machine it is also taken away from it."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
 class Lines(io.StringIO):

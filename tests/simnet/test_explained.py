@@ -46,6 +46,6 @@ def test_an_explanation_of_hypothesis_has_the_programs_lines_and_none_of_simnet(
         [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
     )
     told = done.stdout.partition("Explanation:")[2]
-    assert "program.py:22" in told
+    assert "program.py:22" in told, done.stdout + done.stderr
     assert "simnet/" not in told
     assert "more with settings.verbosity" not in told
