@@ -167,7 +167,9 @@ INVARIANTS: Mapping[str, Invariant] = {
         "each client takes one of ten places, and who hangs up too early never gives it back: after ten of them nobody is served",
         "Not where the server sends away, or keeps waiting, a client behind as many others who do all that it does.",
     ),
-    "one-close": Invariant("A channel is closed once, and its `handle_close` is called once.", "Close it in one place."),
+    "one-close": Invariant(
+        "A channel is closed once, and its `handle_close` is called once.", "Close it in one place."
+    ),
     "silence-after-close": Invariant(
         "No handler of a channel is called after its close.", "Return from the handler that has closed it."
     ),
