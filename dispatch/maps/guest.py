@@ -223,6 +223,12 @@ class Guest(Channel):
         knows = None if self._bits & ASLEEP else getattr(self.loop.poller, "knows", None)
         return not (_is_socket(self._fileno) if knows is None else knows(self._fileno, self._bits))
 
+    def abort(self, reason: BaseException | None = None) -> None:
+        """Its loop is let go: it leaves, and its object stays as it is. Another thread may be striking it out, or letting it in."""
+        self.loop.channels.pop(self._fileno, None)  # its poller is closed, with all that it watches
+        self._fileno, self._bits = -1, ASLEEP
+        self.obj = self.socket = self.reads = None
+
     def _turn_failed(self, error: Exception) -> None:
         raise error  # to who called the loop, as in asyncore: nothing of the object's own runs here
 

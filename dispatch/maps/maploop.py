@@ -417,7 +417,7 @@ class MapLoop(Loop):
     def _strike(self, guest: Guest) -> None:
         fd, channels = guest._fileno, self.channels
         if channels.get(fd) is guest:
-            del channels[fd]
+            channels.pop(fd, None)  # another thread may be letting the loop go
             if guest.reads is None:
                 self._asked.pop(fd, None)
             if guest._bits != ASLEEP:
@@ -485,10 +485,8 @@ class MapLoop(Loop):
         guests, self._guests = self._guests, {}
         for guest in guests.values():
             if guest._fileno >= 0:
-                self.channels.pop(guest._fileno, None)  # its poller is closed, with all that it watches
-                guest._fileno, guest._bits = -1, ASLEEP
                 self._tell_closed(guest)
-            guest.obj = guest.socket = guest.reads = None
+            guest.abort()
         self._asked.clear()
         self.grumblers.clear()
         self._served, self._unaudited, self._mirror = [], [], None  # who is in them might be kept by nothing else

@@ -118,6 +118,26 @@ def test_a_channel_may_be_closed_while_it_is_let_in(two, asked, use_poll):
     assert list(channels.values()) == [first]
 
 
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_a_loop_may_end_while_a_channel_is_closed(two, use_poll, monkeypatch):
+    """Who stood in the map no more, and in the loop still, was given up with an AttributeError: "'Guest' object has no ..."."""
+    channels, first, second = two
+    strike = MapLoop._strike
+
+    def overtaken(loop, guest):
+        loop.close()
+        strike(loop, guest)
+
+    def handle_read():
+        first.recv(10)
+        monkeypatch.setattr(MapLoop, "_strike", overtaken)
+        second.close()
+
+    first.handle_read = handle_read
+    asyncore.loop(0, use_poll, channels, TURNS)
+    assert list(channels.values()) == [first]
+
+
 class Meanwhile(asynchat.async_chat):
     """While its first piece is under way, another thread does something with it."""
 
