@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dispatch.annotations import Any
 from dispatch.interfaces import Poller
 from dispatch.maps import oneturn, resting
-from dispatch.maps.channelmap import ChannelMap, plain
+from dispatch.maps.channelmap import ChannelMap, items, plain
 from dispatch.maps.events import UNNAMED, reraised
 from dispatch.maps.guest import Guest
 from dispatch.maps.maploop import Kinds, MapLoop, Serve
@@ -136,6 +136,7 @@ def turn(
                     map.restless = 0
                 return
             engine = map.engine = MapLoop(map)
+            engine.touched.update(dict.fromkeys(items(map), 0))  # another thread may have changed it meanwhile
     else:
         engine = _engines.get(id(map))
     if engine is not None and (poller is None or engine.turning):

@@ -13,6 +13,7 @@ import pytest
 
 from dispatch import asynchat, asyncore
 from dispatch.maps import channelmap
+from dispatch.maps.channelmap import ChannelMap
 from dispatch.maps.guest import wished
 from dispatch.maps.maploop import MapLoop
 from tests.dispatch.conftest import PATIENCE, kernel_only
@@ -136,6 +137,25 @@ def test_a_loop_may_end_while_a_channel_is_closed(two, use_poll, monkeypatch):
     first.handle_read = handle_read
     asyncore.loop(0, use_poll, channels, TURNS)
     assert list(channels.values()) == [first]
+
+
+@pytest.mark.parametrize("use_poll", [False, True])
+def test_a_channel_that_comes_while_a_loop_is_made_is_served(two, use_poll, monkeypatch):
+    """The loop had been told who stands in the map, the map not yet of the loop: it never heard of that channel."""
+    first, second = two[1:]
+    channels = ChannelMap()
+    first.add_channel(channels)
+    make = MapLoop.__init__
+
+    def overtaken(loop, *args):
+        make(loop, *args)
+        second.add_channel(channels)
+
+    monkeypatch.setattr(MapLoop, "__init__", overtaken)
+    channels.restless = 0  # its next turn is a loop's
+    asyncore.loop(0, use_poll, channels, TURNS)
+    assert channels.engine.channels.keys() == channels.keys() == {first._fileno, second._fileno}
+    asyncore.close_all(channels)
 
 
 class Meanwhile(asynchat.async_chat):
