@@ -171,14 +171,17 @@ def test_k062_a_fin_behind_what_is_not_acknowledged_is_probed(world: World, ends
 
 
 def test_k062_a_fin_that_goes_with_the_data_is_not_probed(world: World) -> None:
-    client, server = world.pair()
-    server.send(b"question")
-    client.send(b"answer")
-    world.gives(b"answer", server.recv, 10)
-    server.send(b"more", socket.MSG_MORE)
-    server.shutdown(socket.SHUT_WR)
-    time.sleep(PROBED)
-    assert world.ioctl(server, "SIOCOUTQ") == 5
+    def left() -> Any:
+        client, server = world.pair()
+        server.send(b"question")
+        client.send(b"answer")
+        world.gives(b"answer", server.recv, 10)
+        server.send(b"more", socket.MSG_MORE)
+        server.shutdown(socket.SHUT_WR)
+        time.sleep(PROBED)
+        return world.ioctl(server, "SIOCOUTQ")
+
+    world.counts(5, left)
 
 
 @pytest.mark.parametrize(

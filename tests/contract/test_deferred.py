@@ -26,13 +26,16 @@ def test_k049_of_those_who_have_said_nothing_for_so_long_the_last_is_the_first_e
     world: World, seconds: int
 ) -> None:
     """The timers of a moment run in the reverse of the order in which they were set; after 3 s it is the second one's turn."""
-    listener = patient_listener(world, seconds, 5)
-    clients = [world.client(listener) for _ in range(3)]
-    time.sleep(seconds - 0.1)
-    world.ready(listener, "0")
-    time.sleep(0.3)
-    names = [world.accept(listener).getpeername() for _ in clients]
-    assert names == [each.getsockname() for each in (clients if seconds == 3 else reversed(clients))]
+
+    def order() -> list[int]:
+        listener = patient_listener(world, seconds, 5)
+        names = [world.client(listener).getsockname() for _ in range(3)]
+        time.sleep(seconds - 0.1)
+        world.ready(listener, "0")
+        time.sleep(0.3)
+        return [names.index(world.accept(listener).getpeername()) for _ in names]
+
+    world.counts([0, 1, 2] if seconds == 3 else [2, 1, 0], order)
 
 
 def test_k049_who_finds_no_room_when_the_time_is_over_comes_again_with_the_next_timer(world: World) -> None:
