@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from typing import Any
 
@@ -71,3 +72,28 @@ def test_plays_are_bounded_and_what_was_reached_by_then_is_kept() -> None:
 def test_a_plan_of_which_a_part_is_never_reached_is_not_small() -> None:
     small = shrunk(f"{CULPRIT}; stall {CONNECTION} end=client byte=0 seconds=0.5")
     assert small.run.unreached == ()
+
+
+def test_a_seed_without_which_nothing_fails_is_kept() -> None:
+    # With seed 1 the server replies to what it read first; with seed 0 it reads twice, and the test ends with another number.
+    def reads_twice_at_times(port: int) -> None:
+        with socket.create_server(("", port)) as listener, listener.accept()[0] as conn:
+            said = conn.recv(100)
+            if random.random() < 0.5:
+                said += conn.recv(100)
+            conn.sendall(said)
+            while conn.recv(100):
+                """What is left is read, so that nothing is reset."""
+
+    def asks(net: Any) -> tuple[float, bytes]:
+        net.host("server").spawn(reads_twice_at_times, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"hello")
+            sock.shutdown(socket.SHUT_WR)
+            return random.random(), sock.makefile("rb").read()
+
+    start = FaultPlan.parse(f"short-recv {CONNECTION} end=server call=1 bytes=2; seed=1")
+    baseline = play(asks, "no faults; seed=1", target="server")
+    run, judgement = judged(asks, start, baseline, SERVER)
+    small = shrink(asks, Shrunk(start, run, judgement, 0), baseline, SERVER)
+    assert str(small.plan) == f"short-recv {CONNECTION} end=server call=1 bytes=1; seed=1"
