@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,27 @@ def test_both_worlds_tell_a_program_in_the_same_words() -> None:
         "b'' end",
     ]
     assert compare(program, next(settings(12))) is None
+
+
+def test_both_worlds_tell_what_a_poller_watches() -> None:
+    program = Program(
+        (
+            *PAIR,
+            Step("epoll", "", (), ("e1",)),
+            Step("register", "e1", ("c1", select.EPOLLIN)),
+            Step("wait", "e1", (8,)),
+            Step("send", "s1", (b"hello", 0)),
+            Step("wait", "e1", (8,)),
+            Step("modify", "e1", ("c1", select.EPOLLOUT)),
+            Step("wait", "e1", (8,)),
+            Step("unregister", "e1", ("c1",)),
+            Step("wait", "e1", (8,)),
+            Step("modify", "e1", ("c1", select.EPOLLIN)),
+        )
+    )
+    told = [seen.answer for seen in predict(program, next(settings(20))).seen][len(PAIR) + 1 :]
+    assert told == ["None", "nothing", "5", "c1:IN", "None", "c1:OUT", "None", "nothing", "ENOENT"]
+    assert compare(program, next(settings(21))) is None
 
 
 @pytest.mark.slow
