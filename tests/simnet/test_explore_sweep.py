@@ -54,11 +54,13 @@ def echo(net: Any) -> bytes:
 
 
 def test_a_sweep_counts_every_run_once() -> None:
+    begun = time.perf_counter()
     result = run_sweep(echo, SERVER)
+    assert 0 < result.seconds < time.perf_counter() - begun
     assert result.runs == result.planned == sum(row.variants for row in result.kinds)
+    assert result.budget_line == f"{result.planned} points"  # all of them: there is nothing to excuse
     assert result.runs == result.equal + result.noted + result.interrupted + result.failed + result.unreached
     assert result.simulations == result.runs + 2
-    assert result.seconds > 0
     assert result.rate > 0
     assert result.ok
     assert result.summary().startswith(f"sweep: server; {result.runs} runs in ")
@@ -905,3 +907,23 @@ def test_a_reset_by_a_test_that_has_failed_is_not_what_it_failed_for() -> None:
     (failure,) = result.failures
     assert [each.reason for each in failure.judgement.findings] == ["body-waits", "handler-raised"]
     assert "the test slept until 0.1" in report(failure, result).why
+
+
+def test_a_reset_by_a_test_that_goes_on_is_what_it_fails_for_later() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 7)) as listener:
+            while True:
+                with listener.accept()[0] as conn:
+                    conn.sendall(b"hello")
+                    conn.recv(1)  # a ConnectionResetError comes out of here, and nobody is served any more
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(serve)
+        for _ in range(2):
+            with socket.create_connection(("server", 7)) as sock:
+                sock.recv(100)
+                net.sleep(0.1)  # what it has left unread lies there by then
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds="split"))
+    (failure,) = result.failures
+    assert [each.reason for each in failure.judgement.findings] == ["target-raised", "body-raised"]
