@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from typing import Any
 
@@ -103,3 +104,65 @@ def test_where_a_connection_was_made_and_nothing_was_said_it_is_not_told_as_if_i
     run: Run = play(says_nothing, FaultPlan.parse(plan), target=["server", "test"])
     (text,) = unreached_texts(run.unreached, run.points, run.targets)
     assert text.endswith(" was never reached: nothing travelled on test->server:7#1, in either direction")
+
+
+def listen(port: int) -> None:
+    """To some it listens, and says nothing; the next port it leaves alone."""
+    with (
+        socket.create_server(("", port)) as listener,
+        socket.create_server(("", port + 1)),
+        socket.socket(type=socket.SOCK_DGRAM) as box,
+    ):
+        box.bind(("", port))
+        while True:
+            conn, _ = listener.accept()
+            with conn:
+                select.select([conn], [], [])
+                while conn.recv(10):
+                    pass
+
+
+def says_more_each_time(net: Any) -> None:
+    net.host("server").spawn(listen, 7)
+    for number in range(1, 8):
+        with socket.create_connection(("server", 7)) as sock:
+            sock.sendall(b"a" * number)
+    with socket.create_connection(("server", 8)), socket.socket(type=socket.SOCK_DGRAM) as box:
+        for _ in range(2):
+            box.sendto(b"a", ("server", 7))
+
+
+@pytest.mark.parametrize(
+    ("fault", "nearest"),
+    [
+        pytest.param(
+            "split test->server:7#1 end=client byte=1",
+            "nothing travelled towards the client of test->server:7#1; towards its server 1 byte travelled",
+            id="the-other-direction",
+        ),
+        pytest.param(
+            "split test->server:7#* end=server byte=9",
+            "towards the server of test->server:7#7 7 bytes travelled, so byte is 0 to 7",
+            id="the-longest-of-several",
+        ),
+        pytest.param(
+            "short-recv test->server:8#1 end=server call=1 bytes=1",
+            "only the client of test->server:8#1 made calls there, not its server",
+            id="never-accepted",
+        ),
+        pytest.param(
+            "refuse test->server:7#9",
+            "this run has the connections test->server:7#1, test->server:7#2, test->server:7#3, test->server:7#4, test->server:7#5 and 3 more",
+            id="more-than-can-be-listed",
+        ),
+        pytest.param("drop test->server:7 datagram=5", "test->server:7 carried 2 datagrams", id="a-datagram-too-many"),
+        pytest.param("drop test->server:9 datagram=1", "datagrams went test->server:7", id="another-flow"),
+        pytest.param("wake server call=9 first=1", "polls on server found something ready 7 times", id="a-poll-too-many"),
+        pytest.param("wake test call=1 first=1", "polls found something ready on server", id="who-never-polls"),
+        pytest.param("error server socket call=9 errno=EMFILE", "server called socket() 3 times", id="a-socket-too-many"),
+        pytest.param("crash client at=0", "this run has the host server", id="no-such-host"),
+    ],
+)  # fmt: skip
+def test_of_what_there_was_much_the_nearest_is_told(fault: str, nearest: str) -> None:
+    run = play(says_more_each_time, FaultPlan.parse(fault), target="server")
+    assert unreached_texts(run.unreached, run.points, run.targets) == [f"{fault} was never reached: {nearest}"]
