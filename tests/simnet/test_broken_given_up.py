@@ -291,6 +291,7 @@ def test_a_server_may_say_the_rest_of_its_answer_before_it_closes_but_not_for_lo
                         with suppress(OSError):
                             sock.sendall(line)
                         time.sleep(pause)
+                    sock.shutdown(socket.SHUT_WR)  # as socketserver does
 
     def test(net: Any) -> bytes:
         net.host("server").spawn(answers)
