@@ -415,7 +415,8 @@ def test_poll_and_select_say_what_they_always_say_of_wrong_arguments() -> None:
             poller.unregister(1)
         with socket.socket() as sock:
             poller.register(sock)
-            poller.modify(sock, select.POLLOUT)
             assert poller.poll(0) == [(sock.fileno(), select.POLLOUT | select.POLLHUP)]
+            poller.modify(sock, select.POLLIN)
+            assert poller.poll(0) == [(sock.fileno(), select.POLLHUP)]
             poller.unregister(sock)
         assert poller.poll(1) == []
