@@ -347,10 +347,21 @@ def test_a_spin_of_who_shuts_down_at_each_look_is_a_verdict() -> None:
         pytest.param(
             "would-block b:7 op=accept call=1; blackhole a->b:7#1 end=server byte=1", SIMULATOR_ONLY, id="one-cannot-be"
         ),
+        pytest.param("stall a->b:7#1 end=server byte=1 seconds=10", CONFIRMED, id="there-is-time-for-it"),
+        pytest.param("stall a->b:7#1 end=server byte=1 seconds=10.1", SIMULATOR_ONLY, id="too-long-a-stall"),
+        pytest.param("error b:7 accept call=1 errno=EMFILE seconds=10.1", SIMULATOR_ONLY, id="too-long-an-error"),
+        pytest.param("would-block a->b:7#1 end=server send call=1 seconds=1", SIMULATOR_ONLY, id="a-full-buffer"),
+        pytest.param("strangers a->b:7#1 count=1 when=after", SIMULATOR_ONLY, id="strangers-behind"),
+        pytest.param("error b:/tmp/x send call=1 errno=ENOBUFS", SIMULATOR_ONLY, id="unix-datagrams"),
     ],
 )
 def test_a_plan_is_worth_as_much_as_its_weakest_fault(plan: str, verdict: str) -> None:
     assert verdict_class(FaultPlan.parse(plan)) == verdict
+
+
+def test_a_run_that_may_take_longer_has_time_for_a_longer_fault() -> None:
+    stall = FaultPlan.parse("stall a->b:7#1 end=server byte=1 seconds=10.1")
+    assert verdict_class(stall, seconds=21) == CONFIRMED
 
 
 def test_what_no_kernel_shows_is_refused_by_name() -> None:
