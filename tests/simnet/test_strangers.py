@@ -258,6 +258,10 @@ def test_who_means_to_serve_so_few_is_left_alone(serve: Callable[[], None], stri
     assert not result.warnings, [str(each) for each in result.warnings]
 
 
+def test_so_is_it_where_others_would_fail_for_it() -> None:
+    assert sweep(asked(one_after_the_other), invariants={"served-anyway": "failure"}).ok
+
+
 def test_before_clients_who_need_each_other_no_stranger_comes() -> None:
     """Such as two at a bridge, who would meet a stranger there."""
 
