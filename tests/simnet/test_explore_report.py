@@ -368,6 +368,32 @@ def test_every_kind_has_a_few_words_for_a_headline(kind: type[faults.Fault]) -> 
     assert len(words) < 50
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("short-recv a->b:7#1 end=server call=1 bytes=1", "recv returns 1 byte"),
+        ("short-recv a->b:7#1 end=server call=1 bytes=1000", "recv returns 1,000 bytes"),
+        ("partial-send a->b:7#1 end=server call=1 bytes=2", "send takes 2 bytes"),
+        ("partial-send a->b:7#1 end=server call=1 bytes=2 seconds=5", "send takes 2 bytes, and is full for 5 s"),
+        ("would-block a->b:7#1 end=server send call=1", "send says EAGAIN"),
+        ("would-block a->b:7#1 end=server send call=1 seconds=5", "send says EAGAIN for 5 s"),
+        ("wake b call=1 keep=1", "a poll reports only some of the ready"),
+        ("wake b call=1 first=1", "a poll reports another order"),
+        ("reset a->b:7#1 end=server byte=3", "the connection is reset before byte 3"),
+        ("reset a->b:7#1 end=server send call=1", "the connection is reset before send"),
+        ("reset a->b:7#1 end=server send call=1 when=after", "the connection is reset after send"),
+        ("strangers a->b:7#1 count=1", "1 stranger comes first"),
+        ("strangers a->b:7#1 count=64 when=after", "64 strangers come right behind"),
+        ("name-error a lookup=1 errno=EAI_AGAIN", "a look-up fails with EAI_AGAIN"),
+        ("name-error a lookup=1 seconds=5", "a name is answered 5 s late"),
+        ("clock-jump b at=1 seconds=5", "the clock of b jumps by +5 s"),
+        ("refuse a->b:7#1; pause b at=1 seconds=5", "the connection is refused and b stands still for 5 s"),
+    ],
+)
+def test_the_words_say_what_is_particular_of_it(fault: str, words: str) -> None:
+    assert when(FaultPlan.parse(fault)) == f"when {words}"
+
+
 def test_a_server_that_has_gone_refuses_each() -> None:
     once, each = (when(FaultPlan((faults.Refuse(on=f"test->server:7#{n}"),))) for n in ("1", "*"))
     assert (once, each) == ("when the connection is refused", "when each connection is refused")
