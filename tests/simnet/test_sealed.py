@@ -234,6 +234,10 @@ def test_where_nothing_is_tls_nothing_is_changed() -> None:
                 for data in (b"\x16", b"\x16\x03", b"\x16\x03\x01\x00\x05\x00hello", b"plain"):
                     client.sendall(data)
                     assert served.recv(100) == data
+        # A client's first packet of QUIC has 1,200 bytes: what begins so and is shorter is something else.
+        with socket.socket(type=socket.SOCK_DGRAM) as box, socket.socket(type=socket.SOCK_DGRAM) as sender:
+            box.bind(("", 443))
+            sender.sendto(b"\xc3\0\0\0\1".ljust(1199, b"x"), box.getsockname())
 
     entries = simnet.play(test).trace.entries
     assert sealed(entries) is entries
