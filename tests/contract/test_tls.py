@@ -45,6 +45,11 @@ def wrapped(world: World, contexts: Contexts, **options: Any) -> tuple[Any, Any]
 def secured(world: World, contexts: Contexts, **options: Any) -> tuple[Any, Any]:
     """Both ends after the handshake, non-blocking."""
     ends = wrapped(world, contexts, **options)
+    shake_hands(world, *ends)
+    return ends
+
+
+def shake_hands(world: World, *ends: Any) -> None:
     waiting = list(ends)
     deadline = real.monotonic() + 5
     while waiting and real.monotonic() < deadline:
@@ -56,7 +61,6 @@ def secured(world: World, contexts: Contexts, **options: Any) -> tuple[Any, Any]
                 world.pause()
     assert not waiting
     world.pause()
-    return ends
 
 
 def soon(world: World, call: Callable[[], Any]) -> Any:
@@ -118,6 +122,24 @@ def test_what_was_agreed_on_can_be_asked(world: World, contexts: Contexts) -> No
     assert client.session_reused is False
     assert client.context is contexts.client
     assert len(client.get_channel_binding()) in (12, 32, 36, 48)  # bytes of a Finished message
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["as-it-is-wrapped", "later"])
+def test_a_session_is_taken_up_again(world: World, contexts: Contexts, at_once: bool) -> None:
+    """As who speaks FTP over TLS does on each connection for data."""
+    client, server = secured(world, contexts)
+    server.send(b"x")
+    assert soon(world, lambda: client.recv(1)) == b"x"  # and the tickets that came before it
+    near, far = world.pair()
+    options = {"session": client.session} if at_once else {}
+    again = world.keep(
+        contexts.client.wrap_socket(near, server_hostname="test", do_handshake_on_connect=False, **options)
+    )
+    there = world.keep(contexts.server.wrap_socket(far, server_side=True, do_handshake_on_connect=False))
+    if not at_once:
+        again.session = client.session
+    shake_hands(world, again, there)
+    assert (again.session_reused, there.session_reused) == (True, True)
 
 
 def test_a_server_chooses_its_context_by_the_name_that_is_asked_for(world: World, contexts: Contexts) -> None:
