@@ -396,7 +396,7 @@ def test_it_is_a_guest_of_asyncios_loop_too() -> None:
 
 
 @pytest.mark.slow
-def test_it_may_be_imported_within_the_run() -> None:
+def test_it_may_be_imported_within_the_run_and_has_threads_outside_of_it() -> None:
     program = """
 import sys, simnet
 
@@ -419,6 +419,9 @@ def served():
 assert "trio" not in sys.modules
 assert served() == [b"", b""]
 assert served() == [b"", b""]
+
+import trio
+assert trio.run(trio.to_thread.run_sync, lambda: "of its own thread") == "of its own thread"
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
