@@ -186,9 +186,9 @@ def test_a_time_out_says_what_it_waited_for(world: World, contexts: Contexts) ->
         client.do_handshake()
     client, server = secured(world, contexts)
     server.settimeout(0.02)
-    with pytest.raises(TimeoutError, match=r"The read operation timed out$"):
+    with pytest.raises(TimeoutError, match=r"^The read operation timed out$"):
         server.recv(10)
-    with pytest.raises(TimeoutError, match=r"The write operation timed out$"):
+    with pytest.raises(TimeoutError, match=r"^The write operation timed out$"):
         while True:
             server.send(bytes(65536))
     assert client.fileno() > 0
