@@ -248,6 +248,28 @@ def test_a_loop_that_ends_where_it_went_on_without_the_fault_has_not_survived() 
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "baseline", "run"),
+    [
+        (
+            "loop-survives",
+            {"alive": ("server/serve",), "entries": [SPAWNED]},
+            {"failures": [target_ended(os_error(errno.ECONNRESET))], "entries": [SPAWNED]},
+        ),
+        ("listener-survives", {"listening": ("server:7",), "entries": [LISTENED]}, {"entries": [LISTENED]}),
+        ("handler-raised", {}, {"handler_errors": [reached_handle_error(TypeError("x"))]}),
+    ],
+)
+def test_what_is_a_failure_may_be_no_more_than_a_warning(
+    name: str, baseline: dict[str, Any], run: dict[str, Any]
+) -> None:
+    known = run_of(**baseline)
+    assert judge(known, run_of(RESET, **run)).status == "failure"
+    judgement = judge(known, run_of(RESET, **run), invariants={name: "warning"})
+    assert judgement.status in ("equal", "interrupted")
+    assert [each.reason for each in judgement.warnings] == [name]
+
+
 def test_a_process_that_an_interrupted_body_never_started_has_not_ended() -> None:
     baseline = run_of(alive=("server/serve",), listening=("server:7",), entries=[SPAWNED, LISTENED])
     run = run_of(RESET, error=raised(ConnectionResetError(errno.ECONNRESET, "x")))
