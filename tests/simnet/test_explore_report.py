@@ -26,6 +26,7 @@ import pytest
 import dispatch
 from simnet import faults
 from simnet.blame import first_of, stopping_place, trimmed, user_place, users_own
+from simnet.explore.judging.akin import akin_to
 from simnet.explore.judging.verdict import judge
 from simnet.explore.options import SweepOptions
 from simnet.explore.raising import SweepFailure, as_exception, raise_failures
@@ -123,6 +124,25 @@ def test_what_the_same_input_shows_cut_elsewhere_is_akin_and_not_a_bug_of_its_ow
     assert re.fullmatch(r"AssertionError at .* when a segment ends before byte 8 \(akin to 1, 1 of 13 runs\)", short)
     assert "akin      to 1: the same input, cut elsewhere." in told[1].text()
     assert "akin" not in told[0].text()
+
+
+def test_akin_is_what_cuts_the_same_input_of_the_same_connection_and_nothing_else() -> None:
+    def failure(plan: str, *kinds: str) -> Any:
+        return types.SimpleNamespace(
+            plan=FaultPlan.parse(plan), kinds=dict.fromkeys(kinds or [plan.partition(" ")[0]], 1)
+        )
+
+    failures = [
+        failure("short-recv a->b:7#1 end=server call=1 bytes=1"),
+        failure("split a->b:7#1 end=server byte=3"),
+        failure("stall a->b:7#1 end=server byte=3 seconds=61", "stall", "split"),
+        failure("stall a->b:7#1 end=server byte=3 seconds=61"),  # it may have outlasted a deadline
+        failure("split a->b:7#1 end=client byte=3"),
+        failure("split a->b:7#2 end=server byte=3"),
+        failure("reset a->b:7#1 end=server byte=3", "reset", "split"),
+        failure("split a->b:7#1 end=server byte=3; split a->b:7#1 end=server byte=4"),
+    ]
+    assert [akin_to(each, failures) for each in failures] == [None, 1, 1, *[None] * 5]
 
 
 def echo() -> None:
