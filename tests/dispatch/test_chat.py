@@ -343,6 +343,11 @@ def test_a_long_message_that_ends_is_too_long_as_well():
     assert chat.events == ["11 bytes before b'\\r\\n'; max_message is 10", b"y" * 10]
 
 
+def test_what_has_come_of_a_terminator_does_not_count():
+    assert fed(Short, b"x" * 10 + b"\r", b"\n").events == [b"x" * 10]
+    assert fed(Short, b"x" * 11 + b"\r").events == ["12 bytes without b'\\r\\n'; max_message is 10"]
+
+
 @pytest.mark.parametrize("terminator", [b"\r\n", type("Mark", (bytes,), {})(b"\r\n")], ids=["bytes", "a kind of bytes"])
 @pytest.mark.parametrize("where", ["of the class", "of the object"])
 def test_behind_a_message_that_was_too_long_no_byte_is_searched_twice(where, terminator):
