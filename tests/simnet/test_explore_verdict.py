@@ -122,6 +122,23 @@ def test_time_outs_and_lost_connections_without_errno_are_excused_with_the_rest(
     )
 
 
+def test_what_a_library_makes_of_an_errno_is_excused_if_that_is() -> None:
+    """As `OSError: all attempts to connect failed`; an errno of its own says more than what it was raised from."""
+    lost = type("BrokenResourceError", (Exception,), {"__module__": "anyio"})
+    late = type("TooSlowError", (Exception,), {"__module__": "trio"})
+    mine = type("BrokenResourceError", (Exception,), {"__module__": "program"})
+    reset, wrong = os_error(errno.ECONNRESET), ValueError("x")
+
+    def status(error: BaseException, cause: BaseException | None) -> str:
+        error.__cause__ = cause
+        return judge(BASELINE, run_of(RESET, failures=[target_ended(error)])).status
+
+    for kind in (OSError, lost):
+        assert [status(kind("x"), cause) for cause in (reset, wrong, None)] == ["interrupted", "failure", "failure"]
+    assert status(os_error(errno.EINVAL), reset) == status(mine("x"), reset) == "failure"
+    assert status(late(), None) == "interrupted"
+
+
 def test_a_group_is_excused_if_all_in_it_are() -> None:
     reset, wrong = os_error(errno.ECONNRESET), ValueError("x")
     assert judge(BASELINE, run_of(RESET, failures=[target_ended(ExceptionGroup("g", [reset]))])).status == "interrupted"
