@@ -24,6 +24,7 @@ from tests.simnet.explore_runs import (
 SPLIT = faults.Split(on="test->server:7#1", end="server", byte=3)
 STALL = faults.Stall(on="test->server:7#1", end="server", byte=3, seconds=61)
 RESET = faults.Reset(on="test->server:7#1", end="server", byte=3)
+BLACKHOLE = faults.Blackhole(on="test->server:7#1", end="server", byte=3)
 EMFILE = faults.Error(on="server:7", op="accept", call=1, errno="EMFILE")
 BLOCK = faults.WouldBlock(on="server:7", op="accept", call=1)
 
@@ -85,11 +86,17 @@ def test_a_target_may_end_with_the_errno_that_the_fault_made() -> None:
         (RESET, errno.ECONNREFUSED),  # who connects again, to a support that has died of it
         (EMFILE, errno.EMFILE),
         (EMFILE, errno.ECONNRESET),
+        (BLACKHOLE, errno.EHOSTUNREACH),
     ):
         run = run_of(fault, failures=[target_ended(os_error(code))])
         assert judge(BASELINE, run).status == "interrupted", errno.errorcode[code]
         run = run_of(fault, handler_errors=[reached_handle_error(os_error(code))])
         assert judge(BASELINE, run).status == "equal", errno.errorcode[code]
+
+
+def test_of_two_faults_one_has_made_it() -> None:
+    run = run_of(RESET, EMFILE, failures=[target_ended(os_error(errno.EMFILE))])
+    assert judge(BASELINE, run).status == "interrupted"
 
 
 def test_it_may_end_with_that_of_a_path_at_which_no_unix_socket_is_any_more() -> None:
@@ -100,7 +107,10 @@ def test_it_may_end_with_that_of_a_path_at_which_no_unix_socket_is_any_more() ->
 
 
 def test_it_may_not_end_with_an_errno_that_the_fault_did_not_make() -> None:
-    for fault, code in ((RESET, errno.EBADF), (RESET, errno.EMFILE), (EMFILE, errno.ENOBUFS), (RESET, errno.EAGAIN)):
+    for fault, code in (
+        *((RESET, code) for code in (errno.EBADF, errno.EMFILE, errno.EAGAIN, errno.EHOSTUNREACH)),
+        (EMFILE, errno.ENOBUFS),
+    ):
         run = run_of(fault, failures=[target_ended(os_error(code))])
         assert judge(BASELINE, run).status == "failure", errno.errorcode[code]
 
