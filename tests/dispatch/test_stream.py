@@ -509,13 +509,16 @@ def test_nothing_is_written_after_close(world):
     loop = world.loop()
     channel, client = world.connected(loop, Recorder)
     channel.write(b"last")
+    assert (channel.closing, channel.closed) == (False, False)
     channel.close()
+    assert (channel.closing, channel.closed) == (True, False)
     assert not channel.write(b"too late")
     assert not channel.write_from([b"too late"])
 
     assert world.read_all(loop, client) == b"last"
     assert not channel.write(b"much too late")
     assert channel.queued == 0
+    assert (channel.closing, channel.closed) == (True, True)
 
 
 def test_nothing_is_read_after_close(world):

@@ -24,6 +24,7 @@ def test_one_name_or_several_may_stand() -> None:
     assert SweepOptions.of(may_raise=OSError).may_raise == (OSError,)
     assert SweepOptions.of(survives="reset").survives == ("reset",)
     assert SweepOptions.of(survives=["stall", "reset"]).survives == ("stall", "reset")
+    assert SweepOptions.of(survives=()).survives == ()
     assert SweepOptions.of(per_process="mylib:Pool.free").per_process == ("mylib:Pool.free",)
 
 
