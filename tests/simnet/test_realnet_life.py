@@ -13,6 +13,7 @@ import queue
 import random
 import select
 import selectors
+import signal
 import socket
 import socketserver
 import sys
@@ -83,6 +84,27 @@ def test_two_networks_have_the_same_port_at_the_same_time() -> None:
     thread.join(5)
     assert sorted(answers) == [b"one", b"two"]
     assert asyncore.socket_map is before, "whichever ended first"
+
+
+def test_only_the_main_thread_of_a_program_handles_its_signals() -> None:
+    told: list[str] = []
+
+    def another() -> None:
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        except ValueError as error:
+            told.append(str(error))
+
+    def program() -> Any:
+        before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        thread = threading.Thread(target=another)
+        thread.start()
+        thread.join()
+        return before, signal.getsignal(signal.SIGTERM)
+
+    with RealNetwork() as net:
+        assert net.host("server").run(program) == (signal.SIG_DFL, signal.SIG_DFL)
+    assert told == ["signal only works in main thread of the main interpreter"]
 
 
 def test_a_machine_that_was_paused_has_no_deadlock(monkeypatch: pytest.MonkeyPatch) -> None:
