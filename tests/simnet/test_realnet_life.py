@@ -30,7 +30,7 @@ import pytest
 
 import dispatch
 from dispatch import asyncore
-from simnet import Deadlock, Network, modules, play, real
+from simnet import Deadlock, Hang, Network, modules, play, real
 from simnet.realnet import RealNetwork, guard, play_real, stage
 from simnet.realnet.process import RealProcess
 from tests.certificates import contexts
@@ -105,6 +105,24 @@ def test_only_the_main_thread_of_a_program_handles_its_signals() -> None:
     with RealNetwork() as net:
         assert net.host("server").run(program) == (signal.SIG_DFL, signal.SIG_DFL)
     assert told == ["signal only works in main thread of the main interpreter"]
+
+
+def test_a_run_that_takes_longer_than_it_may_is_stopped_and_says_who_was_where() -> None:
+    def beats() -> None:
+        while True:
+            time.sleep(0.001)
+
+    def test(net: Any) -> None:
+        net.host("server").spawn(beats)
+        with contextlib.suppress(Hang):
+            beats()
+        time.sleep(0.001)  # it has been told, and cleans up
+
+    run = play_real(test, seconds=0.05)
+    (verdict,) = run.verdicts
+    assert (verdict.name, run.body_error) == ("Hang", None)
+    assert verdict.message.startswith("the run took longer than 0.05 s of real time:\n  ")
+    assert "server/beats waits for time to pass" in verdict.message
 
 
 def test_a_machine_that_was_paused_has_no_deadlock(monkeypatch: pytest.MonkeyPatch) -> None:
