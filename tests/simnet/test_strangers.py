@@ -160,6 +160,24 @@ def test_the_two_that_a_sweep_tries() -> None:
 
 
 @pytest.mark.slow
+def test_who_is_served_elsewhere_does_not_hide_who_is_not() -> None:
+    def test(net: Any) -> list[bytes]:
+        net.host("server").spawn(keeps_the_places_of_the_vanished)
+        net.host("other").spawn(one_after_the_other)
+        got = []
+        for name in ("server", "other"):
+            with suppress(TimeoutError), socket.create_connection((name, 7), timeout=5) as sock:
+                sock.sendall(name.encode())
+                got.append(sock.recv(100))
+        return got
+
+    (warned,) = sweep(test).warnings
+    assert str(warned).startswith(
+        "[served-anyway] server did not serve test->server:7#1, which got no answer: before it"
+    )
+
+
+@pytest.mark.slow
 def test_it_can_be_made_a_failure_or_nothing() -> None:
     (warned,) = sweep(asked(keeps_the_places_of_the_vanished)).warnings
     assert warned.name == "served-anyway"
@@ -258,6 +276,7 @@ def test_who_means_to_serve_so_few_is_left_alone(serve: Callable[[], None], stri
     assert not result.warnings, [str(each) for each in result.warnings]
 
 
+@pytest.mark.slow
 def test_so_is_it_where_others_would_fail_for_it() -> None:
     assert sweep(asked(one_after_the_other), invariants={"served-anyway": "failure"}).ok
 
