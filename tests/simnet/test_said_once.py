@@ -32,12 +32,12 @@ def serving(answers: Answers, heard: list[bytes], parts: int = 1) -> Callable[[]
     return serve
 
 
-def asks() -> list[bytes]:
+def asks(*hosts: str) -> list[bytes]:
     """Three questions; what is not answered is asked again, whatever it is."""
     got: list[bytes] = []
     questions = [b"one\n", b"two\n", b"three\n"]
-    for _ in range(2):
-        with socket.create_connection(("server", 7)) as sock, sock.makefile("rb") as lines:
+    for host in hosts:
+        with socket.create_connection((host, 7)) as sock, sock.makefile("rb") as lines:
             while questions:
                 try:
                     sock.sendall(questions[0])
@@ -57,13 +57,15 @@ def told(
     log: bool = False,
     beside: Callable[[list[bytes]], object] = list,
     parts: int = 1,
+    hosts: tuple[str, str] = ("server", "server"),
 ) -> str | None:
-    """What is said again under *plan*; with a *log* the outcome has what the server has heard."""
+    """What is said again under *plan*; with a *log* the outcome has what the servers have heard."""
 
     def test(net: Any) -> object:
         heard: list[bytes] = []
-        net.host("server").spawn(serving(answers(), heard, parts))
-        got: list[bytes] = net.host("client").run(asks)
+        for host in dict.fromkeys(hosts):
+            net.host(host).spawn(serving(answers(), heard, parts))
+        got: list[bytes] = net.host("client").run(asks, *hosts)
         return beside(heard) if log else got
 
     baseline = play(test, target="client")
@@ -89,6 +91,10 @@ def test_and_so_does_a_longer_log() -> None:
         told(lambda: lambda line: b"k\n", BEHIND_THE_FIRST, log=True)
         == "client client->server:7#2 b'two\\n' client->server:7#1"
     )
+
+
+def test_who_asks_another_server_has_said_it_to_that_one_once() -> None:
+    assert told(counting, BEHIND_THE_FIRST, hosts=("server", "replica")) is None
 
 
 @pytest.mark.parametrize("parts", [1, 2])
