@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from typing import Any
@@ -112,3 +113,29 @@ def test_who_ends_by_a_time_of_its_own_is_not() -> None:
     result = sweep(lambda: asyncio.run(within_a_time_of_all()))
     assert result.ok
     assert "refused-alike" not in {each.name for each in result.warnings}
+
+
+def test_nor_is_who_helps_the_test_and_dies_of_it() -> None:
+    """A friend waits a second for the answer, and who cannot be reached takes two."""
+
+    def waits_for_the_answer() -> None:
+        with socket.create_server(("", 9)) as listener:
+            listener.settimeout(1)
+            listener.accept()[0].close()
+
+    def tells_its_friend() -> bytes:
+        line = first_that_answers(caught=OSError)
+        with contextlib.suppress(OSError):
+            socket.create_connection(("friend", 9)).close()
+        return line
+
+    def test(net: Any) -> bytes:
+        for host in HOSTS:
+            net.host(host).spawn(tell, 7)
+        net.host("friend").spawn(waits_for_the_answer)
+        answer: bytes = net.host("client").run(tells_its_friend)
+        return answer
+
+    result = run_sweep(test, SweepOptions.of(target="client", kinds=["refuse", "connect-timeout", "unreachable"]))
+    assert result.interrupted
+    assert [each.name for each in result.warnings] == []
