@@ -129,7 +129,9 @@ def writable_view(buffer: Any, call: str) -> memoryview:
     try:
         view = memoryview(buffer)
         if view.c_contiguous and not view.readonly:
-            return view if (view.format == "B" and view.ndim == 1) or not view.nbytes else view.cast("B")
+            if view.ndim != 1 and not view.nbytes:
+                return memoryview(bytearray())  # this one cannot be cast
+            return view if view.format == "B" and view.ndim == 1 else view.cast("B")
     except (TypeError, ValueError):
         pass
     look_over(call, [buffer] if call == "recvmsg_into" else buffer)

@@ -77,7 +77,7 @@ def to_kernel(descriptors: Descriptors, ancillary: Iterable[Any]) -> list[tuple[
     for level, kind, data in ancillary:
         if (index(level), index(kind)) == (SOL_SOCKET, SCM_RIGHTS):
             numbers = array.array("i")
-            numbers.frombytes(bytes(memoryview(data))[: len(memoryview(data).cast("B")) // 4 * 4])
+            numbers.frombytes((whole := bytes(memoryview(data)))[: len(whole) // 4 * 4])
             messages.append((SOL_SOCKET, SCM_RIGHTS, [_file_of(descriptors, number) for number in numbers]))
             continue
         if (index(level), index(kind)) == (SOL_SOCKET, SCM_CREDENTIALS):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import array
 import copy
+import ctypes
 import fcntl
 import io
+import os
 import pickle
 import select
 import socket
@@ -478,6 +480,26 @@ def test_k129_buffers_may_come_one_by_one_whatever_else_is_an_integer(world: Wor
     buffers = [bytearray(2), bytearray(3)]
     assert other.recvmsg_into(iter(buffers), True, Whole(0))[0] == 5
     assert buffers == [b"he", b"llo"]
+
+
+@pytest.mark.parametrize("wide", ["H", "I", "d", "2-D"])
+def test_k129_a_buffer_for_no_items_holds_nothing_however_wide_they_are(world: World, wide: str) -> None:
+    def empty() -> Any:
+        return (ctypes.c_int * 4 * 0)() if wide == "2-D" else array.array(wide)
+
+    one, other = map(world.keep, socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+    for _ in range(4):
+        one.send(b"hello")
+    part = bytearray(2)
+    assert other.recvmsg_into([part, empty()])[0] == 2
+    assert os.readv(other.fileno(), [empty(), part, empty()]) == 2
+    assert part == b"he"
+    assert other.recv_into(empty()) == 0
+    assert other.recvfrom_into(empty())[0] == 0
+    assert other.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, empty())]) == 1
+    assert other.recvmsg_into([empty()])[0] == 0
+    with pytest.raises(BlockingIOError):
+        other.recv(9, socket.MSG_DONTWAIT)
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
