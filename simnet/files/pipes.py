@@ -285,12 +285,13 @@ class Pipes:
     def write(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., int], data: Any) -> int:
         """``os.write``: a blocking one waits until all is taken; less if the other end is closed meanwhile, or a signal comes."""
         if not os.get_blocking(pipe.fd):
-            edge = pipe.writes and not pipe.alone and len(data)
+            edge = 0
             try:
-                sent = write(pipe.fd, data)
-                edge = sent
-            except BrokenPipeError:
-                scheduler.backend.broken_pipe()
+                edge = sent = write(pipe.fd, data)
+            except OSError as error:
+                edge = pipe.writes and not pipe.alone
+                if isinstance(error, BrokenPipeError):
+                    scheduler.backend.broken_pipe()
                 raise
             finally:
                 if edge:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import ctypes
 import fcntl
 import itertools
 import os
@@ -162,6 +164,23 @@ def test_only_one_end_of_a_pipe_is_read_and_the_other_written(world: World) -> N
     finally:
         os.close(reader)
         os.close(writer)
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_whatever_has_bytes_is_written_to_a_pipe_and_what_has_none_is_refused_as_by_a_file(
+    world: World, blocking: bool
+) -> None:
+    number, has_room = os.pipe()
+    os.set_blocking(has_room, blocking)
+    assert os.write(has_room, ctypes.c_int(5)) == os.write(has_room, array.array("i", [6])) == 4  # type: ignore[arg-type]
+    assert os.read(number, 99) == struct.pack("ii", 5, 6)
+    refused: Any
+    for refused in (None, 5, "text"):
+        told = outcome(lambda: os.write(has_room, refused))  # noqa: B023 - called at once
+        assert told == f"TypeError: a bytes-like object is required, not '{type(refused).__name__}'"
+    assert world.mask(number) == "0"
+    os.close(number)
+    os.close(has_room)
 
 
 def test_several_buffers_are_waited_for_as_one_is(world: World) -> None:
