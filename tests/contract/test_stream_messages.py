@@ -75,6 +75,22 @@ def test_k131_a_stream_is_told_with_the_time_its_last_byte_came(world: World) ->
     world.gives((b"x", [], 0, None), server.recvmsg, 1, 100)
 
 
+def test_k131_less_than_rcvlowat_has_come_at_a_time_too_and_who_asks_again_is_told_the_same(world: World) -> None:
+    client, server = world.pair()
+    server.setsockopt(SOL, SO_TIMESTAMP, 1)
+    until_times_are_noted(world, client, server)
+    server.setsockopt(SOL, socket.SO_RCVLOWAT, 20)
+    begin = time.time_ns() - 1000
+    client.send(b"few")
+    world.pause()
+    end = time.time_ns()
+    time.sleep(0.002)
+    (stamp,) = stamps(server, 9, PEEK)
+    assert begin <= stamp <= end
+    server.setsockopt(SOL, SO_TIMESTAMP, 1)
+    assert stamps(server, 9) == [stamp]
+
+
 def test_k131_what_waits_for_its_acknowledgement_keeps_its_time(world: World) -> None:
     client, server = world.pair()
     server.setsockopt(SOL, SO_TIMESTAMP, 1)

@@ -27,6 +27,7 @@ from simnet.kernel.tcp.control import FIN_DUE, FIN_SENT, ISN, OOB_INLINE, URGENT
 from simnet.kernel.tcp.cork import Cork, hear_mss
 from simnet.kernel.tcp.guard import RTO_FIRST_NS
 from simnet.kernel.tcp.listener import admit
+from simnet.kernel.tcp.messages import note_little
 from simnet.kernel.tcp.nagle import ends_in_two
 from simnet.kernel.tcp.tampering import Tamperable
 from simnet.kernel.tcp.window import acknowledge_end_later, acknowledge_later, expect_answer, narrow
@@ -163,8 +164,11 @@ class Connection(Tamperable):
             else:
                 self.inbox.append(payload)
             self.rcv_nxt += len(payload)
-            if self.watchers is not None and self.enough_to_read(self.low_water):
-                self.wake(DATA_NEWS)
+            if self.watchers is not None:
+                if self.enough_to_read(self.low_water):
+                    self.wake(DATA_NEWS)
+                else:
+                    note_little(self)
         if flags & FIN:
             self.rcv_nxt += 1
             self.done = True

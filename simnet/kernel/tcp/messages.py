@@ -74,12 +74,23 @@ def note_arrivals(socket: ControlBlock) -> None:
     options = socket.options
     if options is None:
         return
-    noted = options.pop(ARRIVALS, None)
-    if noted is not None and socket.watchers is not None and noted in socket.watchers:
-        socket.unwatch(noted)
+    noted = options.get(ARRIVALS)
+    watched = noted if noted is not None and socket.watchers is not None and noted in socket.watchers else None
     if wants_stamps(options):
-        noted = options[ARRIVALS] = Arrivals(socket.rcv_nxt)
-        socket.watch(noted)
+        if watched is None:
+            noted = options[ARRIVALS] = Arrivals(socket.rcv_nxt)
+            socket.watch(noted)
+        return
+    options.pop(ARRIVALS, None)
+    if watched is not None:
+        socket.unwatch(watched)
+
+
+def note_little(socket: ControlBlock) -> None:
+    """What has come wakes nobody, since it is less than SO_RCVLOWAT."""
+    noted = socket.options.get(ARRIVALS) if socket.options is not None else None
+    if noted is not None:
+        noted.wake(socket, 0)
 
 
 def beside(socket: ControlBlock, size: int, *, peek: bool) -> list[Message]:
