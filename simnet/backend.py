@@ -65,7 +65,7 @@ ARGUMENTS = {  # beside the descriptor
     "set_inheritable": (1, 1),
 }
 OF_THE_MAIN_THREAD = {"signal": "signal", "set_wakeup_fd": "set_wakeup_fd"}
-OF_OBJECTS = ("fchdir", "fdatasync", "fpathconf", "fsync")  # as well
+OF_OBJECTS = ("eventfd_read", "eventfd_write", "fchdir", "fdatasync", "fpathconf", "fsync")  # as well
 
 _TRUE_SOCKET = _stdlib.socket  # whatever a test puts in its place
 # A user's subclass of socket.socket -> the same over Socket.

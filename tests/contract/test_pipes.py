@@ -9,11 +9,13 @@ import fcntl
 import itertools
 import os
 import select
+import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,6 +79,15 @@ def test_an_eventfd_is_written_number_by_number(world: World, number: int) -> No
     assert outcome(lambda: os.writev(number, [b"\1\0\0\0", b"\0\0\0\0"])) == "EINVAL"
     assert os.writev(number, [struct.pack("Q", 2), struct.pack("Q", 3)]) == 16
     assert (world.mask(number), os.eventfd_read(number)) == ("IN|OUT", 5)
+
+
+def test_an_eventfd_and_a_socket_taken_for_one_may_be_told_by_an_object(world: World, number: int) -> None:
+    eventfd: Any = SimpleNamespace(fileno=lambda: number)
+    os.eventfd_write(eventfd, 3)
+    assert os.eventfd_read(eventfd) == 3
+    one, other = map(world.keep, socket.socketpair())
+    os.eventfd_write(one, 5)
+    assert os.eventfd_read(other) == 5
 
 
 @pytest.mark.parametrize(
