@@ -35,7 +35,7 @@ EPOLL_CLOEXEC = 0o2000000
 class _NoEpoll:
     """What stands behind a poller that was made of a descriptor of something else."""
 
-    ready = refs = ()
+    ready = refs = alone = ()
     rare = (None,)
 
 
@@ -84,7 +84,7 @@ class Epoll(Poller):
         self._pipes = ()
         self._epoll = epoll
         self._rare = epoll.rare  # does a poll look at pipes, or after its number?
-        self._watched = [epoll]
+        self._watched = epoll.alone
         self._sleep = ("readiness of", self._watched)
 
     def __repr__(self) -> str:

@@ -77,7 +77,7 @@ class Entry:
         """Does this exclusive registration keep the news to itself? If somebody waits in its set who is now to wake."""
         if events == ANY_NEWS:  # a change of state is for all
             return False
-        if not any(type(each) is not Entry and getattr(each, "asleep", True) for each in self.epoll.watchers or ()):
+        if not any(map(self.epoll.is_waited_in_by, self.epoll.watchers or ())):
             return False
         direction = events & (IN | OUT)
         return not direction or direction & self.events != 0
@@ -97,10 +97,11 @@ class EpollName(str):
 class Epoll(File):
     """One epoll instance."""
 
-    __slots__ = ("entries", "ready", "rare")
+    __slots__ = ("entries", "ready", "rare", "alone")
 
     def __init__(self) -> None:
         self.refs = 1
+        self.alone = [self]  # what its own calls wait for, as others may wait for several files
         self.watchers = None
         self.tag = None
         self.entries: dict[tuple[int, File], Entry] = {}
@@ -112,6 +113,11 @@ class Epoll(File):
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def is_waited_in_by(self, watcher: Any) -> bool:
+        """Does *watcher* sleep in a call of its own, and not in one of select or poll that looks at it?"""
+        waiting = getattr(watcher, "waiting", None)
+        return waiting is not None and waiting[1] is self.alone and watcher.asleep
 
     def release(self) -> None:
         """A number of it is closed: whoever polls by one looks from now on whether it is still there."""

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from simnet.conform.words import outcome
-from tests.contract.worlds import ALL, SOON, World
+from tests.contract.worlds import ALL, SOON, World, until_the_test_waits
 
 IN, OUT, PRI, ET, ONESHOT, EXCLUSIVE, RDHUP, HUP, ERR = (
     select.EPOLLIN,
@@ -413,6 +413,34 @@ def test_k114_news_that_nobody_waits_for_comes_to_all_exclusive_sets(world: Worl
         world.reset(client)
         world.ready(server, "IN|OUT|RDHUP|ERR|HUP")
         assert (epoll.poll(0), other.poll(0)) == ([(server.fileno(), IN | ERR | HUP)],) * 2
+
+
+@pytest.mark.parametrize("wait", ["poll", "select", "epoll"])
+def test_k114_who_looks_at_an_exclusive_set_from_outside_does_not_wait_in_it(
+    world: World, epoll: Any, wait: str
+) -> None:
+    listener = world.socket(socket.AF_UNIX)
+    listener.bind(world.abstract("exclusive"))
+    listener.listen()
+    client = world.socket(socket.AF_UNIX)
+
+    def connect() -> None:
+        until_the_test_waits()
+        client.connect(world.abstract("exclusive"))
+
+    with select.epoll() as other:
+        for each in (epoll, other):
+            each.register(listener, IN | EXCLUSIVE | ET)
+        join = world.beside(connect)
+        if wait == "select":
+            assert select.select([epoll], [], [], 1)[0] == [epoll]
+        else:
+            poller = epoll if wait == "epoll" else select.poll()
+            if wait == "poll":
+                poller.register(epoll, IN)
+            assert len(poller.poll(1 if wait == "epoll" else 1000)) == 1
+        join()
+        assert len(other.poll(0)) == (wait != "epoll")
 
 
 def test_k114_an_epoll_is_readable_when_its_set_is(world: World, epoll: Any) -> None:

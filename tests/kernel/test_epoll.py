@@ -181,6 +181,9 @@ class Waiter:
 
     asleep = True
 
+    def __init__(self, epoll: Any) -> None:
+        self.waiting = ("readiness of", epoll.alone)
+
     def wake(self, file: object, events: int) -> None:
         self.asleep = False
 
@@ -202,7 +205,7 @@ def test_exclusive_wakes_one_who_waits_only(fabric: Fabric, waiting: tuple[int, 
         with fails(EINVAL):
             epoll.modify(number, bench.listener, IN)
     for number in waiting:
-        sets[number].watch(Waiter())
+        sets[number].watch(Waiter(sets[number]))
     bench.epoll.register(7, bench.listener, IN)
     b: Any = bench.a.stack.socket(2, 1)
     with pytest.raises(BlockingIOError):
