@@ -468,3 +468,22 @@ def test_k062_of_a_socket_connected_to_itself_the_fin_goes_with_what_a_cork_held
     sock.shutdown(socket.SHUT_RDWR)  # so it resets itself
     world.pause()
     assert world.ioctl(sock, "SIOCOUTQ") == 6
+
+
+@pytest.mark.parametrize("low", [2, 50, 40_000])
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_k061_what_rcvlowat_says_holds_back_nothing_that_a_large_write_of_the_peer_releases(
+    world: World, where: str, low: int
+) -> None:
+    def arrived(size: int) -> int:
+        one, two = world.pair()
+        for each in (one, two):
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        (two if where == "here" else one).setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, low)
+        two.send(b"more", socket.MSG_MORE)
+        one.send(bytes(size))
+        world.pause()
+        told: int = world.ioctl(one, "FIONREAD")
+        return told
+
+    world.counts([0, 0, 4, 4], lambda: [arrived(size) for size in (1, 1000, 3000, 20_000)])

@@ -66,6 +66,7 @@ def look_back(sender: ControlBlock, peer: Any, ended: bool = False) -> tuple[Acc
     opener, acceptor = open_accounts(Terms(), Terms(), sender.stack.clock.now_ns, ":" in peer.local[0])
     mine, other = (opener, acceptor) if sender.origin == "client" else (acceptor, opener)
     mine.nodelay, other.nodelay = (bool(end.option(*_NODELAY)) for end in (sender, peer))
+    mine.low_water, other.low_water = sender.low_water, peer.low_water
     _limit(sender, mine)
     _limit(peer, other)
     if more <= 1:
@@ -160,5 +161,4 @@ def _is_beside(end: Any, ended: bool = False) -> bool:
         any(each is not None for each in unusual)
         or bool(changed)
         or bool(end.urg_seq or end.unsent or (end.shut & SHUT_SEND and not ended))
-        or (end.low_water != 1 and not ended)
     )
