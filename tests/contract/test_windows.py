@@ -353,3 +353,20 @@ def test_k066_what_more_holds_back_waits_for_no_window_and_is_not_timed_out(worl
         time.sleep(0.4)
         assert world.error(client) == "0"
     assert server.recv(100) == b"abcabcabc"
+
+
+@pytest.mark.parametrize("limit", [3000, 20_000, 100_000])
+def test_k131_a_limit_of_the_window_from_before_the_first_data_is_counted_too(world: World, limit: int) -> None:
+    def arrived(more: int, size: int) -> int:
+        one, two = world.pair()
+        for each in (one, two):
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, limit)
+        two.send(bytes(more), socket.MSG_MORE)
+        one.send(bytes(size))
+        world.pause()
+        told: int = world.ioctl(one, "FIONREAD")
+        return told
+
+    for more, sizes in ((4, [0, 0, 4]), (3000, [3000] * 3), (10_000, [0, 10_000, 10_000])):
+        world.counts(sizes, lambda: [arrived(more, size) for size in (1, 1000, 3000)])  # noqa: B023 - called at once

@@ -298,6 +298,8 @@ def _set_tcp_level(socket: TcpSocket, name: int, number: int) -> int:
     if name == o.TCP_WINDOW_CLAMP:
         if not number and socket.state != CLOSED:
             raise socket_error(EINVAL)
+        if number and socket.ledger is None:
+            begin_in_hindsight(socket)
         return max(number, _WINDOW_CLAMP_MIN) if number else 0
     if name == o.TCP_NOTSENT_LOWAT and number and socket.ledger is None:
         begin_in_hindsight(socket)
