@@ -15,8 +15,8 @@ from simnet.faults.inject import Tag
 from simnet.files.ended import OVER, outlived
 from simnet.files.pipes import Pipe
 from simnet.files.realfiles import refuse_disk_file
+from simnet.kernel.epoll import Alone, EpollName, events_of
 from simnet.kernel.epoll import Epoll as KernelEpoll
-from simnet.kernel.epoll import EpollName, events_of
 from simnet.kernel.errors import socket_error
 from simnet.kernel.options.values import INT_MAX
 from simnet.kernel.readiness import IN
@@ -35,7 +35,7 @@ EPOLL_CLOEXEC = 0o2000000
 class _NoEpoll:
     """What stands behind a poller that was made of a descriptor of something else."""
 
-    ready = refs = alone = ()
+    ready = refs = ()
     rare = (None,)
 
 
@@ -84,7 +84,7 @@ class Epoll(Poller):
         self._pipes = ()
         self._epoll = epoll
         self._rare = epoll.rare  # does a poll look at pipes, or after its number?
-        self._watched = epoll.alone
+        self._watched = Alone((epoll,))
         self._sleep = ("readiness of", self._watched)
 
     def __repr__(self) -> str:

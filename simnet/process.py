@@ -150,7 +150,7 @@ class Process(Misnamed):
         if self.waiting is None or self.ending:
             return False
         what, on = self.waiting
-        return what not in NOT_BY_NUMBER and (on is file or (type(on) is list and file in on))
+        return what not in NOT_BY_NUMBER and (on is file or (isinstance(on, list) and file in on))
 
     def meet_pending(self) -> None:
         """Its wait raises what was put there for it, or hears the signals that have come."""

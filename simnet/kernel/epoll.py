@@ -94,14 +94,17 @@ class EpollName(str):
     plain = False
 
 
+class Alone(list[Any]):
+    """The set that a call of its own waits in. Who looks at it by another call waits for files, of which it is one."""
+
+
 class Epoll(File):
     """One epoll instance."""
 
-    __slots__ = ("entries", "ready", "rare", "alone")
+    __slots__ = ("entries", "ready", "rare")
 
     def __init__(self) -> None:
         self.refs = 1
-        self.alone = [self]  # what its own calls wait for, as others may wait for several files
         self.watchers = None
         self.tag = None
         self.entries: dict[tuple[int, File], Entry] = {}
@@ -117,7 +120,7 @@ class Epoll(File):
     def is_waited_in_by(self, watcher: Any) -> bool:
         """Does *watcher* sleep in a call of its own, and not in one of select or poll that looks at it?"""
         waiting = getattr(watcher, "waiting", None)
-        return waiting is not None and waiting[1] is self.alone and watcher.asleep
+        return waiting is not None and type(waiting[1]) is Alone and waiting[1][0] is self and watcher.asleep
 
     def release(self) -> None:
         """A number of it is closed: whoever polls by one looks from now on whether it is still there."""

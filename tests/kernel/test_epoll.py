@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from simnet.kernel import Descriptors, Epoll, TcpSocket
-from simnet.kernel.epoll import EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, EPOLLWAKEUP
+from simnet.kernel.epoll import EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, EPOLLWAKEUP, Alone
 from simnet.kernel.readiness import HUP, IN, OUT, PRI, RDHUP
 from tests.kernel.conftest import Fabric, Note, fails
 
@@ -182,7 +182,7 @@ class Waiter:
     asleep = True
 
     def __init__(self, epoll: Any) -> None:
-        self.waiting = ("readiness of", epoll.alone)
+        self.waiting = ("readiness of", Alone((epoll,)))
 
     def wake(self, file: object, events: int) -> None:
         self.asleep = False
