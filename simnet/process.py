@@ -25,7 +25,7 @@ from simnet.owned import goodbyes, unasked
 from simnet.owned.unheard import unheard
 from simnet.trace import PROCESS
 from simnet.verdicts import VERDICTS, ProcessEnded, in_full
-from simnet.whereabouts import cancelled_places, in_short, stands_at, task_places
+from simnet.whereabouts import callback_of, cancelled_places, in_short, stands_at, task_places
 
 if TYPE_CHECKING:
     from simnet.wait import Scheduler
@@ -388,7 +388,7 @@ class Process(Misnamed):
         if thing is not None:
             text += f" on {describe(thing)}" if isinstance(thing, File) else f" {describe(thing)}"
         if where is None and (frame := self._frame()) is not None:
-            where = in_short(task_places(frame)) or stands_at(frame)[1]
+            where = ("" if callback_of(frame) else in_short(task_places(frame))) or stands_at(frame)[1]
         if where:
             text += f" at {where}"
         return f"{text}, since {self.since_ns / 1e9:.6f} s"

@@ -32,7 +32,9 @@ from greenlet import getcurrent, greenlet
 from simnet.clock import Clock
 from simnet.scheduling import stuck
 from simnet.scheduling.beginnings import ITS_TURN, begin
+from simnet.scheduling.pace import A_CLOCK_TO_MOVE, LAGS_MAX, LOOKS_MAX, POLLS_NS, SPIN_NS, WORK_NS, WORKS_MAX, pace
 from simnet.scheduling.preempted import others_go_on
+from simnet.scheduling.reads import reads_the_end
 from simnet.scheduling.rounds import looks_at_the_end, only_goes_round
 from simnet.scheduling.storms import ENTRIES_A_LOOK, getting_nowhere
 from simnet.scheduling.workers import idle_worker
@@ -45,15 +47,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Scheduler", "current_scheduler", "enter", "leave", "running"]
 
-PAUSES_MAX, PAUSES_LET = 1_000, 100  # polls in one instant without effect, or looks at a clock; where it may go on so
-SPIN_NS = 100_000_000  # that a busy loop goes on which may, where nothing is due before
-POLLS_NS = 1_000_000  # virtual time that these take: a poll that finds nothing takes Linux a microsecond
-LAGS_MAX = 32  # times in a row that polls take it: a loop that is at work may have as many turns before it waits
-WORKS_MAX, WORK_NS = 32, 10_000_000  # as many looks, with work between them, take no time so often; and then
+PAUSES_MAX, PAUSES_LET = 1_000, 100  # polls in one instant without effect; where it may go on so
 TICKS_MAX = 64  # wake-ups in a row by time alone: several rounds of every heartbeat seen in practice
 AWAITED_MAX = 2_000  # of them, where the body waits for one of those that wake, or one of them does more than look; or after ``longest_ns``
 ALONE_MAX = 250_000  # of them, where the body is one of those that wake: some seconds of real time, and days of virtual
-A_CLOCK_TO_MOVE = ("a clock to move", None)
 FRUITLESS_MAX = 200  # polls in a row that report readiness nobody does anything about: a busy loop
 HEARTBEATS = 3  # the same wake-up so often in a row, with no call in between, is a heart that beats
 CALLS_MAX = 20_000  # calls in a row that neither wait nor do anything: a loop that will not end by itself
@@ -116,7 +113,7 @@ class Scheduler:
         self.ticks_most, self.patience = 0, AWAITED_MAX  # the most of them while the body waited, and how many may be
         self.effects = self.seen = 0  # calls that did something, by anybody; how many `account` has seen
         # Calls that did nothing, and looks at a clock or at dice, by anybody; with how many it is seen whether anything else is done.
-        self.activity, self.looks_end = 0, PAUSES_MAX
+        self.activity, self.looks_end = 0, LOOKS_MAX
         self.entries_max, self.before = ENTRIES_A_LOOK, trace.entries  # so long; and one without faults: see `storms`
         self.entries_at_ns = self.entries_then = 0  # when somebody looked last, and from which line on it was then
         self.in_vain = self.look_at = 0  # looks in a row that found nothing but attempts; in a hurry, when the next is
@@ -230,7 +227,7 @@ class Scheduler:
             self.forced += 1
             if self.forced > TICKS_MAX or not clock.tick():
                 self.forced = 0
-                self._spin(stuck.polled_for_nothing(me, clock.now_ns, self.pauses_max), me)
+                self.spun(stuck.polled_for_nothing(me, clock.now_ns, self.pauses_max), me)
         if self.runnable:
             me.waiting = ITS_TURN
             self.runnable.append(me)
@@ -256,15 +253,18 @@ class Scheduler:
 
     def looked(self) -> None:
         """Somebody looks at a clock, and activity has come to ``looks_end``: was that all that it did since the last time?"""
-        self.looks_end = self.activity + PAUSES_MAX
-        now = (self.effects, self.clock.now_ns)
+        me, now, hurried = self.current, (self.effects, self.clock.now_ns), self.calls_max < CALLS_MAX
+        since_ns, (looks, later_ns) = me.since_ns, pace(self.ticks if self.effects == self.seen else 0)
+        self.looks_end = self.activity + looks
         self._worked = self._worked + 1 if now[1] == self._looked[1] else 0
         if now != self._looked:
             if self._worked > WORKS_MAX:
                 self.wait(A_CLOCK_TO_MOVE, now[1] + WORK_NS)
-        elif not stuck.spins_in_a_loop(self.current, self.ticks, *now, self.calls_max < CALLS_MAX):  # whose polls count
-            self.wait(A_CLOCK_TO_MOVE, now[1] + POLLS_NS)
-        self._looked = (self.effects, self.clock.now_ns)
+        elif not stuck.spins_in_a_loop(me, self.ticks, *now, hurried):  # whose polls count
+            if (error := reads_the_end(self, me, hurried)) is not None:
+                self.spun(error, me)
+            self.wait(A_CLOCK_TO_MOVE, now[1] + later_ns)
+        self._looked, me.since_ns = (self.effects, self.clock.now_ns), since_ns  # it has not waited by itself
 
     def account(self) -> None:
         """Calls that did something do no more than count themselves, in ``effects``; here it counts what follows.
@@ -305,9 +305,10 @@ class Scheduler:
         times, me.fruitless = me.fruitless - 1, 0
         self.pause()  # who may run now does first: on a kernel it had its turn long ago
         if self.effects == effects and not others_go_on(self):
-            self._spin(stuck.told_for_nothing(me, self.clock.now_ns, times, what), me)
+            self.spun(stuck.told_for_nothing(me, self.clock.now_ns, times, what), me)
 
-    def _spin(self, error: Spin, process: Process) -> None:
+    def spun(self, error: Spin, process: Process) -> None:
+        """*process* takes a whole processor for nothing, as *error* says: it ends, or lets time pass where it may go on."""
         if not self.lets_spin:
             self._blame(error, process)
         if not stuck.has_spun(self.verdicts, process.name):

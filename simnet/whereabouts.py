@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
+from weakref import ref
 
 from simnet.blame import UserPlace, installed, users_own
 
 __all__ = [
     "OURS",
     "asked_by_a_library",
+    "callback_of",
     "called_at",
     "caller",
     "caller_outside",
@@ -139,6 +141,12 @@ def in_short(places: Sequence[str]) -> str:
 def runs_a_loop(frame: FrameType) -> bool:
     """Was *frame* called in an event loop, asyncio's or trio's?"""
     return _loop_of(frame) is not None or _trios_runner(frame) is not None
+
+
+def callback_of(frame: FrameType) -> Any:
+    """In which callback of its asyncio loop *frame* was called, as a weak reference; None if in none."""
+    handle = _local_of(frame, "asyncio.events", "_run", "self")
+    return None if handle is None else ref(handle)
 
 
 def _loop_of(frame: FrameType) -> Any:

@@ -36,7 +36,6 @@ __all__ = [
     "only_time_passes",
     "polled_for_nothing",
     "reached_out",
-    "read_for_nothing",
     "remedy",
     "stopped",
     "storms",
@@ -111,15 +110,6 @@ def told_for_nothing(process: Process, now_ns: int, times: int, what: Sequence[s
     return Spin(
         f"{process.name} was woken {times:,} times in a row, {_at(now_ns)}, for {', '.join(what[:4])}, and no call it made had "
         f"any effect: on a kernel this loop takes a whole processor. {remedy}"
-    )
-
-
-def read_for_nothing(process: Process, now_ns: int, times: int) -> Spin:
-    """Reads of a stream whose input has ended."""
-    return Spin(
-        f"{process.name} read {times:,} times in a row, {_at(now_ns)}, from a stream whose input has ended, and did nothing else: "
-        "on a kernel this loop takes a whole processor, and nothing else of its event loop goes on. A read that gives b'' is the "
-        "end of the input: stop there."
     )
 
 

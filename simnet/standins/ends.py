@@ -1,62 +1,105 @@
-"""An asyncio stream that is read again and again at its end: a loop that neither waits nor makes a system call.
+"""An asyncio stream that is read again and again at its end, or when it has failed: a loop that neither waits nor makes a system call.
 
 ``while need: data += await reader.read(need)`` gets ``b""`` for ever, and no other task of its loop runs. A reader asks
-whether its input has ended by the truth of an attribute, so an object that is true there counts how often it was asked. Reads
-before the end are not slower for it.
+whether its input has ended by the truth of an attribute, so an object that is true there counts how often it was asked. Where it has failed
+it asks for its exception, which counts from then on. Reads before are not slower for it.
+
+Clocks that such a loop reads, as each time-out does, move meanwhile, and others run. It is no wait, and what they do is none of its doing.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import lru_cache
+from types import FrameType
 from typing import Any
 
-from simnet.scheduling import stuck
-from simnet.verdicts import Verdict
+from simnet.scheduling.reads import read_for_nothing, read_what_is_broken
+from simnet.verdicts import Spin
 from simnet.wait import CALLS_MAX, current_scheduler
+from simnet.whereabouts import callback_of
 
 __all__ = ["place", "unplace"]
 
 LOOK = 1_000  # reads between two looks whether anything else is done meanwhile
+YIELDS_MAX = 50_000  # reads of a loop that yields in between: they take a kernel a second or more, too
+ASKS = 2  # times that a read asks for the exception that it raises
+FAILED_LOOK, FAILED_MAX = 100, 1_000  # of reads that raise: who logs each traceback logs one that is longer each time
 
 # The class, for its module may go from sys.modules, and what it had there.
-_placed: tuple[Any, Any] | None = None
+_placed: tuple[Any, dict[str, Any]] | None = None
+
+
+class _Again:
+    """Reads of one stream in a row, in which nothing else was done, nor waited for."""
+
+    __slots__ = ("_callback", "_done", "_times", "_yields")
+
+    def __init__(self) -> None:
+        self._times = 0
+        self._done: Any = None
+        self._callback: Any = None  # of its loop, in which it was read
+        self._yields = False
+
+    def count(self, reads: int, most: int, most_yielding: int, frame: FrameType, tell: Callable[..., Spin]) -> None:
+        """There were *reads* more, the last called at *frame*; above *most* of them, *tell* says what is told."""
+        scheduler = current_scheduler()
+        if scheduler is None or scheduler.current.cannot_wait:
+            return
+        me, callback = scheduler.current, callback_of(frame)
+        done = (me, me.since_ns, scheduler.effects - me.told_at)
+        if done != self._done:
+            self._done, self._callback, self._times, self._yields = done, callback, 0, False
+            return
+        if callback is None or callback != self._callback:
+            self._callback, self._yields = callback, True
+        self._times += reads
+        if self._times >= (most_yielding if self._yields else most):
+            times, self._times = self._times, 0
+            scheduler.spun(tell(me, times, yields=self._yields), me)
 
 
 class _Ended:
     """True, as ``StreamReader._eof`` is at the end of the input. Read too often with nothing done in between, it says so."""
 
-    __slots__ = ("_asked", "_times", "_done")
+    __slots__ = ("_again", "_asked")
 
     def __init__(self) -> None:
         self._asked = 0
-        self._times = 0
-        self._done: Any = None
+        self._again = _Again()
 
     def __bool__(self) -> bool:
         self._asked += 1
         if self._asked == LOOK:
             self._asked = 0
-            self._look()
+            self._again.count(LOOK, CALLS_MAX, YIELDS_MAX, sys._getframe(1), read_for_nothing)
         return True
 
     def __repr__(self) -> str:
         return "True"
 
-    def _look(self) -> None:
-        scheduler = current_scheduler()
-        if scheduler is None or scheduler.current.cannot_wait:
-            return
-        done = (scheduler.clock.now_ns, scheduler.switches, scheduler.effects)
-        if done != self._done:
-            self._done, self._times = done, 0
-            return
-        self._times += LOOK
-        if self._times >= CALLS_MAX:
-            self._times = 0
-            me = scheduler.current
-            error = stuck.read_for_nothing(me, scheduler.clock.now_ns, CALLS_MAX)
-            scheduler.record(Verdict("no-spin", str(error), me.host_name, error))
-            raise error
+
+@lru_cache(maxsize=16)
+def _failed(reader: type) -> type:
+    """*reader*, of those that have failed: who asks for the exception is counted."""
+
+    def ask(self: Any) -> Any:
+        error, (again, asked) = self.__dict__["_exception"], self.__dict__["_asked"]
+        self.__dict__["_asked"] = again, asked + 1
+        if (asked + 1) % (ASKS * FAILED_LOOK) == 0:
+
+            def tell(process: Any, times: int, *, yields: bool) -> Spin:
+                return read_what_is_broken(process, times, error, yields=yields)
+
+            again.count(FAILED_LOOK, FAILED_MAX, FAILED_MAX, sys._getframe(1), tell)
+        return error
+
+    def put(self: Any, error: Any) -> None:
+        self.__dict__["_exception"] = error
+
+    names = {"_exception": property(ask, put), "__module__": reader.__module__, "__qualname__": reader.__qualname__}
+    return type(reader.__name__, (reader,), names)
 
 
 def _feed_eof(original: Any) -> Any:
@@ -68,18 +111,30 @@ def _feed_eof(original: Any) -> Any:
     return feed_eof
 
 
+def _set_exception(original: Any) -> Any:
+    def set_exception(self: Any, exc: Any) -> None:
+        original(self, exc)
+        if current_scheduler() is not None and "_asked" not in self.__dict__:
+            self.__dict__["_asked"] = _Again(), 0
+            self.__class__ = _failed(self.__class__)
+
+    return set_exception
+
+
 def place() -> None:
     """If asyncio is loaded: the ends of its streams count from now on."""
     global _placed
     reader = getattr(sys.modules.get("asyncio.streams"), "StreamReader", None)
     if _placed is None and reader is not None:
-        _placed = reader, reader.feed_eof
+        _placed = reader, {name: vars(reader)[name] for name in ("feed_eof", "set_exception")}
         reader.feed_eof = _feed_eof(reader.feed_eof)
+        reader.set_exception = _set_exception(reader.set_exception)
 
 
 def unplace() -> None:
     global _placed
     if _placed is not None:
-        reader, original = _placed
-        reader.feed_eof = original
+        reader, originals = _placed
+        for name, original in originals.items():
+            setattr(reader, name, original)
         _placed = None

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import socket
+import struct
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ import pytest
 import simnet
 from simnet.explore.options import SweepOptions
 from simnet.explore.sweep import run_sweep
+from simnet.run import play
 
 NEED = 10
 
@@ -122,3 +127,155 @@ def test_outside_of_a_run_an_end_is_no_more_than_true() -> None:
     with simnet.Network():
         pass
     asyncio.run(main())
+
+
+def _client_of(serve: Callable[[int], None], *read: Any) -> None:
+    with simnet.Network(target="server") as net:
+        net.host("server").spawn(serve, 7)
+        net.host("client").run(*read)
+
+
+def _hangs_up(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        listener.accept()[0].close()
+
+
+def _breaks_off(port: int) -> None:
+    with socket.create_server(("", port)) as listener:
+        connection = listener.accept()[0]
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+
+def _beats(port: int) -> None:
+    """Hangs up, and is busy with something else for a while."""
+    with socket.create_server(("", port)) as listener:
+        listener.accept()[0].close()
+    near, far = socket.socketpair()
+    with near, far:
+        for _ in range(3_000):
+            near.sendall(b"beat")
+            far.recv(4)
+            time.sleep(0.001)
+
+
+async def _each_with_a_time_out(reader: asyncio.StreamReader) -> None:
+    while True:
+        async with asyncio.timeout(5):
+            await reader.read(100)
+
+
+async def _each_in_wait_for(reader: asyncio.StreamReader) -> None:
+    while True:
+        await asyncio.wait_for(reader.readline(), 5)
+
+
+async def _until_there_is_more(reader: asyncio.StreamReader) -> None:
+    await reader.read()
+    while reader.at_eof():
+        time.monotonic()
+
+
+async def _whatever_comes(reader: asyncio.StreamReader) -> None:
+    while True:
+        try:
+            await reader.readline()
+        except ConnectionError:
+            time.monotonic()  # as a log does
+
+
+async def _whatever_comes_in_time(reader: asyncio.StreamReader) -> None:
+    while True:
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(reader.readline(), 5)
+
+
+async def _now_and_then(reader: asyncio.StreamReader) -> None:
+    for each in range(2_500):
+        with contextlib.suppress(ConnectionError):
+            await reader.read(1)
+        if each % 300 == 0:
+            time.sleep(0.001)  # noqa: ASYNC251 -- it blocks its loop, and is no busy loop
+
+
+async def _with(read: Any) -> None:
+    reader, writer = await asyncio.open_connection("server", 7)
+    try:
+        await read(reader)
+    finally:
+        writer.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("serve", [_hangs_up, _beats])
+@pytest.mark.parametrize("read", [_each_with_a_time_out, _each_in_wait_for, _until_there_is_more])
+def test_a_time_out_around_each_read_is_no_wait(serve: Any, read: Any) -> None:
+    """On Python 3.12 and later wait_for of what is there already does not yield."""
+    told = r"client/run read [25]0,000 times in a row, at \d.\d+ s, from a stream whose input has ended"
+    with pytest.raises(simnet.Spin, match=told):
+        _client_of(serve, asyncio.run, _with(read))
+
+
+@pytest.mark.parametrize("read", [_whatever_comes, _whatever_comes_in_time])
+def test_a_coroutine_that_reads_on_when_its_connection_has_failed_spins(read: Any) -> None:
+    told = r"read 1,000 times in a row, at 0.00\d000 s, from a stream that has failed \(ConnectionResetError\), and did nothing else"
+    with pytest.raises(simnet.Spin, match=told):
+        _client_of(_breaks_off, asyncio.run, _with(read))
+
+
+def test_who_waits_in_between_does_not_spin_however_it_waits() -> None:
+    _client_of(_breaks_off, asyncio.run, _with(_now_and_then))
+
+
+def test_a_stream_that_has_failed_is_what_it_always_was() -> None:
+    class Reader(asyncio.StreamReader):
+        pass
+
+    async def talk(reader: asyncio.StreamReader) -> None:
+        before, error = (type(reader).__name__, repr(reader)), ConnectionResetError("gone")
+        reader.set_exception(error)
+        reader.set_exception(error)
+        assert isinstance(reader, asyncio.StreamReader)
+        assert (type(reader).__name__, type(reader).__qualname__) == (before[0], type(reader).__mro__[1].__qualname__)
+        assert repr(reader) == f"{before[1][:-1]} exception={error!r}>"
+        assert reader.exception() is error
+        with pytest.raises(ConnectionResetError, match="gone"):
+            await reader.readexactly(1)
+
+    async def main() -> None:
+        await talk(asyncio.StreamReader())
+        await talk(Reader())
+
+    with simnet.Network() as net:
+        net.host("a").run(asyncio.run, main())
+    reader = asyncio.StreamReader(loop=asyncio.new_event_loop())
+    reader.set_exception(OSError())
+    assert type(reader) is asyncio.StreamReader
+    reader._loop.close()  # type: ignore[attr-defined]
+
+
+def _reads_and_looks() -> None:
+    with socket.create_connection(("server", 7)) as sock:
+        while True:
+            sock.recv(100)
+            time.monotonic()
+
+
+@pytest.mark.slow
+def test_a_socket_that_is_read_at_its_end_between_looks_at_a_clock_is_told_after_a_second() -> None:
+    told = r"_reads_and_looks read \d\d,\d+ times in a row, at 1.00\d000 s, from client->server:7#1, whose input has ended, and did"
+    with pytest.raises(simnet.Spin, match=told):
+        _client_of(_hangs_up, _reads_and_looks)
+
+
+@pytest.mark.slow
+def test_where_no_spin_is_off_it_reads_on_and_all_others_do_too() -> None:
+    def test(net: Any) -> None:
+        net.host("server").spawn(_hangs_up, 7)
+        net.host("client").spawn(_reads_and_looks)
+        time.sleep(3600)
+        net.observe("it is", time.monotonic())
+
+    run = play(test, target="client", invariants={"no-spin": "warning"})
+    assert [name for name, _ in run.outcome.observed] == ["it is"]
+    assert [verdict.name for verdict in run.verdicts].count("no-spin") == 1

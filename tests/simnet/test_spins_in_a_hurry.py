@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from typing import Any
 
 import pytest
@@ -32,7 +31,6 @@ def spins(*, hurried: bool) -> Run:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="wait_for makes no task: what has ended already does not yield")
 def test_it_is_told_that_it_spins_and_not_after_a_second() -> None:
     run = spins(hurried=True)
     assert "no-spin" in [verdict.name for verdict in run.verdicts]

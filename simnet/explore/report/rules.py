@@ -48,7 +48,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         "Pause between two attempts to connect.",
         "an urgent byte that nobody reads: the poll reports it again at once, for ever",
         "200 polls in a row report readiness that nobody acts on. Or thousands of polls that may not wait find nothing. Or a stream "
-        "that has ended is read again and again. Or a thousand attempts to connect, without a pause between them, fail or "
+        "that has ended, or failed, is read again and again. Or a thousand attempts to connect, without a pause between them, fail or "
         "are hung up on at once.",
         "a loop polls without a pause, as a game's does; then it goes on, and virtual time passes",
     ),
