@@ -14,6 +14,7 @@ import select
 import selectors
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -21,6 +22,7 @@ import types
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -165,6 +167,23 @@ def test_clocks_follow(world: World) -> None:
     assert time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID) < 5000  # the processor's own time stays real
 
 
+def warns_of_utcnow() -> AbstractContextManager[Any]:
+    return pytest.deprecated_call(match="utcnow") if sys.version_info >= (3, 12) else nullcontext([])
+
+
+@pytest.mark.parametrize("place", ["within", "outside"])
+def test_who_asks_by_an_old_name_is_warned_at_the_line_that_asks(place: str) -> None:
+    class Stamp(dt.datetime):
+        pass
+
+    with simnet.Network() if place == "within" else nullcontext(), warns_of_utcnow() as told:
+        old, now = Stamp.utcnow(), dt.datetime.now(dt.UTC)
+    assert type(old) is Stamp
+    assert old.tzinfo is None
+    assert abs((now.replace(tzinfo=None) - old).total_seconds()) < 60
+    assert [each.filename for each in told] == [__file__] * len(told)
+
+
 @pytest.mark.slow
 def test_calendars_follow(world: World) -> None:
     world.now_ns = 123_456_789
@@ -174,7 +193,8 @@ def test_calendars_follow(world: World) -> None:
     assert time.strftime("%s") == "1600000000"
     assert time.gmtime(0).tm_year == 1970
     assert dt.datetime.now(dt.UTC) == dt.datetime(2020, 9, 13, 12, 26, 40, 123_456, dt.UTC)
-    assert dt.datetime.utcnow() == dt.datetime(2020, 9, 13, 12, 26, 40, 123_456)  # noqa: DTZ003, DTZ001
+    with warns_of_utcnow():
+        assert dt.datetime.utcnow() == dt.datetime(2020, 9, 13, 12, 26, 40, 123_456)  # noqa: DTZ003, DTZ001
     assert dt.datetime.now().timestamp() == 1_600_000_000.123456  # noqa: DTZ005
     assert dt.date.today() == dt.date.fromtimestamp(1_600_000_000)  # noqa: DTZ011, DTZ012
     assert logging.LogRecord("n", 10, "f", 1, "m", (), None).created == 1_600_000_000.123456789
