@@ -32,7 +32,7 @@ from greenlet import getcurrent, greenlet
 from simnet.clock import Clock
 from simnet.scheduling import stuck
 from simnet.scheduling.beginnings import ITS_TURN, begin
-from simnet.scheduling.pace import A_CLOCK_TO_MOVE, LAGS_MAX, LOOKS_MAX, POLLS_NS, SPIN_NS, WORK_NS, WORKS_MAX, pace
+from simnet.scheduling.pace import A_CLOCK_TO_MOVE, LAGS_MAX, LOOKS_MAX, POLLS_NS, SPIN_NS, WORK_NS, WORKS_MAX, pace_of
 from simnet.scheduling.preempted import others_go_on
 from simnet.scheduling.reads import reads_the_end
 from simnet.scheduling.rounds import looks_at_the_end, only_goes_round
@@ -254,13 +254,13 @@ class Scheduler:
     def looked(self) -> None:
         """Somebody looks at a clock, and activity has come to ``looks_end``: was that all that it did since the last time?"""
         me, now, hurried = self.current, (self.effects, self.clock.now_ns), self.calls_max < CALLS_MAX
-        since_ns, (looks, later_ns) = me.since_ns, pace(self.ticks if self.effects == self.seen else 0)
+        since_ns, (looks, later_ns) = me.since_ns, pace_of(self, me)
         self.looks_end = self.activity + looks
         self._worked = self._worked + 1 if now[1] == self._looked[1] else 0
         if now != self._looked:
             if self._worked > WORKS_MAX:
                 self.wait(A_CLOCK_TO_MOVE, now[1] + WORK_NS)
-        elif not stuck.spins_in_a_loop(me, self.ticks, *now, hurried):  # whose polls count
+        elif not stuck.spins_in_a_loop(me, self.ticks, hurried):  # whose polls count
             if (error := reads_the_end(self, me, hurried)) is not None:
                 self.spun(error, me)
             self.wait(A_CLOCK_TO_MOVE, now[1] + later_ns)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from simnet.process import Process
     from simnet.wait import Scheduler
 
-__all__ = ["read_for_nothing", "read_what_is_broken", "reads_the_end"]
+__all__ = ["read_for_nothing", "reads_the_end", "used_what_is_broken"]
 
 READS_MIN = (
     1_000  # calls in a row of a host, each told of the end, while somebody watches a clock and nothing else happens
@@ -29,7 +29,7 @@ def reads_the_end(scheduler: Scheduler, process: Process, hurried: bool) -> Spin
     times, place = 0, ""
     for entry in reversed(scheduler.trace.entries):
         if entry[1] == CALL and entry[2] == process.host_name:
-            if entry[5] != "recv" or entry[7][1] != b"":
+            if entry[5] != "recv" or entry[7][1] != b"" or (not times and entry[0] != scheduler.clock.now_ns):
                 break
             times += 1
             place = entry[3]
@@ -39,18 +39,22 @@ def reads_the_end(scheduler: Scheduler, process: Process, hurried: bool) -> Spin
 def read_for_nothing(process: Process, times: int, place: str = "", *, yields: bool = True) -> Spin:
     """Reads of *place*, or of a stream, whose input has ended; by a loop that *yields* in between, or does not."""
     ended = f"{place}, whose input has ended," if place else "a stream whose input has ended,"
-    return _told(process, times, ended, "A read that gives b'' is the end of the input", yields)
+    did = f"read {times:,} times in a row, {_at(process)}, from {ended}"
+    return _told(process, did, "A read that gives b'' is the end of the input", yields)
 
 
-def read_what_is_broken(process: Process, times: int, error: BaseException, *, yields: bool) -> Spin:
-    """Reads of a stream that has failed, and raises that *error* each time."""
-    failed = f"a stream that has failed ({type(error).__name__}),"
-    return _told(process, times, failed, "An error of its connection is its end, and each read raises it again", yields)
+def used_what_is_broken(process: Process, times: int, error: BaseException, *, yields: bool) -> Spin:
+    """Reads of a stream that has failed, and raises that *error* each time, or attempts to write more."""
+    did = f"went on {times:,} times in a row, {_at(process)}, with a stream that has failed ({type(error).__name__}),"
+    return _told(process, did, "An error of its connection is its end, and is raised again each time", yields)
 
 
-def _told(process: Process, times: int, what: str, why: str, yields: bool) -> Spin:
+def _at(process: Process) -> str:
+    return f"at {process.scheduler.clock.now_ns / 1e9:.6f} s"
+
+
+def _told(process: Process, did: str, why: str, yields: bool) -> Spin:
     others = "" if yields else ", and nothing else of its event loop goes on"
     return Spin(
-        f"{process.name} read {times:,} times in a row, at {process.scheduler.clock.now_ns / 1e9:.6f} s, from {what} and did nothing else: "
-        f"on a kernel this loop takes a whole processor{others}. {why}: stop there."
+        f"{process.name} {did} and did nothing else: on a kernel this loop takes a whole processor{others}. {why}: stop there."
     )

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from simnet.scheduling.pace import polls
 from simnet.tls.decrypted import unread
 from simnet.trace import Failed
 from simnet.verdicts import Deadlock, Escape, Hang, Spin, Verdict
@@ -87,16 +88,11 @@ def polled_for_nothing(process: Process, now_ns: int, times: int) -> Spin:
     )
 
 
-def spins_in_a_loop(process: Process, ticks: int, effects: int, now_ns: int, hurried: bool) -> bool:
+def spins_in_a_loop(process: Process, ticks: int, hurried: bool) -> bool:
     """Does an event loop poll here again and again, without leave to wait, and nothing comes of it, though the clock has moved *ticks* times
     meanwhile? It looks at clocks besides; who waits so for a deadline may do that for a while, if not *hurried*.
     """
-    return (
-        ticks >= (BUSY_HURRIED if hurried else BUSY_MAX)
-        and (process.paused_at, process.paused_ns) == (effects, now_ns)
-        and process.pauses > 1
-        and runs_a_loop(sys._getframe())
-    )
+    return ticks >= (BUSY_HURRIED if hurried else BUSY_MAX) and polls(process) and runs_a_loop(sys._getframe())
 
 
 def told_for_nothing(process: Process, now_ns: int, times: int, what: Sequence[str]) -> Spin:

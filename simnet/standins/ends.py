@@ -14,8 +14,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from types import FrameType
 from typing import Any
+from weakref import ref
 
-from simnet.scheduling.reads import read_for_nothing, read_what_is_broken
+from simnet.scheduling.reads import read_for_nothing, used_what_is_broken
 from simnet.verdicts import Spin
 from simnet.wait import CALLS_MAX, current_scheduler
 from simnet.whereabouts import callback_of
@@ -24,8 +25,8 @@ __all__ = ["place", "unplace"]
 
 LOOK = 1_000  # reads between two looks whether anything else is done meanwhile
 YIELDS_MAX = 50_000  # reads of a loop that yields in between: they take a kernel a second or more, too
-ASKS = 2  # times that a read asks for the exception that it raises
-FAILED_LOOK, FAILED_MAX = 100, 1_000  # of reads that raise: who logs each traceback logs one that is longer each time
+ASKS = 2  # times that a read asks for the exception that it raises; a drain() does so once
+CUT = 32  # times that it is asked for, until what has come of the first of them is taken off its traceback: each raise makes it longer
 
 # The class, for its module may go from sys.modules, and what it had there.
 _placed: tuple[Any, dict[str, Any]] | None = None
@@ -42,20 +43,20 @@ class _Again:
         self._callback: Any = None  # of its loop, in which it was read
         self._yields = False
 
-    def count(self, reads: int, most: int, most_yielding: int, frame: FrameType, tell: Callable[..., Spin]) -> None:
-        """There were *reads* more, the last called at *frame*; above *most* of them, *tell* says what is told."""
+    def count(self, left: int, frame: FrameType, tell: Callable[..., Spin]) -> None:
+        """There were `LOOK` more, the last called at *frame*, with *left* bytes to read; if that is too often, *tell* says what is told."""
         scheduler = current_scheduler()
         if scheduler is None or scheduler.current.cannot_wait:
             return
         me, callback = scheduler.current, callback_of(frame)
-        done = (me, me.since_ns, scheduler.effects - me.told_at)
+        done = (me, me.since_ns, scheduler.effects - me.told_at, left)
         if done != self._done:
             self._done, self._callback, self._times, self._yields = done, callback, 0, False
             return
         if callback is None or callback != self._callback:
             self._callback, self._yields = callback, True
-        self._times += reads
-        if self._times >= (most_yielding if self._yields else most):
+        self._times += LOOK
+        if self._times >= (YIELDS_MAX if self._yields else CALLS_MAX):
             times, self._times = self._times, 0
             scheduler.spun(tell(me, times, yields=self._yields), me)
 
@@ -63,17 +64,19 @@ class _Again:
 class _Ended:
     """True, as ``StreamReader._eof`` is at the end of the input. Read too often with nothing done in between, it says so."""
 
-    __slots__ = ("_again", "_asked")
+    __slots__ = ("_again", "_asked", "_reader")
 
-    def __init__(self) -> None:
+    def __init__(self, reader: Any) -> None:
         self._asked = 0
         self._again = _Again()
+        self._reader = ref(reader)
 
     def __bool__(self) -> bool:
         self._asked += 1
         if self._asked == LOOK:
             self._asked = 0
-            self._again.count(LOOK, CALLS_MAX, YIELDS_MAX, sys._getframe(1), read_for_nothing)
+            left = getattr(self._reader(), "_buffer", b"")  # at_eof() asks before each line of what is there
+            self._again.count(len(left), sys._getframe(1), read_for_nothing)
         return True
 
     def __repr__(self) -> str:
@@ -86,13 +89,15 @@ def _failed(reader: type) -> type:
 
     def ask(self: Any) -> Any:
         error, (again, asked) = self.__dict__["_exception"], self.__dict__["_asked"]
-        self.__dict__["_asked"] = again, asked + 1
-        if (asked + 1) % (ASKS * FAILED_LOOK) == 0:
+        self.__dict__["_asked"] = again, (asked := asked + 1)
+        if asked % CUT == 0 and isinstance(error, BaseException):
+            error.__traceback__ = None
+        if asked % (ASKS * LOOK) == 0:
 
             def tell(process: Any, times: int, *, yields: bool) -> Spin:
-                return read_what_is_broken(process, times, error, yields=yields)
+                return used_what_is_broken(process, times, error, yields=yields)
 
-            again.count(FAILED_LOOK, FAILED_MAX, FAILED_MAX, sys._getframe(1), tell)
+            again.count(0, sys._getframe(1), tell)
         return error
 
     def put(self: Any, error: Any) -> None:
@@ -106,7 +111,7 @@ def _feed_eof(original: Any) -> Any:
     def feed_eof(self: Any) -> None:
         original(self)
         if self._eof is True and current_scheduler() is not None:
-            self._eof = _Ended()
+            self._eof = _Ended(self)
 
     return feed_eof
 

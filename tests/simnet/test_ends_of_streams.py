@@ -8,6 +8,7 @@ import gc
 import socket
 import struct
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -191,10 +192,10 @@ async def _whatever_comes_in_time(reader: asyncio.StreamReader) -> None:
 
 
 async def _now_and_then(reader: asyncio.StreamReader) -> None:
-    for each in range(2_500):
+    for each in range(25_000):
         with contextlib.suppress(ConnectionError):
             await reader.read(1)
-        if each % 300 == 0:
+        if each % 3_000 == 0:
             time.sleep(0.001)  # noqa: ASYNC251 -- it blocks its loop, and is no busy loop
 
 
@@ -216,11 +217,63 @@ def test_a_time_out_around_each_read_is_no_wait(serve: Any, read: Any) -> None:
         _client_of(serve, asyncio.run, _with(read))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", [_whatever_comes, _whatever_comes_in_time])
 def test_a_coroutine_that_reads_on_when_its_connection_has_failed_spins(read: Any) -> None:
-    told = r"read 1,000 times in a row, at 0.00\d000 s, from a stream that has failed \(ConnectionResetError\), and did nothing else"
+    told = r"went on [25]0,000 times in a row, at \d.\d+ s, with a stream that has failed \(ConnectionResetError\), and did nothing else"
     with pytest.raises(simnet.Spin, match=told):
         _client_of(_breaks_off, asyncio.run, _with(read))
+
+
+async def _sends(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"more")
+            await writer.drain()
+
+
+@pytest.mark.slow
+def test_nor_does_it_send_on_then(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        reader, writer = await asyncio.open_connection("server", 7)
+        try:
+            await _sends(reader, writer)
+        finally:
+            writer.close()
+
+    with pytest.raises(simnet.Spin, match=r"went on 20,000 times in a row, .* with a stream that has failed"):
+        _client_of(_breaks_off, asyncio.run, main())
+    assert {record.message for record in caplog.records} <= {"socket.send() raised exception."}
+
+
+def test_who_tries_a_thousand_times_in_vain_and_then_stops_does_not_spin() -> None:
+    async def counts(reader: asyncio.StreamReader) -> None:
+        failed = 0
+        while failed < 5_000:
+            try:
+                await reader.readexactly(1)
+            except ConnectionError as error:
+                failed += 1
+                frames = len(list(traceback.walk_tb(error.__traceback__)))
+                assert frames < 100  # or who logs each would log a longer one each time
+
+    _client_of(_breaks_off, asyncio.run, _with(counts))
+
+
+@pytest.mark.slow
+def test_who_reads_the_lines_that_are_left_and_asks_before_each_whether_it_is_over_does_not_spin() -> None:
+    def sends_numbers(port: int) -> None:
+        with socket.create_server(("", port)) as listener, listener.accept()[0] as connection:
+            connection.sendall(b"1\n" * 60_000)
+
+    async def sums_up(reader: asyncio.StreamReader) -> None:
+        await asyncio.sleep(1)
+        total = 0
+        while not reader.at_eof():
+            total += int(await asyncio.wait_for(reader.readline(), 5))
+        assert total == 60_000
+
+    _client_of(sends_numbers, asyncio.run, _with(sums_up))
 
 
 def test_who_waits_in_between_does_not_spin_however_it_waits() -> None:
