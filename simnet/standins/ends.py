@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from functools import lru_cache
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import ref
 
 from simnet.scheduling.reads import read_for_nothing, used_what_is_broken
@@ -23,10 +23,19 @@ from simnet.whereabouts import callback_of
 
 __all__ = ["place", "unplace"]
 
-LOOK = 1_000  # reads between two looks whether anything else is done meanwhile
-YIELDS_MAX = 50_000  # reads of a loop that yields in between: they take a kernel a second or more, too
+
+class Most(NamedTuple):
+    """How many reads there may be in a row."""
+
+    look: int  # from one look to the next whether anything else is done meanwhile
+    at_once: int  # in one callback
+    yielding: int  # by a task that yields in between
+
+
+ENDED = Most(1_000, CALLS_MAX, 50_000)  # those that yield take a kernel a second or more, too
+FAILED = Most(250, 5_000, 5_000)  # of a stream that has: who logs each time does not log tens of megabytes
 ASKS = 2  # times that a read asks for the exception that it raises; a drain() does so once
-CUT = 32  # times that it is asked for, until what has come of the first of them is taken off its traceback: each raise makes it longer
+CUT = 32  # times that it is asked for, until what the raise before has put on its traceback is taken off, which else grows by each
 
 # The class, for its module may go from sys.modules, and what it had there.
 _placed: tuple[Any, dict[str, Any]] | None = None
@@ -43,8 +52,8 @@ class _Again:
         self._callback: Any = None  # of its loop, in which it was read
         self._yields = False
 
-    def count(self, left: int, frame: FrameType, tell: Callable[..., Spin]) -> None:
-        """There were `LOOK` more, the last called at *frame*, with *left* bytes to read; if that is too often, *tell* says what is told."""
+    def count(self, most: Most, left: int, frame: FrameType, tell: Callable[..., Spin]) -> None:
+        """There were as many more as lead to a look, the last called at *frame*, with *left* bytes to read. Above *most*, *tell* says what is told."""
         scheduler = current_scheduler()
         if scheduler is None or scheduler.current.cannot_wait:
             return
@@ -55,8 +64,13 @@ class _Again:
             return
         if callback is None or callback != self._callback:
             self._callback, self._yields = callback, True
-        self._times += LOOK
-        if self._times >= (YIELDS_MAX if self._yields else CALLS_MAX):
+        self._times += most.look
+        limit = most.yielding if self._yields else most.at_once
+        if (
+            scheduler.calls_max < CALLS_MAX and scheduler.hung_at is None
+        ):  # in a hurry: others have spun so, and in full
+            limit = 3 * most.look if self._yields else most.look
+        if self._times >= limit:
             times, self._times = self._times, 0
             scheduler.spun(tell(me, times, yields=self._yields), me)
 
@@ -73,10 +87,10 @@ class _Ended:
 
     def __bool__(self) -> bool:
         self._asked += 1
-        if self._asked == LOOK:
+        if self._asked == ENDED.look:
             self._asked = 0
             left = getattr(self._reader(), "_buffer", b"")  # at_eof() asks before each line of what is there
-            self._again.count(len(left), sys._getframe(1), read_for_nothing)
+            self._again.count(ENDED, len(left), sys._getframe(1), read_for_nothing)
         return True
 
     def __repr__(self) -> str:
@@ -90,14 +104,14 @@ def _failed(reader: type) -> type:
     def ask(self: Any) -> Any:
         error, (again, asked) = self.__dict__["_exception"], self.__dict__["_asked"]
         self.__dict__["_asked"] = again, (asked := asked + 1)
-        if asked % CUT == 0 and isinstance(error, BaseException):
+        if asked > CUT and isinstance(error, BaseException):
             error.__traceback__ = None
-        if asked % (ASKS * LOOK) == 0:
+        if asked % (ASKS * FAILED.look) == 0:
 
             def tell(process: Any, times: int, *, yields: bool) -> Spin:
                 return used_what_is_broken(process, times, error, yields=yields)
 
-            again.count(0, sys._getframe(1), tell)
+            again.count(FAILED, 0, sys._getframe(1), tell)
         return error
 
     def put(self: Any, error: Any) -> None:
