@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read_for_nothing", "reads_the_end", "used_what_is_broken"]
 
-READS_MIN = (
-    1_000  # calls in a row of a host, each told of the end, while somebody watches a clock and nothing else happens
-)
+# Calls in a row of a host, each told of the end, while somebody watches a clock and nothing else happens.
+READS_MIN = 1_000
 
 
 def reads_the_end(scheduler: Scheduler, process: Process, hurried: bool) -> Spin | None:

@@ -66,9 +66,7 @@ class _Again:
             self._callback, self._yields = callback, True
         self._times += most.look
         limit = most.yielding if self._yields else most.at_once
-        if (
-            scheduler.calls_max < CALLS_MAX and scheduler.hung_at is None
-        ):  # in a hurry: others have spun so, and in full
+        if scheduler.calls_max < CALLS_MAX and scheduler.hung_at is None:  # others have spun so, and in full
             limit = 3 * most.look if self._yields else most.look
         if self._times >= limit:
             times, self._times = self._times, 0
