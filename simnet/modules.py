@@ -30,6 +30,7 @@ from simnet.standins import (
     early,
     ends,
     executors,
+    finalizers,
     in_c,
     interrupts,
     of_trio,
@@ -136,6 +137,7 @@ def place_at_loops() -> None:
     resolver.place()
     order.place()
     ends.place()
+    finalizers.place()
     executors.place()
     timers.place()
     turns.place()
@@ -156,6 +158,7 @@ def _unplace() -> None:
     resolver.unplace()
     order.unplace()
     ends.unplace()
+    finalizers.unplace()
     executors.unplace()
     timers.unplace()
     turns.unplace()

@@ -58,7 +58,7 @@ class _Again:
         if scheduler is None or scheduler.current.cannot_wait:
             return
         me, callback = scheduler.current, callback_of(frame)
-        done = (me, me.since_ns, scheduler.effects - me.told_at, left)
+        done = (me.name, me.since_ns, scheduler.effects - me.told_at, left)
         if done != self._done:
             self._done, self._callback, self._times, self._yields = done, callback, 0, False
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import select
 import socket
@@ -12,6 +13,7 @@ import time
 import traceback
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable
 from socket import AF_INET, AF_INET6
 from typing import Any
@@ -27,6 +29,7 @@ from simnet.blame import users_own
 from simnet.explore.options import SweepOptions
 from simnet.explore.report.failure import report
 from simnet.explore.sweep import run_sweep
+from tests.certificates import contexts
 
 
 class Hasty(Stream):
@@ -673,3 +676,34 @@ def test_causes_that_a_program_has_put_in_a_circle_are_gone_through_once() -> No
 
     result = run_sweep(body, SweepOptions.of(target="server", kinds="reset"))
     assert "if GaveUpError is this program's word" in report(result.failures[0], result).why
+
+
+@pytest.mark.parametrize("ssl", [None, contexts("server")], ids=["plain", "tls"])
+def test_a_transport_that_a_run_has_left_open_is_no_warning_for_who_comes_later(ssl: Any) -> None:
+    """The exception held it. It went in the midst of another test, which failed for it where warnings are errors."""
+    inside, outside = ssl or (None, None)
+
+    async def serve() -> None:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+
+        async with await asyncio.start_server(talk, port=7, ssl=inside) as server:
+            await server.serve_forever()
+
+    async def ask() -> None:
+        _, writer = await asyncio.open_connection("server", 7, ssl=outside)
+        raise KeyError(writer)
+
+    def test(net: simnet.Network) -> None:
+        net.host("server").spawn(asyncio.run, serve())
+        net.host("client").spawn(asyncio.run, ask())
+
+    gc.collect()
+    run = simnet.play(test)
+    assert isinstance(run.failures[0].error, KeyError)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        del run
+        gc.collect()
+    assert [str(each.message) for each in said] == []
