@@ -25,10 +25,12 @@ def reads_the_end(scheduler: Scheduler, process: Process, hurried: bool) -> Spin
     """
     if scheduler.ticks < (BUSY_HURRIED if hurried else BUSY_MAX):
         return None
-    times, place = 0, ""
+    times, place, now_ns = 0, "", scheduler.clock.now_ns
     for entry in reversed(scheduler.trace.entries):
+        if not times and entry[0] != now_ns:
+            break  # nothing was read since the clock moved last
         if entry[1] == CALL and entry[2] == process.host_name:
-            if entry[5] != "recv" or entry[7][1] != b"" or (not times and entry[0] != scheduler.clock.now_ns):
+            if entry[5] != "recv" or entry[7][1] != b"":
                 break
             times += 1
             place = entry[3]
