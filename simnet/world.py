@@ -46,7 +46,7 @@ from simnet.observe import Watcher
 from simnet.outages import strokes
 from simnet.outages.power import refuse_without_power
 from simnet.owned import collector
-from simnet.owned.eventloops import end_wherever_it_is, hush_verdicts, let_go
+from simnet.owned.eventloops import KNOWN_LOOP, end_wherever_it_is, hush_verdicts, let_go
 from simnet.owned.state import ProcessState, checked_names
 from simnet.process import Process, refuse_arguments, refuse_coroutines
 from simnet.resolver.lookups import look_up
@@ -430,8 +430,7 @@ class Network(Holding):
         self._fabric.dissolve()
         scheduler.backend = None
         for process in scheduler.processes:
-            for kept in process.state.values():
-                let_go(kept)
+            let_go(process.state.get(KNOWN_LOOP, {}))
             process.forget()
         if scheduler.pipes is not None:
             gc.collect(1)  # whoever closes a pipe when it goes should go now: later the number may be another's

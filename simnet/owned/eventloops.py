@@ -9,6 +9,7 @@ import ctypes
 import gc
 import sys
 import warnings
+from _thread import _local as true_local
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IN_HANDLER",
+    "KNOWN_LOOP",
     "SLEEPS",
     "WAITS",
     "Left",
@@ -32,8 +34,10 @@ __all__ = [
     "hush",
     "hush_verdicts",
     "in_a_loop",
+    "known_loop",
     "let_go",
     "look_for_a_loop",
+    "loop_at_hand",
     "loop_given_back",
     "loop_set_aside",
 ]
@@ -41,6 +45,7 @@ __all__ = [
 # The types of what is awaited of a generator; the last one has another of them within, as `anext` with a default makes it.
 PIECES = ("async_generator_asend", "async_generator_athrow", "anext_awaitable")
 CLOSES_MAX = 1_000  # of a coroutine that is left over, one for each await it stands in, until the collector has it
+KNOWN_LOOP = "known loop"  # in a process's state: see `known_loop`
 IN_HANDLER = "handler"  # in a process's state: which one of a dispatch or asyncore channel it is in
 
 #: What would let the loop go on: of asyncio, of trio, and of the loops that call handlers.
@@ -52,15 +57,22 @@ WAITS = (
 )
 
 
-def let_go(kept: Any) -> None:
-    """Nobody has *kept* any more. The loop that a policy of asyncio knows need not say that it was left open: so are all when
-    a process ends.
-    """
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and isinstance(kept, asyncio.AbstractEventLoopPolicy):
-        loop = getattr(getattr(kept, "_local", None), "_loop", None)
-        if loop is not None:
-            loop._closed = True
+def known_loop(policy: Any) -> dict[str, Any]:
+    """What a *policy* of asyncio knows for the thread of the interpreter, which all processes share: a loop, as a member."""
+    own = getattr(policy, "_local", None)
+    return own.__dict__ if isinstance(own, true_local) else {}
+
+
+def loop_at_hand() -> dict[str, Any]:
+    """The same of the policy that there is now, for who runs."""
+    return known_loop(getattr(sys.modules.get("asyncio.events"), "_event_loop_policy", None))
+
+
+def let_go(known: dict[str, Any]) -> None:
+    """Nobody has the *known* loop any more. It need not say that it was left open: so are all when a process ends."""
+    loop = known.get("_loop")
+    if loop is not None:
+        loop._closed = True
 
 
 def end_wherever_it_is(process: Process, why: str = "") -> None:

@@ -1,7 +1,7 @@
 """State that real programs have per process and CPython has per thread or module: swapped whenever another process runs.
 
-It is a table of attributes (``asyncore.socket_map`` and its relatives), asyncio's running loop, its policy, which knows the loop of
-code that asks for one, and its generator hooks. Each process starts with fresh ones; after the run, the interpreter's own are back.
+It is a table of attributes (``asyncore.socket_map`` and its relatives), asyncio's running loop, the one that its policy knows for
+code that asks, and its generator hooks. Each process starts with fresh ones; after the run, the interpreter's own are back.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from simnet.owned.eventloops import let_go, loop_given_back, loop_set_aside
+from simnet.owned.eventloops import KNOWN_LOOP, known_loop, let_go, loop_given_back, loop_set_aside
 from simnet.owned.fresh import as_found, copied, maker_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ __all__ = [
     "same_place",
 ]
 
+POLICY = "asyncio.events:_event_loop_policy"  # what it knows for a thread is the thread's: see `known_loop`
+
 PER_PROCESS = (
+    POLICY,
     "asyncore:socket_map",  # the interpreter's own, on 3.11
     "pyasyncore:socket_map",
     "dispatch.asyncore:socket_map",
@@ -50,7 +53,6 @@ REACTOR = "twisted.internet:reactor"  # a module that is a reactor: made by the 
 
 #: What knows of each thread something, and so of each process where they are threads. Simulated ones share a thread.
 PER_THREAD = (
-    "asyncio.events:_event_loop_policy",  # the loop that `get_event_loop` gives
     "trio._core._run:GLOBAL_RUN_CONTEXT.__dict__",  # a run of trio's and its current task,
     "trio._threads:PARENT_TASK_DATA.__dict__",  # whose thread this is,
     "sniffio._impl:thread_local.__dict__",  # and which library runs
@@ -258,6 +260,8 @@ class ProcessState:
         "_get_loop",
         "_set_loop",
         "_loop_outside",
+        "_events",
+        "_known_outside",
         "_hooked",
     )
 
@@ -272,6 +276,8 @@ class ProcessState:
         self._get_loop: Callable[[], Any] | None = None  # asyncio's, once it is loaded
         self._set_loop: Any = None
         self._loop_outside = loop_set_aside()
+        self._events: dict[str, Any] | None = None  # asyncio's module of that name, once it is loaded
+        self._known_outside: dict[str, Any] = {}
         self._hooked = False  # may generators of a process have hooks, though no loop of asyncio runs there?
         try:
             self.look()
@@ -308,6 +314,11 @@ class ProcessState:
             else:
                 fresh = maker_of(outside, as_made(name) if name in self._named else None)
             put_fresh(name, place, fresh)
+            if name == POLICY:
+                self._events = namespace
+                known = known_loop(outside)
+                self._known_outside = dict(known)
+                known.clear()
             slot = (len(self._slots), namespace, attribute, fresh)
             self._slots.append(slot)
             (self._own if name in PER_THREAD else self._shared).append(slot)
@@ -319,6 +330,14 @@ class ProcessState:
 
     def swap(self, old: Process, new: Process) -> None:
         """*new* runs now: keep what belongs to *old*, put what belongs to *new*."""
+        events = self._events
+        if (
+            events is not None
+            and (policy := events["_event_loop_policy"]) is not None
+            and (known := known_loop(policy))
+        ):
+            old.state[KNOWN_LOOP] = dict(known)
+            known.clear()
         mine, theirs = old.memory, new.memory
         if mine is not theirs:  # else they are threads of one program
             for number, namespace, attribute, fresh in self._shared:
@@ -328,6 +347,8 @@ class ProcessState:
         for number, namespace, attribute, fresh in self._own:
             mine[number] = namespace[attribute]
             namespace[attribute] = theirs[number] if number in theirs else fresh()
+        if KNOWN_LOOP in theirs:
+            known_loop(events["_event_loop_policy"]).update(theirs.pop(KNOWN_LOOP))  # type: ignore[index]
         loop = None if self._get_loop is None else self._get_loop()
         if loop is not None or self._hooked or "hooks" in theirs:
             mine["hooks"] = sys.get_asyncgen_hooks()
@@ -339,8 +360,12 @@ class ProcessState:
 
     def restore(self) -> None:
         """The interpreter has its own again."""
+        if self._events is not None:
+            known = known_loop(self._events["_event_loop_policy"])
+            let_go(known)
+            known.clear()
         for (_, namespace, attribute, _), value in zip(self._slots, self._outside, strict=True):
-            if namespace[attribute] is not value:
-                let_go(namespace[attribute])
             namespace[attribute] = value
+        if self._known_outside:
+            known_loop(self._events["_event_loop_policy"]).update(self._known_outside)  # type: ignore[index]
         loop_given_back(self._loop_outside)

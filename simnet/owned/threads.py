@@ -18,7 +18,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from simnet.owned.eventloops import loop_given_back, loop_set_aside
+from simnet.owned.eventloops import loop_at_hand, loop_given_back, loop_set_aside
 from simnet.owned.unraisable import hand_on, is_a_programs
 from simnet.verdicts import VERDICTS, ProcessEnded
 from simnet.wait import running
@@ -85,12 +85,13 @@ class Work:
 class Known:
     """By what a program knows one of its threads: a ``threading.Thread``, once it asks for it."""
 
-    __slots__ = ("name", "thread", "ident")
+    __slots__ = ("name", "thread", "ident", "loop")
 
     def __init__(self, name: str, ident: int | None, thread: Any = None) -> None:
         self.name = name
         self.ident = ident
         self.thread = thread
+        self.loop: dict[str, Any] = {}  # what asyncio's policy knows for it, between two pieces of work
 
 
 class Pool:
@@ -176,6 +177,7 @@ class Pool:
             self._threads[number] = Known(f"{self.prefix}{number}", me.ident)
         me.thread = known = self._threads[number]
         me.ident = known.ident
+        loop_at_hand().update(known.loop)
         try:
             if self._begin is not None and number not in self._begun and not self._has_begun(number, work):
                 return
@@ -185,6 +187,7 @@ class Pool:
                 if not work.future.cancelled():
                     work.run()
         finally:
+            known.loop = dict(loop_at_hand())
             del self.at_work[me]
             heappush(self._free, number)
             self.end_idle()

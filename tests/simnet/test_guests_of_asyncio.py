@@ -119,23 +119,6 @@ def test_a_sleep_takes_as_long_as_it_says_whenever_it_begins(simnet_network: Any
     assert taken == [0] * len(taken)
 
 
-class Chosen(asyncio.DefaultEventLoopPolicy):
-    """A policy that a test has set."""
-
-
-def test_the_policy_that_was_set_before_the_run_is_every_processes() -> None:
-    before = asyncio.get_event_loop_policy()
-    asyncio.set_event_loop_policy(chosen := Chosen())
-    try:
-        with simnet.Network() as net:
-            assert net.host("one").run(asyncio.get_event_loop_policy) is chosen
-            net.host("two").run(asyncio.set_event_loop_policy, None)
-            assert asyncio.get_event_loop_policy() is chosen
-        assert asyncio.get_event_loop_policy() is chosen
-    finally:
-        asyncio.set_event_loop_policy(before)
-
-
 def test_a_name_that_nobody_has_is_an_error_of_the_resolver(simnet_network: Any) -> None:
     async def names() -> tuple[str, str]:
         loop = asyncio.get_running_loop()
