@@ -81,7 +81,9 @@ def _put_there(name: str) -> Any:
     if there is _placed.get(name):
         there = _before.get(name)
         since_before = True
-    if there is None or (since_before and there is not _heard.get(name) and not _is_mock(there)):
+    if there is None or there is getattr(_true.__base__, name, None):  # C's own has been put back
+        return None
+    if since_before and there is not _heard.get(name) and not _is_mock(there):
         return None
     return there
 

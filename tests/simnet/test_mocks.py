@@ -68,6 +68,14 @@ def test_what_stands_in_may_call_what_was_there(monkeypatch: pytest.MonkeyPatch)
     assert sent == [b"hello"]
 
 
+def test_the_machines_own_method_is_no_other_when_it_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pytest-socket does behind each test, also where a network goes on from one to the next."""
+    with simnet.Network() as net:
+        net.host("server").spawn(echo)
+        monkeypatch.setattr(socket.socket, "connect", socket.SocketType.connect)
+        assert ask() == b"hello"
+
+
 def test_accepted_connections_and_those_of_a_host_have_it_too() -> None:
     with simnet.Network() as net:
         with mock.patch("socket.socket.recv", return_value=b"mocked"):
