@@ -27,7 +27,15 @@ from simnet.calls.ioctl import FIOASYNC, ioctl
 from simnet.calls.masks import mask_call
 from simnet.calls.number_files import fdopen
 from simnet.calls.sendfile import sendfile
-from simnet.calls.signals import SIGINT, ends_who_has_none, has_handler, is_signal, keep_back, signal_call
+from simnet.calls.signals import (
+    SIGINT,
+    announce_interrupt,
+    ends_who_has_none,
+    has_handler,
+    is_signal,
+    keep_back,
+    signal_call,
+)
 from simnet.calls.socketpair import socketpair
 from simnet.calls.splice import F_SETPIPE_SZ, copy_file_range, file_into_pipe, socket_into_pipe, splice
 from simnet.calls.unopened import unopened
@@ -266,6 +274,8 @@ class SimulatedBackend:
         elif call == "raise_signal" and keep_back(process, number):
             return None
         else:
+            if number == SIGINT and call == "raise_signal":
+                announce_interrupt(process)
             ours = number != SIGINT and (call != "raise_signal" or self.hears(process, number))
         return (signal_call if ours else original)(*((process, call) if ours else ()), number, *arguments, **options)
 

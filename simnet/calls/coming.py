@@ -16,6 +16,7 @@ from simnet.calls.signals import (
     SIGINT,
     SIGPIPE,
     USER,
+    announce_interrupt,
     arrived,
     awaited,
     blocked,
@@ -117,6 +118,8 @@ def kill(me: Process, original: Any, whom: Any, number: Any) -> Any:
     to_thread = original.__name__ == "pthread_kill"
     thread = next((each for each in program.crew if to_thread and each.ident == whom), program)
     whom = true_thread(program, whom) if to_thread else whom
+    if number == SIGINT and whom == (real.get_ident() if to_thread else real.getpid()):
+        announce_interrupt(program)
     if number == SIGINT or not is_signal(number) or whom != (real.get_ident() if to_thread else real.getpid()):
         return original(whom, number)
     if to_thread and (thread is not me or me is not program):

@@ -19,8 +19,8 @@ from simnet.real import c_signal
 
 __all__ = [
     "KERNEL", "SIGINT", "SIGPIPE", "SIGURG",
-    "announce", "arrived", "awaited", "blocked", "ends_who_has_none", "handler_of", "has_handler", "hear", "is_signal", "keep_back",
-    "shared", "signal_call",
+    "announce", "announce_interrupt", "arrived", "awaited", "blocked", "ends_who_has_none", "handler_of", "has_handler",
+    "hear", "is_signal", "keep_back", "shared", "signal_call",
 ]  # fmt: skip
 
 _getsignal = c_signal.getsignal
@@ -164,6 +164,12 @@ def _call(process: Process, coming: list[int], frame: Any) -> None:
             handler(number, frame)
     finally:
         _call(process, coming[1:], frame)
+
+
+def announce_interrupt(process: Process) -> None:
+    """*process* sends itself SIGINT, whose handler is the machine's: its loop wakes as by any other signal that is handled."""
+    if callable(_getsignal(SIGINT)):
+        announce(process, SIGINT)
 
 
 def announce(process: Process, number: int) -> None:

@@ -23,7 +23,6 @@ from simnet import invariants
 
 NOT_FOR_SIMNET = {
     "GeneralModuleTests.testRefCountGetNameInfo": "counts references to a global, with C's frames",
-    "test_add_signal_handler": "SIGINT ends a run",
     "test_write_pipe": "opens a socket's number with io.open, in C",
     "test_read_pty": "reads a terminal in C, through a pipe transport",
     "test_write_pty": "writes to a terminal in C, through a pipe transport",

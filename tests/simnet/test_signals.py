@@ -17,7 +17,7 @@ import dispatch
 import simnet
 from simnet.explore.report.ladder import ladder
 
-USR1, TERM, WINCH = signal.SIGUSR1, signal.SIGTERM, signal.SIGWINCH
+USR1, INT, TERM, WINCH = signal.SIGUSR1, signal.SIGINT, signal.SIGTERM, signal.SIGWINCH
 
 both_networks = pytest.mark.parametrize("network", [simnet.Network, simnet.RealNetwork])
 
@@ -111,6 +111,24 @@ def test_asyncio_hears_a_signal(network: Any) -> None:
     with network() as net:
         assert 0.03 <= net.host("server").run(asyncio.run, serve()) < 10
     assert signal.getsignal(TERM) is before
+
+
+@both_networks
+@pytest.mark.parametrize(
+    "send", [lambda: os.kill(os.getpid(), INT), lambda: signal.raise_signal(INT)], ids=["kill", "raise"]
+)
+def test_asyncio_hears_an_interrupt_that_a_program_sends_itself(send: Any, network: Any) -> None:
+    async def stopped() -> bool:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        loop.add_signal_handler(INT, stop.set)
+        loop.call_later(0.03, send)
+        await asyncio.wait_for(stop.wait(), 60)
+        return loop.remove_signal_handler(INT)
+
+    with network():
+        assert asyncio.run(stopped())
+    assert signal.getsignal(INT) is signal.default_int_handler
 
 
 @both_networks
