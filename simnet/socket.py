@@ -14,7 +14,7 @@ import sys
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from simnet.arguments.patched import class_for
+from simnet.arguments import patched
 from simnet.arguments.polls import c_ints
 from simnet.arguments.sockets import (
     MISSING,
@@ -70,7 +70,8 @@ class Socket(UnixCalls):
     __slots__ = ("_kind", "_number", "_protocol")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Socket:  # noqa: ARG004  # they are for __init__
-        made: Socket = _new(class_for(cls) if cls is Socket else cls)
+        patched.heed()
+        made: Socket = _new(cls)
         return made
 
     def __hash__(self) -> int:
@@ -441,6 +442,7 @@ class Socket(UnixCalls):
         return twin
 
 
+patched.are(Socket)
 name_as_the_real_one(Socket, StraightCalls, QuickCalls, MessageCalls, like=_stdlib.socket)
 
 
@@ -452,7 +454,8 @@ def socket_of(process: Process, machine: Machine, file: Any, kind: tuple[int, in
     Raises:
         OSError: EMFILE.
     """
-    made: Socket = _new(class_for(Socket))
+    patched.heed()
+    made: Socket = _new(Socket)
     made._fd = -1
     made._io_refs, made._closed = 0, False
     made._process = process

@@ -1,7 +1,8 @@
 """What a program has put into ``socket.socket`` in a method's place, such as a mock of ``connect``: its sockets call it.
 
-A simulated socket is of a subclass that has all these methods, so a mock in the true class would not be seen. Where
-there is one, a socket is made of one more subclass, which asks the true class at each call. What else stands there since
+Simulated sockets are of a subclass that has all these methods, so a mock in the true class would not be seen. Where there
+is one, that subclass has something in the method's place that asks the true class at each call. It is looked for when a
+socket is made, and behind what puts it there: `unittest.mock`, and pytest's ``monkeypatch``. What else stands there since
 before the run, put by a library that guards or measures the machine's own sockets, is left alone: it calls C, which
 knows no simulated socket.
 """
@@ -12,16 +13,23 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["class_for", "look", "stands_in"]
+__all__ = ["are", "ask_no_more", "heed", "look", "stands_in"]
 
 _true: type = object  # `socket.socket`
-_placed: Mapping[str, Any] = {}  # the stand-ins in it, by the method's name
+_ours: Any = object  # the class of simulated ones
+_placed: Mapping[str, Any] = {}  # the stand-ins in the true one, by the method's name
 _before: Mapping[str, Any] = {}  # in whose place they are
 _at_first: dict[str, Any] = {}  # what the class had when the network was entered
 _looked_at: tuple[Any, ...] = ()  # the same, for a quick look
 _unchanged: tuple[Any, ...] = tuple(vars(object).values())  # again; empty if there was something to be called
 _heard: dict[str, Any] = {}  # what was put there in a run, and may still be there in the next one
-_classes: dict[tuple[type, tuple[str, ...]], type] = {}
+_asking: dict[str, Any] = {}  # by name: what our class had itself where a method now asks; None: it inherits one
+
+
+def are(ours: type) -> None:
+    """Simulated sockets are *ours*."""
+    global _ours
+    _ours = ours
 
 
 def stands_in(true: type, placed: Mapping[str, Any], before: Mapping[str, Any]) -> None:
@@ -34,6 +42,7 @@ def stands_in(true: type, placed: Mapping[str, Any], before: Mapping[str, Any]) 
 def look() -> None:
     """A network is entered: who puts something there from now on wants to see it called."""
     global _at_first, _looked_at, _unchanged
+    ask_no_more()
     there = tuple(vars(_true).values())
     if there == _looked_at:
         return  # as it mostly is, in the hundreds of runs of a sweep
@@ -41,20 +50,28 @@ def look() -> None:
     _unchanged = () if any(_put_there(name) is not None for name in _placed) else there
 
 
-def class_for(ours: type) -> type:
-    """*ours*, or the subclass of it that calls what a program has put into the true class."""
+def heed() -> None:
+    """Where a program has put something into the true class, our sockets call it, also those that there are."""
     if tuple(vars(_true).values()) == _unchanged:
-        return ours
-    names = tuple(name for name in _placed if _put_there(name) is not None and not name.startswith("__"))
-    if not names:
-        return ours
-    _heard.update((name, _put_there(name)) for name in names)
-    made = _classes.get((ours, names))
-    if made is None:
-        methods = {name: _Asks(name, getattr(ours, name)) for name in names}
-        own = {"__module__": ours.__module__, "__qualname__": ours.__qualname__, "__slots__": ()}
-        made = _classes[ours, names] = type(ours.__name__, (ours,), {**own, **methods})
-    return made
+        return
+    for name in _placed:
+        there = _put_there(name)
+        if there is None or name.startswith("__"):
+            continue
+        _heard[name] = there
+        if name not in _asking and hasattr(_ours, name):
+            _asking[name], method = vars(_ours).get(name), getattr(_ours, name)
+            setattr(_ours, name, _Asks(name, method))
+
+
+def ask_no_more() -> None:
+    """Our sockets have their own methods again."""
+    for name, own in _asking.items():
+        if own is None:
+            delattr(_ours, name)
+        else:
+            setattr(_ours, name, own)
+    _asking.clear()
 
 
 class _Asks:

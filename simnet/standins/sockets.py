@@ -11,6 +11,7 @@ from __future__ import annotations
 import _socket
 import functools
 import socket
+import sys
 from _thread import allocate_lock
 from typing import Any
 
@@ -100,6 +101,10 @@ _ways: dict[str, dict[type, Any]] = {}  # by the method's name: each world's own
 _before: dict[str, Any] = {}  # what the class had under that name; None: what it inherits from C
 _placed: dict[str, Any] = {}
 _worlds: list[type] = []
+
+#: What puts something into a class: of a module, a class and its method.
+PUTS = (("unittest.mock", "_patch", "__enter__"), ("_pytest.monkeypatch", "MonkeyPatch", "setattr"))
+
 _lock = allocate_lock()  # a real network's processes are threads
 
 
@@ -107,7 +112,25 @@ def called_by_class(ours: type) -> None:
     """From here on ``socket.socket.connect(sock, ...)`` is that of *ours* if *sock* is one of them."""
     if ours not in _worlds:
         _place(ours)
+    for module, name, method in PUTS:
+        owner = getattr(sys.modules.get(module), name, None)
+        if owner is not None and not hasattr(vars(owner)[method], "heeds"):
+            setattr(owner, method, _heeding(vars(owner)[method]))
     patched.look()
+
+
+def _heeding(put: Any) -> Any:
+    """*put*, which may have put something into the true class: simulated sockets that there are shall call it."""
+
+    @functools.wraps(put)
+    def method(*args: Any, **kwargs: Any) -> Any:
+        answer = put(*args, **kwargs)
+        if whose.world() is not None:
+            patched.heed()
+        return answer
+
+    method.heeds = True  # type: ignore[attr-defined]
+    return method
 
 
 def _place(ours: type) -> None:
@@ -141,6 +164,7 @@ def _by_class(name: str, original: Any) -> Any:
 
 
 def called_by_class_no_more() -> None:
+    patched.ask_no_more()
     for name, before in _before.items():
         if vars(_TRUE_SOCKET).get(name) is not _placed[name]:
             continue  # somebody else's stands there by now

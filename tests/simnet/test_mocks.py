@@ -76,6 +76,24 @@ def test_the_machines_own_method_is_no_other_when_it_is_put_back(monkeypatch: py
         assert ask() == b"hello"
 
 
+def test_a_socket_that_is_there_calls_what_is_put_there_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    with simnet.Network() as net:
+        net.host("server").spawn(echo)
+        with socket.create_connection(SERVER) as sock:
+            with mock.patch("socket.socket.sendall", side_effect=BrokenPipeError) as sendall:
+                with pytest.raises(BrokenPipeError):
+                    sock.sendall(b"hello")
+            sendall.assert_called_once_with(b"hello")
+            with mock.patch.object(socket.socket, "recv", return_value=b"mocked") as recv:
+                assert sock.recv(100) == b"mocked"
+            recv.assert_called_once_with(100)
+            monkeypatch.setattr("socket.socket.send", lambda _, data: len(data))
+            assert sock.send(b"is not sent") == 11
+            monkeypatch.undo()
+            sock.sendall(b"hello")
+            assert sock.recv(100) == b"hello"
+
+
 def test_accepted_connections_and_those_of_a_host_have_it_too() -> None:
     with simnet.Network() as net:
         with mock.patch("socket.socket.recv", return_value=b"mocked"):
