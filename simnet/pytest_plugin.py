@@ -257,6 +257,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
                     leave_simnet_out(error)  # a network in a fixture of the user's own does not see how the test ends
                 _look_for_forgotten(item, before, error)
                 raise
+            except BaseException as error:
+                if "simnet.wait" in sys.modules:
+                    from simnet.faces.under_pytest.frames import as_it_leaves_a_network
+
+                    raise as_it_leaves_a_network(error) from None
+                raise
             if "simnet.process" in sys.modules:
                 from simnet.faces.under_pytest.frames import leave_simnet_out_of_case
 

@@ -304,6 +304,39 @@ def test_it(simnet_network):
 
 
 @pytest.mark.slow
+def test_a_hang_under_a_fixture_of_the_users_own_says_where_and_leaves_the_other_tests_alone(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever waits when the fixtures are torn down meets the hang again; pytest goes on for an Exception only."""
+    monkeypatch.setattr("simnet.watchdog.HANG_SECONDS", 0.5)
+    body = """
+@pytest.fixture
+def net():
+    with simnet.Network() as net:
+        yield net
+
+@pytest.fixture
+def busy(monkeypatch, net):
+    monkeypatch.setattr(time, "altzone", 7)
+    yield
+    time.sleep(1)
+
+def test_it(busy):
+    while True:
+        pass
+
+def test_that_comes_next(net):
+    assert time.altzone != 7
+    time.sleep(1)
+"""
+    result = run(suite, body)
+    result.assert_outcomes(failed=1, errors=1, passed=1)
+    result.stdout.fnmatch_lines(
+        ["E *Hang: test has computed for 0.5 s of real time without waiting for anything. It was here:"]
+    )
+
+
+@pytest.mark.slow
 def test_of_a_network_in_a_fixture_of_the_users_own_only_the_users_lines_are_shown(suite: pytest.Pytester) -> None:
     body = """
 import pytest, simnet

@@ -7,8 +7,10 @@ from _pytest._code.code import Traceback
 
 from simnet.blame import is_defect, stands_nowhere, user_place, users_own, without_simnet, write_on
 from simnet.causes import with_causes
+from simnet.verdicts import VERDICTS, in_full, let_out
+from simnet.wait import current_scheduler
 
-__all__ = ["leave_simnet_out", "leave_simnet_out_of_case", "leave_simnet_out_of_causes"]
+__all__ = ["as_it_leaves_a_network", "leave_simnet_out", "leave_simnet_out_of_case", "leave_simnet_out_of_causes"]
 
 
 def leave_simnet_out(error: BaseException) -> None:
@@ -22,6 +24,19 @@ def leave_simnet_out(error: BaseException) -> None:
     if not is_defect(error) or _was_found(error):
         write_on(error, "__traceback__", without_simnet(error.__traceback__))
     leave_simnet_out_of_causes(error)
+
+
+def as_it_leaves_a_network(error: BaseException) -> BaseException:
+    """*error*, which has ended a test while a network goes on, in a fixture of the user's own: a verdict is in full, and an ``Exception``.
+
+    Whatever waits while the fixtures are torn down meets it again; behind what is no ``Exception`` pytest tears down no more of them.
+    """
+    scheduler = current_scheduler()
+    if scheduler is None or not isinstance(error, VERDICTS):
+        return error
+    told = let_out(in_full(error, scheduler.interrupted))
+    leave_simnet_out(told)
+    return told
 
 
 def _was_found(error: BaseException) -> bool:
