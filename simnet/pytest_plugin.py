@@ -217,7 +217,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Generator[None, Any, Any]:
-    value = yield
+    try:
+        value = yield
+    except Exception:
+        raise
+    except BaseException as error:
+        if "simnet.wait" not in sys.modules:
+            raise
+        from simnet.faces.under_pytest.frames import as_it_leaves_a_network
+        from simnet.faces.under_pytest.network import leave
+
+        told = as_it_leaves_a_network(error)
+        if not isinstance(told, Exception):
+            raise
+        # As pytest does itself: who else asks for the fixture is told the same.
+        fixturedef.cached_result = (None, fixturedef.cache_key(request), (told, told.__traceback__))
+        leave(request.node, told)
+        raise told from None
     if fixturedef.argname == SUBTESTS and hasattr(getattr(request.node, "obj", None), "simnet_options"):
         from simnet.faces.under_pytest.subtests import passing_on
 

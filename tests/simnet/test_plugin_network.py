@@ -596,3 +596,40 @@ def test_with(simnet_network):
     (suite.path / "test_that_knows.py").write_text("from simnet import sweep\n" + forgotten)
     knows = suite.runpytest_inprocess("-p", "no:cacheprovider", "test_that_knows.py")
     knows.stdout.fnmatch_lines([told])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scope", "network"), [("function", "simnet_network"), ("module", "own")])
+def test_a_verdict_in_a_fixture_is_that_of_each_test_that_asks_for_it_and_of_no_other(
+    suite: pytest.Pytester, scope: str, network: str
+) -> None:
+    body = """
+@pytest.fixture(scope="module")
+def own():
+    with simnet.Network() as net:
+        with contextlib.suppress(simnet.Deadlock):
+            yield net
+
+@pytest.fixture(scope="SCOPE")
+def connected(NETWORK):
+    with socket.create_server(("", 7)) as listener:
+        return listener.accept()
+
+def test_it(connected):
+    pass
+
+def test_that_comes_next(connected):
+    pass
+
+def test_of_something_else(NETWORK):
+    time.sleep(1)
+"""
+    body = "import contextlib\n" + body.replace("SCOPE", scope).replace("NETWORK", network)
+    result = run(suite, body)
+    result.assert_outcomes(errors=2, passed=1)
+    told = [
+        line
+        for line in result.outlines
+        if line.startswith("E  ") and "waits for accept on test:7 at test_it.py" in line
+    ]
+    assert len(told) == 2
