@@ -9,6 +9,7 @@ import errno
 import os
 import socket as _stdlib
 import stat
+from functools import partial
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from simnet.kernel.epoll import Epoll
 from simnet.kernel.errors import socket_error
 from simnet.kernel.messages import MSG_MORE
 from simnet.kernel.readiness import ERR, HUP, OUT
+from simnet.kernel.unix.messages import LENT
+from simnet.kernel.unix.streams import UnixStream
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -52,13 +55,14 @@ def send_file(sock: Any, file: Any, offset: int, count: int | None) -> int:
     if sock.fileno() < 0:  # which a selector says before anything is sent
         raise ValueError("Invalid file descriptor: -1")
     total = 0
+    lent = LENT if isinstance(sock._file(), UnixStream) else 0
     try:
         while count is None or total < count:
             block = os.pread(number, PIECE if count is None else min(PIECE, count - total), offset)
             if not block:
                 sock._file()  # it is asked once more for what there is not, and may have been closed meanwhile
                 break
-            sent = sock._send_once(block, 0)  # not by `send`, which a user's class may have for its own
+            sent = sock._send_once(block, lent)  # not by `send`, which a user's class may have for its own
             offset += sent
             total += sent
         _wait_for_room(sock)
@@ -123,16 +127,18 @@ def _go(file: Any, out_fd: int, in_fd: int, at: int, length: int) -> int:
             raise socket_error(errno.EINVAL)
         return 0
     blocks = file.blocks()
-    sock = _stdlib.socket(file.family, file.type, file.proto, out_fd)
+    sock: Any = _stdlib.socket(file.family, file.type, file.proto, out_fd)
     try:
         sock.settimeout(None if blocks else 0.0)  # it waits if the descriptor does: a time-out is Python's own
-        return in_pieces(sock, in_fd, at, length, file if isinstance(file, UdpSocket) else None)
+        lent = LENT if isinstance(file, UnixStream) else 0
+        send = partial(sock._send_once, flags=lent) if lent else sock.send
+        return in_pieces(send, in_fd, at, length, file if isinstance(file, UdpSocket) else None)
     finally:
         sock.detach()
 
 
-def in_pieces(sock: Any, in_fd: int, at: int, length: int, collects: UdpSocket | None = None) -> int:
-    """How many of *length* bytes from *at* went before there was no room, or the peer had answered one piece by a reset.
+def in_pieces(send: Any, in_fd: int, at: int, length: int, collects: UdpSocket | None = None) -> int:
+    """How many of *length* bytes from *at* went, by *send*, before there was no room, or the peer had answered one piece by a reset.
 
     A UDP socket *collects* the pieces in one datagram, up to the one that is the last of all that was asked for. If the file
     ends before, what is collected goes then, but on IPv6 and in UDP-Lite, where nobody tells the socket: it waits for more.
@@ -140,7 +146,7 @@ def in_pieces(sock: Any, in_fd: int, at: int, length: int, collects: UdpSocket |
     sent = 0
     while data := os.pread(in_fd, min(length - sent, PIECE - (at + sent) % PAGE), at + sent):
         try:
-            taken: int = sock.send(data, MSG_MORE if collects is not None and len(data) < length - sent else 0)
+            taken: int = send(data, MSG_MORE) if collects is not None and len(data) < length - sent else send(data)
         except OSError:
             if not sent:
                 raise
@@ -150,7 +156,7 @@ def in_pieces(sock: Any, in_fd: int, at: int, length: int, collects: UdpSocket |
             return sent
     if collects is not None and 0 < sent < length:
         collects.end_of_file()
-        sock._machine.flush()
+        send.__self__._machine.flush()
     return sent
 
 

@@ -27,7 +27,7 @@ from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_MORE, SOCK_STREAM
 from simnet.kernel.options.peeking import spliced
 from simnet.kernel.readiness import ERR, OUT
 from simnet.kernel.states import SHUT_RECEIVE
-from simnet.kernel.unix.messages import STREAM_HEAD
+from simnet.kernel.unix.messages import LENT, STREAM_HEAD
 from simnet.kernel.unix.streams import UnixStream
 from simnet.socket import Socket
 
@@ -39,6 +39,7 @@ __all__ = ["copy_file_range", "file_into_pipe", "socket_into_pipe", "splice"]
 
 SPLICE_F_NONBLOCK, SPLICE_F_MORE = 2, 4
 F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032
+AT_ONCE = 16  # places of a pipe that go in one send (splice_to_socket)
 BLOCK = 32768  # the most that lies together: SKB_FRAG_PAGE_ORDER, UNIX_SKB_FRAGS_SZ
 BEGUN = BLOCK - 512  # what is left of a block that who sends by TCP has written to before (sk_page_frag), as measured
 WRONG_WAYS = (os.O_WRONLY, os.O_RDONLY)  # how what is read from, and what is written to, must not have been opened
@@ -204,13 +205,38 @@ def _out_of(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, nonblocking: 
         if _nobody_writes(pipe):
             return 0
         raise socket_error(errno.EAGAIN)
-    with _aside(pipe) as (reader, writer):
-        size = _tee()(pipe.fd, writer, min(count, held), SPLICE_F_NONBLOCK)
+    flags = more | (MSG_DONTWAIT if nonblocking else 0)
+    if isinstance(scheduler.current.holder_of(fd).descriptors.get(fd), UnixStream):
+        flags |= LENT
+    total = 0
+    while total < count and (went := _some(scheduler, pipe, fd, count - total, flags, begun=total > 0)):
+        total += went
+    return total
+
+
+def _some(scheduler: Scheduler, pipe: Pipe, fd: int, count: int, flags: int, *, begun: bool) -> int:
+    """What lies in so many places of *pipe* as go at once, at most *count* bytes, to the socket *fd*; how many went, 0 if no more
+    will.
+
+    Of several such sends each but the last says that there is more, and so does the last if it fills its places.
+    """
+    pipes: Any = scheduler.pipes
+    with _aside(pipe, AT_ONCE * PAGE) as (reader, writer):
+        size = _tee()(pipe.fd, writer, count, SPLICE_F_NONBLOCK)
+        if size <= 0:
+            return 0
+        if size < count and _tee()(pipe.fd, writer, 1, SPLICE_F_NONBLOCK) < 0:  # there is no place for one more
+            flags |= MSG_MORE
         data = real.read(reader, size)
         while len(data) < size:  # of packets, as O_DIRECT makes them, one is read at a time
             data += real.read(reader, size - len(data))
         with socket_of(scheduler.current, fd) as sock:
-            sent = Socket.send(sock, data, more | (MSG_DONTWAIT if nonblocking else 0))
+            try:
+                sent: int = sock._send_once(data, flags)
+            except OSError:
+                if begun:
+                    return 0
+                raise
         with pipes.moving(*pipes.ends(pipe, writing=True)):  # what stays in the pipe stays in the pages that it is in
             real.splice(pipe.fd, writer, sent)
     return sent
@@ -229,11 +255,11 @@ def _nobody_writes(pipe: Pipe) -> bool:
 
 
 @contextmanager
-def _aside(pipe: Pipe) -> Iterator[tuple[int, int]]:
-    """A pipe as large as *pipe*, which the run does not know."""
+def _aside(pipe: Pipe, size: int = 0) -> Iterator[tuple[int, int]]:
+    """A pipe as large as *pipe*, or of *size* bytes, which the run does not know."""
     reader, writer = real.pipe()
     try:
-        fcntl.fcntl(writer, F_SETPIPE_SZ, fcntl.fcntl(pipe.fd, F_GETPIPE_SZ))
+        fcntl.fcntl(writer, F_SETPIPE_SZ, size or fcntl.fcntl(pipe.fd, F_GETPIPE_SZ))
         yield reader, writer
     finally:
         real.close(reader)

@@ -69,7 +69,7 @@ def sent(process: RealProcess, original: Any, out_fd: Any, in_fd: Any, offset: A
     if length < 0 or at < 0:
         return original(out_fd, in_fd, offset, count)  # which says so
     with of_number(process, file, out_fd) as sock:
-        total = in_pieces(sock, in_fd, at, length)
+        total = in_pieces(sock.send, in_fd, at, length)
     if offset is None:
         os.lseek(in_fd, at + total, os.SEEK_SET)
     return total

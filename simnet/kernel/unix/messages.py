@@ -31,6 +31,8 @@ OVERFLOWN: Final = (0, 65534, 65534)  # told of what was sent while nobody asked
 
 STREAM_HEAD: Final = PAGE - SHARED_INFO  # SKB_MAX_HEAD(0)
 STREAM_CHUNK: Final = STREAM_HEAD + 32768  # with UNIX_SKB_FRAGS_SZ: the most that one buffer of a stream holds
+# Beside a send's flags, where no program can say it: what is sent lies in the pages of a file or a pipe (MSG_SPLICE_PAGES).
+LENT: Final = 1 << 32
 FRAGMENTS: Final = 17 * PAGE  # MAX_SKB_FRAGS: what is longer yet makes the head longer
 
 
@@ -81,6 +83,11 @@ def stream_memory(length: int) -> int:
     """What a stream's buffer of *length* bytes costs (measured through SIOCOUTQ: 768 for 1 byte, 37,120 for 36,544)."""
     paged = min(length, _pages(max(0, length - STREAM_HEAD)))
     return SKB + _head(length - paged) + _pages(paged)
+
+
+def lent_memory(length: int) -> int:
+    """What a stream's buffer costs that has no bytes of its own, but *length* in the pages of a file or a pipe."""
+    return SKB + _head(0) + length
 
 
 def message_memory(length: int) -> int:

@@ -13,11 +13,13 @@ from simnet.kernel.readiness import DATA_NEWS, PRI
 from simnet.kernel.states import ESTABLISHED, LISTEN, SHUT_RECEIVE, SHUT_SEND
 from simnet.kernel.unix.garbage import note_travel
 from simnet.kernel.unix.messages import (
+    LENT,
     STREAM_CHUNK,
     Credentials,
     Record,
     attached,
     check_takes_files,
+    lent_memory,
     parse_ancillary,
     stream_memory,
 )
@@ -66,15 +68,17 @@ class UnixStream(TamperableUnix):
         if credentials is None and (self.options or peer.options):
             credentials = attached(self, peer)
         normal = len(data) - bool(flags & MSG_OOB)
-        piece = min((self.sndbuf >> 1) - 64, STREAM_CHUNK)
+        lent = flags & LENT  # of which all goes into one buffer, if there is any room
+        piece = len(data) if lent else min((self.sndbuf >> 1) - 64, STREAM_CHUNK)
+        cost = lent_memory if lent else stream_memory
         sent = 0
         while sent < normal and self.held < self.sndbuf:
             chunk = data if normal == len(data) <= piece else data[sent : min(sent + piece, normal)]
-            self._put(peer, chunk, credentials, files)
+            self._put(peer, chunk, cost(len(chunk)), credentials, files)
             files = ()
             sent += len(chunk)
         if sent == normal < len(data) and self.held < self.sndbuf:
-            record = self._put(peer, data[-1:], credentials, files)
+            record = self._put(peer, data[-1:], stream_memory(1), credentials, files)
             if self.course is None:
                 peer.urgent = record
                 peer.urge()
@@ -90,8 +94,7 @@ class UnixStream(TamperableUnix):
             self.course.move(self)
         return sent
 
-    def _put(self, peer: UnixSocket, chunk: bytes, credentials: Credentials | None, files: Any) -> Record:
-        memory = stream_memory(len(chunk))
+    def _put(self, peer: UnixSocket, chunk: bytes, memory: int, credentials: Credentials | None, files: Any) -> Record:
         for file in files:
             file.hold()
         record = Record(chunk, memory, self, credentials, files)
