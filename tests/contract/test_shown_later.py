@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import struct
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,31 @@ OPTIONS = {
 
 
 DEAD = "IN|OUT|RDHUP|ERR|HUP"
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp", "udp by a mapped address"])
+@pytest.mark.parametrize(("before", "number"), [(0, 256), (16, 272), (0, -256), (16, struct.pack("i", 272))])
+def test_k131_a_tos_beyond_a_byte_is_another_one_each_time(world: World, kind: str, before: int, number: Any) -> None:
+    """It is compared as it is given, and kept as far as it fits: the route is forgotten, and SO_PRIORITY set."""
+    if kind == "tcp":
+        sock, _ = world.pair()
+    else:
+        mapped = kind != "udp"
+        sock = world.socket(socket.AF_INET6 if mapped else socket.AF_INET, socket.SOCK_DGRAM)
+        sock.connect(("::ffff:" * mapped + world.ip, 9))
+    sock.setsockopt(IP, socket.IP_TOS, before)
+    sock.setsockopt(SOL, socket.SO_PRIORITY, 1)
+    sock.send(b"x")
+    if kind != "udp by a mapped address":  # which names its peer each time
+        assert sock.getsockopt(*MTU) == 65535
+    sock.setsockopt(IP, socket.IP_TOS, before)  # no other: nothing changes
+    assert sock.getsockopt(SOL, socket.SO_PRIORITY) == 1
+    for _ in range(2):
+        sock.setsockopt(IP, socket.IP_TOS, number)
+        world.gives("ENOTCONN", sock.getsockopt, *MTU)
+        assert sock.getsockopt(IP, socket.IP_TOS) == before
+        assert sock.getsockopt(SOL, socket.SO_PRIORITY) == {0: 0, 16: 6}[before]
+        sock.setsockopt(SOL, socket.SO_PRIORITY, 1)
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -13,7 +13,7 @@ from simnet.kernel.options import values as o
 from simnet.kernel.options.idle import ALL_UDP_OPTIONS, ALL_UNIX_OPTIONS, IPV6_MULTICAST_IF
 from simnet.kernel.options.packed import get_packed, link_of, read, set_packed
 from simnet.kernel.options.rare import BUFFER_LOCKS, TELLS_REST
-from simnet.kernel.options.routes import note_option
+from simnet.kernel.options.routes import note_option, note_tos
 from simnet.kernel.options.timestamps import STAMPS, set_stamps, stamp_option
 from simnet.kernel.ports import REUSE_ADDRESS, REUSE_PORT, V6_ONLY
 from simnet.kernel.states import LISTEN
@@ -102,9 +102,10 @@ def set_option(socket: PlainSocket, level: int, name: int, value: Any) -> None:
         _share(socket, (level, name), bool(kept))
     if socket.options is None:
         socket.options = {}
-    note_option(socket, (level, name), kept)
     if (level, name) == o.TOS:
-        o.note_priority(socket.options, kept)
+        note_tos(socket, o.integer(value), kept)
+    else:
+        note_option(socket, (level, name), kept)
     socket.options[(level, name)] = kept
     socket.options_changed(level, name)
 

@@ -13,8 +13,10 @@ from simnet.kernel.options.values import (
     SO_BINDTODEVICE,
     SO_DONTROUTE,
     SO_MARK,
+    SO_PRIORITY,
     SOL_SOCKET,
     TOS,
+    TOS_PRIORITIES,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ DEVICE: Final = (SOL_SOCKET, SO_BINDTODEVICE)
 LOOPBACK_DEVICE: Final = b"lo\0"
 NO_LINK: Final = b"#"  # begins what is kept of a link that is not there, before its number
 OFF_ROUTE: Final = (SOL_SOCKET, SO_DONTROUTE)
-CHANGE_IT: Final = frozenset({TOS, (IPPROTO_IPV6, IPV6_TCLASS), (SOL_SOCKET, SO_MARK)})  # if they change themselves
+CHANGE_IT: Final = frozenset({(IPPROTO_IPV6, IPV6_TCLASS), (SOL_SOCKET, SO_MARK)})  # if they change themselves
 FORGOTTEN: Final = (SOL_SOCKET, -SO_DONTROUTE)  # beside the options: what had gone over a connection by then
 
 
@@ -32,6 +34,18 @@ def note_option(socket: Any, key: Key, value: Any) -> None:
     """The option *key* is about to become *value* (sk_dst_reset)."""
     if key == OFF_ROUTE or (key in CHANGE_IT and (socket.options or {}).get(key, 0) != value):
         forget_route(socket)
+
+
+def note_tos(socket: Any, number: int, kept: int) -> None:
+    """IP_TOS is about to be set to *number*, of which *kept* is kept: another one brings its SO_PRIORITY along (rt_tos2priority).
+
+    What does not fit a byte is another one each time (__ip_sock_set_tos).
+    """
+    if (socket.options or {}).get(TOS, 0) != number & ~0xFF | kept:
+        forget_route(socket)
+        if socket.options is None:
+            socket.options = {}
+        socket.options[(SOL_SOCKET, SO_PRIORITY)] = TOS_PRIORITIES[kept >> 3 & 3]
 
 
 def forget_route(socket: Any) -> None:

@@ -41,7 +41,7 @@ from simnet.kernel.options.packed import get_packed, read, set_packed
 from simnet.kernel.options.peeking import PEEK_OFF, forget_peek_place, peek_place, set_peek_place
 from simnet.kernel.options.plain import fixed
 from simnet.kernel.options.rare import TCP_QUEUE_SEQ, TCP_REPAIR, TCP_SAVED_SYN
-from simnet.kernel.options.routes import note_option
+from simnet.kernel.options.routes import note_option, note_tos
 from simnet.kernel.options.saved_syn import keep_before, saved_syn
 from simnet.kernel.options.tcp_info import congestion_control, congestion_name, tcp_info
 from simnet.kernel.options.tcp_measures import measures
@@ -146,11 +146,12 @@ def set_option(socket: TcpSocket, level: int, name: int, value: Any) -> None:
             raise socket_error(EINVAL)
         socket.sharing = socket.sharing | V6_ONLY if number else socket.sharing & ~V6_ONLY
     kept = o.stored(socket, key, option, number)
-    note_option(socket, key, kept)
+    if key == o.TOS:
+        note_tos(socket, number, kept)
+    else:
+        note_option(socket, key, kept)
     if socket.options is None:
         socket.options = {}
-    if key == o.TOS:
-        o.note_priority(socket.options, kept)
     socket.options[key] = kept
     if level == o.IPPROTO_TCP:
         _after_tcp_level(socket, name, number)

@@ -306,12 +306,6 @@ def _kept(option: Option, value: int) -> int:
     return value & option.bits if option.bits else -(-value // option.step) * option.step
 
 
-def note_priority(options: dict[Key, Any], tos: int) -> None:
-    """IP_TOS is about to become *tos*: another one brings its SO_PRIORITY along (rt_tos2priority)."""
-    if options.get(TOS, 0) != tos:
-        options[(SOL_SOCKET, SO_PRIORITY)] = TOS_PRIORITIES[tos >> 3 & 3]
-
-
 def check_length(level: int, option: Option | None, value: Any) -> Any:
     """EINVAL for less than a C int; at the IP level a single byte will do, or none, but for some options."""
     if isinstance(value, int):
