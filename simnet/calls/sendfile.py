@@ -56,6 +56,7 @@ def send_file(sock: Any, file: Any, offset: int, count: int | None) -> int:
         raise ValueError("Invalid file descriptor: -1")
     total = 0
     lent = LENT if isinstance(sock._file(), UnixStream) else 0
+    timed = sock.gettimeout() is not None  # which is asked once
     try:
         while count is None or total < count:
             block = os.pread(number, PIECE if count is None else min(PIECE, count - total), offset)
@@ -65,7 +66,8 @@ def send_file(sock: Any, file: Any, offset: int, count: int | None) -> int:
             sent = sock._send_once(block, lent)  # not by `send`, which a user's class may have for its own
             offset += sent
             total += sent
-        _wait_for_room(sock)
+        if timed:
+            _wait_for_room(sock)
         return total
     except OSError as error:
         if total or isinstance(error, TimeoutError):
@@ -78,8 +80,6 @@ def send_file(sock: Any, file: Any, offset: int, count: int | None) -> int:
 
 def _wait_for_room(sock: Any) -> None:
     """With a time-out, the standard library waits before it looks whether anything is left to be sent."""
-    if sock.gettimeout() is None:
-        return
     file = sock._file()
     if not (file.mask() & SENDABLE or sock._wait(file, SENDABLE, sock._deadline(), "send", True)):
         raise TimeoutError("timed out")

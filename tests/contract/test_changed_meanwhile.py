@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -192,6 +193,23 @@ def test_k116_a_file_that_went_to_a_socket_closed_meanwhile_is_told_to_have_fail
         join()
     assert got.endswith(bytes(5000))
     assert answers[0] == "EBADF"  # the call that was to find its end
+
+
+def test_k116_a_sendfile_has_the_time_that_it_began_with(world: World, tmp_path: Path) -> None:
+    client, server = (world.keep(each) for each in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    client.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            client.send(bytes(3000))
+    client.settimeout(None)
+    path = tmp_path / "file"
+    path.write_bytes(bytes(3000))
+    with path.open("rb") as file:
+        answers, join = waiting(world, lambda: client.sendfile(file))
+        client.settimeout(0.000_1)
+        server.recv(3000)  # room for what waits, and for no more
+        join()
+    assert answers[0] == 3000
 
 
 # --- Unix sockets that wait for a place in somebody's queue --------------------------------------------------------
