@@ -135,6 +135,31 @@ def test_k131_messages_are_cut_to_the_buffer(world: World) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("ip", "answer"),
+    [
+        ("224.1.2.3", "EINVAL"),
+        ("255.255.255.255", "EINVAL"),
+        ("127.255.255.255", "ENETUNREACH"),
+        ("0.0.0.1", "ENETUNREACH"),
+        ("240.0.0.1", "ENETUNREACH"),
+    ],
+)
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("link", [0, 1, 99])
+def test_k131_no_datagram_comes_from_an_address_of_several_hosts(
+    world: World, ip: str, answer: str, mapped: bool, link: int
+) -> None:
+    here = bound(world, 4)
+    there = world.socket(socket.AF_INET6 if mapped else socket.AF_INET, socket.SOCK_DGRAM)
+    source = (IP, IP_PKTINFO, number(link) + socket.inet_aton(ip) + bytes(4))
+    to = ("::ffff:" * mapped + world.ip, here.getsockname()[1])
+    world.gives(answer, there.sendmsg, [b"x"], [source], 0, to)
+    world.gives(answer, there.sendmsg, [b"x"], [source], socket.MSG_DONTROUTE, to)
+    there.connect(to)
+    world.gives(answer, there.sendmsg, [b"x"], [source])
+
+
 def test_k131_what_sendmsg_may_say_beside_a_datagram(world: World) -> None:
     here, there = bound(world, 4, OPTIONS[4][1:3]), world.socket(socket.AF_INET, socket.SOCK_DGRAM)
     there.bind(("", 0))

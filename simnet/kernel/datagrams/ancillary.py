@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.datagrams.groups import LOOPBACK_LINK, OTHER_LINK, source_on
 from simnet.kernel.errors import not_modelled, socket_error
-from simnet.kernel.inet import ANY4, is_broadcast, is_group, is_loopback, of_a_link
+from simnet.kernel.inet import ANY4, BROADCAST, LOOPBACK_BROADCAST, is_broadcast, is_group, is_loopback, of_a_link
 from simnet.kernel.messages import AF_INET, AF_INET6, Message, check_for_any_socket
 from simnet.kernel.options.flow_labels import NO_LABEL, label_sent
 from simnet.kernel.options.idle import (
@@ -308,8 +308,8 @@ def said(
     """The marks of a datagram over IPv4, or *six*, and the address it is to come from, if *ancillary* says so.
 
     Raises:
-        OSError: EINVAL for what is no such message; EINVAL or ENETUNREACH for an address of another host; ENODEV for no
-            link of ours.
+        OSError: EINVAL for what is no such message, and for an address of several hosts; ENETUNREACH for that of another; ENODEV
+            for no link of ours.
     """
     for level, kind, data in ancillary:  # udp_cmsg_send comes first
         if level == IPPROTO_UDP:
@@ -334,8 +334,11 @@ def said(
                 way.choose_v4(value)
             else:
                 marks = _said_v6(kind, value, marks) if six else _said_v4(kind, value, marks, socket.stack.privileged)
-    if way.source not in (None, ANY4) and not six and not socket.stack.is_local(way.source):
-        raise socket_error(ENETUNREACH)
+    if way.source not in (None, ANY4) and not six:
+        if way.source == BROADCAST or is_group(way.source):
+            raise socket_error(EINVAL)
+        if way.source == LOOPBACK_BROADCAST or not socket.stack.is_local(way.source):
+            raise socket_error(ENETUNREACH)
     if not 0 <= way.link <= len(LINKS):
         raise socket_error(ENODEV)
     if way.link and not six:
