@@ -197,6 +197,7 @@ def test_k116_a_file_that_went_to_a_socket_closed_meanwhile_is_told_to_have_fail
 
 def test_k116_a_sendfile_has_the_time_that_it_began_with(world: World, tmp_path: Path) -> None:
     client, server = (world.keep(each) for each in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     client.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         while True:
@@ -207,8 +208,12 @@ def test_k116_a_sendfile_has_the_time_that_it_began_with(world: World, tmp_path:
     with path.open("rb") as file:
         answers, join = waiting(world, lambda: client.sendfile(file))
         client.settimeout(0.000_1)
-        server.recv(3000)  # room for what waits, and for no more
-        join()
+        time.sleep(SOON)
+        server.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                server.recv(3000)
+        join()  # what it has sent leaves no room: it is not waited for
     assert answers[0] == 3000
 
 
