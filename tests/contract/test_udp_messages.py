@@ -160,6 +160,32 @@ def test_k131_no_datagram_comes_from_an_address_of_several_hosts(
     world.gives(answer, there.sendmsg, [b"x"], [source])
 
 
+@pytest.mark.parametrize(
+    ("beside", "known"),
+    [
+        ((), True),
+        (((socket.IPPROTO_UDP, 103, bytes(2)),), True),  # UDP_SEGMENT
+        (((99, 1, b"another's"),), False),
+        (((socket.IPPROTO_UDP, 103, bytes(2)), (IP, socket.IP_TTL, number(7))), False),
+    ],
+    ids=["nothing", "of UDP", "of nobody", "of both"],
+)
+def test_k084_what_is_said_to_udp_itself_leaves_the_way_as_it_is_known(world: World, beside: Any, known: bool) -> None:
+    here = bound(world)
+    there = world.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    there.connect(here.getsockname())
+    there.setsockopt(IP, socket.IP_TOS, 8)
+    there.sendmsg([b"x"], beside)
+    world.gives(65535 if known else "ENOTCONN", there.getsockopt, IP, 14)  # IP_MTU
+    world.gives("EACCES", there.connect, ("255.255.255.255", here.getsockname()[1]))
+    for _ in range(3):
+        there.sendmsg([b"y"], beside)
+    world.pause()
+    # By a way that is known it is looked up once where its peer is, and then what the failed connect left.
+    assert [here.recv(9) for _ in range(2 if known else 4)][1:] == [b"y"] * (1 if known else 3)
+    world.gives("EAGAIN", here.recv, 9)
+
+
 def test_k131_what_sendmsg_may_say_beside_a_datagram(world: World) -> None:
     here, there = bound(world, 4, OPTIONS[4][1:3]), world.socket(socket.AF_INET, socket.SOCK_DGRAM)
     there.bind(("", 0))

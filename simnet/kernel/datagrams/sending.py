@@ -377,8 +377,9 @@ class DatagramSender(File):
             marks, source = said(self, ancillary, six, now)
             if source is not None and address is not None and inet.endpoint(self.family, address)[0] == inet.ANY4:
                 target = (LOCALHOST if source == inet.ANY4 else source, target[1])  # who is there
-            self._may_send_to(target, flags)
-        elif address is None:
+        if address is None and not any(
+            level != IPPROTO_UDP for level, _, _ in ancillary
+        ):  # what UDP itself is told is no way
             way = self._way(target, flags)
             target = target if collects else way  # who begins to collect says anew where it sends
         else:
