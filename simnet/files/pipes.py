@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import EINTR
 from fcntl import F_DUPFD_CLOEXEC, F_GETFL, fcntl
@@ -259,7 +259,8 @@ class Pipes:
         data = read(pipe.fd, *arguments)
         pipe.seen &= pipe.mask()
         if pipe.alone:
-            pipe.wake(WRITABLE)  # an edge for who writes is each
+            if data:  # no buffers hold nothing
+                pipe.wake(WRITABLE)  # an edge for who writes is each
         elif full and not self._full(pipe):
             for each in self.ends(pipe, writing=True):
                 each.wake(WRITABLE)  # an edge for who writes is room after there was none, as pipe_read wakes
@@ -270,10 +271,8 @@ class Pipes:
 
     def writev(self, scheduler: Scheduler, pipe: Pipe, writev: Callable[..., int], buffers: Any) -> int:
         """``os.writev``: as one write of all; to an eventfd as many, each of a number."""
-        if pipe.alone and not os.get_blocking(pipe.fd):
-            sent = writev(pipe.fd, buffers)
-            self._written(pipe)
-            return sent
+        if pipe.alone:
+            return self._write_numbers(scheduler, pipe, writev, buffers)
         try:
             data = b"".join(buffers) if len(buffers) <= UIO_MAXIOV else None
         except TypeError:
@@ -281,6 +280,30 @@ class Pipes:
         if data is None:
             return writev(pipe.fd, buffers)  # it says itself what is wrong with them
         return self.write(scheduler, pipe, lambda fd, left: writev(fd, [left]), data)
+
+    def _write_numbers(
+        self, scheduler: Scheduler, pipe: Pipe, writev: Callable[..., int], buffers: Sequence[Any]
+    ) -> int:
+        sent = 0
+        try:
+            with _unblocked(pipe):
+                sent = writev(pipe.fd, buffers)
+        except BlockingIOError:
+            if not os.get_blocking(pipe.fd):
+                raise
+        if sent:
+            self._written(pipe)
+        elif not any(memoryview(each).nbytes for each in buffers):
+            return 0
+        if os.get_blocking(pipe.fd):
+            for each in buffers[sent // NUMBER :]:
+                try:
+                    sent += self.write(scheduler, pipe, lambda fd, left: writev(fd, [left]), each)
+                except OSError:
+                    if not sent:
+                        raise
+                    break
+        return sent
 
     def write(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., int], data: Any) -> int:
         """``os.write``: a blocking one waits until all is taken; less if the other end is closed meanwhile, or a signal comes."""
@@ -323,7 +346,8 @@ class Pipes:
         except BrokenPipeError:
             scheduler.backend.broken_pipe()
             raise
-        self._written(pipe)
+        if sent or memoryview(data).nbytes:
+            self._written(pipe)
         return sent
 
     def eventfd_write(self, scheduler: Scheduler, pipe: Pipe, write: Callable[..., None], number: Any) -> None:

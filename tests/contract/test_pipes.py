@@ -60,6 +60,53 @@ def test_each_write_to_an_eventfd_is_an_edge(world: World, number: int) -> None:
         assert [epoll.poll(0), epoll.poll(0)] == [[(number, OUT)], []]
 
 
+@pytest.mark.parametrize("blocking", [False, True])
+@pytest.mark.parametrize("kind", ["pipe", "eventfd"])
+@pytest.mark.parametrize("buffers", [[], [b""], [b"", b""]])
+def test_to_move_nothing_is_no_edge(world: World, number: int, blocking: bool, kind: str, buffers: Any) -> None:
+    reader, writer = (number, number) if kind == "eventfd" else os.pipe()
+    os.write(writer, bytes(8))
+    with select.epoll() as epoll:
+        for each in {reader, writer}:
+            os.set_blocking(each, blocking)
+            epoll.register(each, IN | OUT | ET)
+        epoll.poll(0)
+        assert os.writev(writer, buffers) == 0
+        if kind == "pipe":
+            assert os.write(writer, b"") == 0
+            assert os.read(reader, 0) == b""
+        assert os.readv(reader, [bytearray(len(each)) for each in buffers]) == 0
+        assert epoll.poll(0) == []
+    if kind == "pipe":
+        os.close(reader)
+        os.close(writer)
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_each_buffer_that_is_written_to_an_eventfd_is_a_number(world: World, number: int, blocking: bool) -> None:
+    one = (1).to_bytes(8, "little")
+    os.set_blocking(number, blocking)
+    assert os.writev(number, [one, one, one]) == 24
+    assert os.eventfd_read(number) == 3
+    world.gives("EINVAL", os.writev, number, [one[:4], one[4:]])
+    assert os.writev(number, [one, one[:4]]) == 8
+    assert os.eventfd_read(number) == 1
+
+
+def test_a_number_that_an_eventfd_has_no_room_for_is_waited_for(world: World, number: int) -> None:
+    os.set_blocking(number, True)
+    os.eventfd_write(number, 2**64 - 3)
+    wrote: list[int] = []
+    one = (1).to_bytes(8, "little")
+    join = world.beside(lambda: wrote.append(os.writev(number, [one, one, one])))
+    time.sleep(SOON)
+    assert wrote == []
+    assert os.eventfd_read(number) == 2**64 - 2  # one of them had found room
+    join()
+    assert wrote == [24]
+    assert os.eventfd_read(number) == 2
+
+
 @pytest.mark.parametrize(
     "read", [lambda fd: os.eventfd_read(fd), lambda fd: os.read(fd, 8), lambda fd: os.readv(fd, [bytearray(8)])]
 )
