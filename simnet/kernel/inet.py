@@ -90,15 +90,16 @@ def destination(family: int, ip: str, source: str | None, v6_only: bool) -> str:
     The wildcards mean this host, by the source address if that is one (K-018).
 
     Raises:
-        OSError: ENETUNREACH, IPv4 from IPv6 only; EAFNOSUPPORT, IPv6 from a socket bound to an IPv4 address; EINVAL, an IPv6
-            socket is bound to an IPv4 address of several hosts, which nothing comes from.
+        OSError: ENETUNREACH, IPv4 from IPv6 only; EAFNOSUPPORT, IPv6 from a socket bound to an IPv4 address; EINVAL, or of
+            loopback's ENETUNREACH, an IPv6 socket is bound to an IPv4 address of several hosts, which nothing comes from.
     """
     if family == AF_INET6:
         if source is not None and ":" not in source:
             if ":" in ip and ip != ANY6:
                 raise socket_error(EAFNOSUPPORT)
             if is_many(source):
-                raise socket_error(EINVAL)  # inet6_bind keeps it for the source, which inet_bind does not
+                # inet6_bind keeps it for the source, which inet_bind does not.
+                raise socket_error(ENETUNREACH if source == LOOPBACK_BROADCAST else EINVAL)
             if ip == ANY6:
                 return "127.0.0.1"
         elif ":" not in ip and (v6_only or source not in (None, ANY6)):

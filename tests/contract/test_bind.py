@@ -96,16 +96,23 @@ def test_k025_the_way_is_looked_up_before_a_datagram_meets_what_shutdown_has_set
     world.gives("EPIPE", sock.sendto, b"x", (world.ip, 9))
 
 
-@pytest.mark.parametrize("ip", ["::ffff:224.0.0.7", "::ffff:255.255.255.255"])
+@pytest.mark.parametrize(
+    ("ip", "refusal"),
+    [
+        ("::ffff:224.0.0.7", "EINVAL"),
+        ("::ffff:255.255.255.255", "EINVAL"),
+        ("::ffff:127.255.255.255", "ENETUNREACH"),
+    ],
+)
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_k025_an_ipv6_socket_does_not_send_from_an_ipv4_address_of_several_hosts(
-    world: World, kind: int, ip: str
+    world: World, kind: int, ip: str, refusal: str
 ) -> None:
     """Which no packet may have for its source; an IPv4 socket chooses another one."""
     for peer, answer in (
-        ("::ffff:127.0.0.1", "EINVAL"),
-        ("::ffff:224.0.0.9", "EINVAL"),
-        ("::", "EINVAL"),
+        ("::ffff:127.0.0.1", refusal),
+        ("::ffff:224.0.0.9", refusal),
+        ("::", refusal),
         ("::1", "EAFNOSUPPORT"),
     ):
         sock = bound(world, ip, family=socket.AF_INET6, kind=kind)
@@ -113,6 +120,24 @@ def test_k025_an_ipv6_socket_does_not_send_from_an_ipv4_address_of_several_hosts
         assert sock.getsockname()[0] == ip
         if kind == socket.SOCK_DGRAM:
             world.gives(answer, sock.sendto, b"x", (peer, 9))
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1", "224.0.0.7"])
+def test_k034_a_link_without_a_way_to_an_ipv6_address_is_told_before_its_family(
+    world: World, kind: int, host: str
+) -> None:
+    for device, peer, answer in (
+        (b"", ("fe80::1", 9, 0, 1), "ENETUNREACH"),
+        (b"", ("fe80::1", 9, 0, 99), "ENETUNREACH"),
+        (b"", ("::1", 9), "EAFNOSUPPORT"),
+        (b"lo", ("fe80::1", 9), "ENETUNREACH"),
+        (b"lo", ("::127.0.0.1", 9), "ENETUNREACH"),
+        (b"lo", ("::1", 9), "EAFNOSUPPORT"),
+    ):
+        sock = bound(world, f"::ffff:{host}", family=socket.AF_INET6, kind=kind)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+        world.gives(answer, sock.connect, peer)
 
 
 def test_k026_listen_without_bind_takes_a_port_on_the_wildcard(world: World) -> None:

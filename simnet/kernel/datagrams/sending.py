@@ -47,7 +47,7 @@ from simnet.kernel.messages import (
 from simnet.kernel.options.flow_labels import note_label, peer_name
 from simnet.kernel.options.idle import NO_PORT, UDP_CORK, binds_anywhere
 from simnet.kernel.options.packed import check_before_bind, go_by_scope, is_elsewhere, with_link
-from simnet.kernel.options.routes import DEVICE, OFF_ROUTE, check_link_of, find_route, forget_route, is_nowhere
+from simnet.kernel.options.routes import DEVICE, OFF_ROUTE, check_link_of, find_route, forget_route, is_nowhere, way_to
 from simnet.kernel.options.values import IPPROTO_UDP, SNDBUF_DEFAULT, SO_BROADCAST, SOL_SOCKET
 from simnet.kernel.ports import V6_ONLY
 from simnet.kernel.readiness import SPACE_NEWS
@@ -239,8 +239,7 @@ class DatagramSender(File):
         bound = self.speaks_from or (None if self.local is None else self.local[0])
         if bound is not None and ":" in bound and not self.locks & LOCK_ADDRESS:
             bound = inet.ANY6  # an address that connect chose does not tie the socket to IPv6
-        ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
-        return (ip, port)
+        return (way_to(self, ip, bound), port)
 
     def _may_send_to(self, target: Endpoint, flags: int) -> None:
         ip = target[0]

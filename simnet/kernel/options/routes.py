@@ -6,6 +6,7 @@ from errno import ENETUNREACH, ENODEV
 from typing import TYPE_CHECKING, Any, Final
 
 from simnet.kernel.errors import socket_error
+from simnet.kernel.inet import ANY6, destination
 from simnet.kernel.messages import AF_INET6, AF_UNIX, SOCK_STREAM
 from simnet.kernel.options.values import (
     IPPROTO_IPV6,
@@ -18,6 +19,7 @@ from simnet.kernel.options.values import (
     TOS,
     TOS_PRIORITIES,
 )
+from simnet.kernel.ports import V6_ONLY
 
 if TYPE_CHECKING:
     from simnet.kernel.options.values import Key
@@ -83,6 +85,16 @@ def check_link_of(socket: Any, ip: str) -> None:
         raise socket_error(ENETUNREACH if ":" in ip else ENODEV)
     if ":" in ip and ip != "::1" and link == LOOPBACK_DEVICE:
         raise socket_error(ENETUNREACH)
+
+
+def way_to(socket: Any, ip: str, bound: str | None) -> str:
+    """Where packets to *ip* go (`inet.destination`) from a *socket* that is *bound*, if it is.
+
+    From an IPv4 address to an IPv6 one a way is looked up before their families are compared.
+    """
+    if socket.options is not None and bound is not None and ":" in ip and ":" not in bound and ip != ANY6:
+        check_link_of(socket, ip)
+    return destination(socket.family, ip, bound, bool(socket.sharing & V6_ONLY))
 
 
 def is_nowhere(socket: Any) -> bool:

@@ -31,7 +31,7 @@ from simnet.kernel.options.idle import (
     check_before_it_opens,
 )
 from simnet.kernel.options.packed import check_before_bind, go_by_scope, is_elsewhere
-from simnet.kernel.options.routes import FORGOTTEN, check_link_of, forget_route
+from simnet.kernel.options.routes import FORGOTTEN, check_link_of, forget_route, way_to
 from simnet.kernel.options.tcp import forget_options, get_option, set_option
 from simnet.kernel.options.values import INT_MAX, IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_QUICKACK
 from simnet.kernel.ports import V6_ONLY
@@ -264,9 +264,8 @@ class TcpSocket(Stream):
             raise socket_error(ENETUNREACH)
         if ip[0] == "f":
             go_by_scope(self, address)
-        ip = inet.destination(self.family, ip, bound, bool(self.sharing & V6_ONLY))
-        if ip[0] == "f":
             inet.check_link(address)
+        ip = way_to(self, ip, bound)
         if self.options is not None:
             check_link_of(self, ip)
         if inet.is_many(ip):
