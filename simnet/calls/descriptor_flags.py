@@ -158,10 +158,15 @@ def _check_lock(command: int, given: bytes) -> None:
         raise socket_error(errno.EINVAL)
 
 
+def _over(given: bytes, told: bytes) -> bytes:
+    """The buffer that was *given* once *told* is written into it."""
+    return told[: len(given)] + given[len(told) :]
+
+
 def _hint(file: Any, command: int, given: bytes) -> bytes:
     """For how long what is written is to live, as nobody but who asks hears."""
     if command == F_GET_RW_HINT:
-        return _told(file, "hint").to_bytes(8, sys.byteorder)[: len(given)]
+        return _over(given, _told(file, "hint").to_bytes(8, sys.byteorder))
     hint = int.from_bytes(given[:8], sys.byteorder)
     if hint > LIVES_LONGEST:
         raise socket_error(errno.EINVAL)
@@ -173,7 +178,7 @@ def _owner_at(process: Process, file: Any, command: int, given: bytes) -> bytes:
     """F_GETOWN_EX and F_SETOWN_EX: whether the owner is a thread, a process or a group besides."""
     if command == F_GETOWN_EX:
         number = owner(file)
-        return struct.pack("=ii", _told(file, "owner's kind") or number != 0, number)[: len(given)]
+        return _over(given, struct.pack("=ii", _told(file, "owner's kind") or number != 0, number))
     kind, number = struct.unpack("=ii", given[:8].ljust(8, b"\0"))
     if not 0 <= kind <= A_GROUP:
         raise socket_error(errno.EINVAL)

@@ -231,6 +231,13 @@ def test_k133_a_hint_of_how_long_it_lives_is_kept(world: World) -> None:
         world.gives("EINVAL", fcntl.fcntl, sock, put, struct.pack("Q", hint))
 
 
+@pytest.mark.parametrize("command", [16, 1035])  # F_GETOWN_EX, F_GET_RW_HINT
+@pytest.mark.parametrize("behind", [0, 1, 24])
+def test_k133_what_is_told_into_a_buffer_leaves_the_rest_of_it(world: World, command: int, behind: int) -> None:
+    sock = world.socket()
+    assert fcntl.fcntl(sock, command, b"\7" * (8 + behind)) == bytes(8) + b"\7" * behind
+
+
 def test_k133_an_owner_is_of_a_kind(world: World) -> None:
     put, get = 15, 16  # F_SETOWN_EX, F_GETOWN_EX
     sock = world.socket()
