@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EINTR
 from fcntl import F_DUPFD_CLOEXEC, F_GETFL, fcntl
@@ -281,9 +281,7 @@ class Pipes:
             return writev(pipe.fd, buffers)  # it says itself what is wrong with them
         return self.write(scheduler, pipe, lambda fd, left: writev(fd, [left]), data)
 
-    def _write_numbers(
-        self, scheduler: Scheduler, pipe: Pipe, writev: Callable[..., int], buffers: Sequence[Any]
-    ) -> int:
+    def _write_numbers(self, scheduler: Scheduler, pipe: Pipe, writev: Callable[..., int], buffers: Any) -> int:
         sent = 0
         try:
             with _unblocked(pipe):
@@ -377,10 +375,15 @@ class Pipes:
                     each.seen &= each.mask()
 
     def resized(self, fd: Any, resize: Callable[[], Any]) -> Any:
-        """F_SETPIPE_SZ: there may be room for who writes (pipe_resize_ring)."""
+        """F_SETPIPE_SZ: there may be room for who writes (pipe_resize_ring), and who does is woken to look."""
         pipe = self.find(fd)
-        with self.moving(*(() if pipe is None else self.ends(pipe, writing=True))):
-            return resize()
+        ends = () if pipe is None else tuple(self.ends(pipe, writing=True))
+        with self.moving(*ends):
+            size = resize()
+        for each in ends:
+            if not each.mask():
+                each.wake(ANY_NEWS)
+        return size
 
     @contextmanager
     def _held(self, pipe: Pipe) -> Iterator[None]:

@@ -524,3 +524,20 @@ def test_a_pipe_that_is_made_larger_tells_who_writes(world: World) -> None:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def test_who_writes_is_woken_by_another_size_even_without_room(world: World) -> None:
+    """It is looked at before what was found ready since, once it is ready itself."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    os.write(writer, bytes(4096))
+    other = world.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with select.epoll() as epoll:
+        epoll.register(writer, OUT | ET)
+        epoll.register(other, OUT)
+        assert fcntl.fcntl(writer, F_SETPIPE_SZ, 4096) == 4096
+        assert epoll.poll(0, 1) == [(other.fileno(), OUT)]  # and it goes behind the writer, which has no room yet
+        os.close(reader)
+        assert epoll.poll(0) == [(writer, select.EPOLLERR), (other.fileno(), OUT)]
+    os.close(writer)
