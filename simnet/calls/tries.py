@@ -141,7 +141,8 @@ class Tries:
     def _promises(self) -> bool:
         """Is the file ready, or has it, for the kernel's own wait, as much as is wanted?
 
-        The kernel looks before it waits, and so passes an urgent byte that was read out of band.
+        The kernel looks before it waits, and so passes an urgent byte that was read out of band; and does not wait where another
+        descriptor has been set so.
         """
         file = self.file
         if file.mask() & self.events:
@@ -149,7 +150,7 @@ class Tries:
         return (
             self.timeout is None
             and self.op == "recv"
-            and (_fills(file, self.size) or bool(getattr(file, "urg_data", 0)))
+            and (_fills(file, self.size if file.blocks() else 1) or bool(getattr(file, "urg_data", 0)))
         )
 
     def _never_waits(self) -> bool:

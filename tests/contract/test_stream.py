@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import struct
@@ -494,6 +495,32 @@ def test_k061_rcvlowat_says_when_a_socket_is_readable(world: World) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("by", ["its number", "another object"])
+@pytest.mark.parametrize("flags", [0, socket.MSG_PEEK, socket.MSG_WAITALL, socket.MSG_TRUNC])
+def test_k061_a_read_that_does_not_wait_takes_less_whatever_its_object_says(world: World, by: str, flags: int) -> None:
+    """An object that is made of a number does not know that the descriptor does not wait."""
+    client, server = world.pair()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 10)
+    if by == "its number":
+        client = world.keep(socket.socket(fileno=client.detach()))
+    else:
+        client.setblocking(True)
+        os.set_blocking(client.fileno(), False)
+    assert client.gettimeout() is None
+    world.gives("EAGAIN", client.recv, 9, flags)
+    for read in (
+        lambda: len(client.recv(9, flags)),
+        lambda: client.recv_into(bytearray(9), 9, flags),
+        lambda: len(client.recvfrom(9, flags)[0]),
+        lambda: len(client.recvmsg(9, 0, flags)[0]),
+    ):
+        server.send(b"ab")
+        world.pause()
+        assert world.mask(client) == "OUT"
+        assert read() == 2
+        client.recv(2 if flags & socket.MSG_PEEK else 0)
+
+
 def test_k061_a_read_that_blocks_waits_for_as_much(world: World) -> None:
     client, server = world.pair()
     server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 5)
