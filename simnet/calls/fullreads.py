@@ -56,6 +56,11 @@ class FullReads(QuickCalls):
         """Does a call wait in the kernel, whatever time-out this object has? Another descriptor may have been set so."""
         return bool(self._file().blocks())
 
+    def _is_waited_for(self) -> bool:
+        """Is it the kernel that waits in a call, or would: is there no time-out, or one of 0 of which the descriptor knows nothing?"""
+        timeout = self._timeout
+        return timeout is None or (timeout == 0.0 and self._is_blocking())
+
     def _may_go_on(self, flags: int) -> bool:
         """Is this a blocking Unix stream? A read of it waits for as much as SO_RCVLOWAT or MSG_WAITALL say."""
         if self._net_family != AF_UNIX or self._kind != SOCK_STREAM:

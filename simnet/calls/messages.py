@@ -128,7 +128,7 @@ class MessageCalls(FullSends):
         ancillary = to_kernel(self._process.descriptors, ancdata)
         if not ancillary and address is None and self._kind == SOCK_STREAM:
             return self._send_once(payload, flags)
-        named_or_waits = resolved is not None or self._timeout is None
+        named_or_waits = resolved is not None or self._is_waited_for()
         if named_or_waits and self._net_family == AF_UNIX and getattr(self._file(), "type", 0) == SOCK_DGRAM:
             return self._send_to_name((payload,), payload, ancillary, flags, resolved)
         sent: int = self._call(
@@ -149,7 +149,7 @@ class MessageCalls(FullSends):
         That place is one more thing to wait for, which poll does not tell of: who names its peer at each send is no
         follower of anybody.
         """
-        timeout = self._timeout
+        timeout = None if self._is_waited_for() else self._timeout
         scheduler = self._process.scheduler
         fd = self._fd
         known = self._file()
@@ -160,7 +160,7 @@ class MessageCalls(FullSends):
             if file.family != AF_UNIX and name is not None:  # its object says what it is not
                 inet.check_size(file.family, name if file.family == AF_INET else b"")  # IPv6 looks at no size
             waits = not flags & MSG_DONTWAIT and file.blocks() if timeout is None else timeout > 0
-            deadline = self._deadline()
+            deadline = None if timeout is None else self._deadline()
             if deadline is None and file.options:
                 deadline = self._kernel_deadline(file, "send")
             while True:

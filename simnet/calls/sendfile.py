@@ -63,10 +63,16 @@ def send_file(sock: Any, file: Any, offset: int, count: int | None) -> int:
             if not block:
                 sock._file()  # it is asked once more for what there is not, and may have been closed meanwhile
                 break
-            sent = sock._send_once(block, lent)  # not by `send`, which a user's class may have for its own
+            try:
+                sent = sock._send_once(block, lent)  # not by `send`, which a user's class may have for its own
+            except BlockingIOError:
+                if timed:
+                    raise
+                _wait_for_room(sock)  # of a descriptor that does not wait: a selector does
+                continue
             offset += sent
             total += sent
-        if timed:
+        if timed:  # the standard library waits before it looks whether anything is left to be sent
             _wait_for_room(sock)
         return total
     except OSError as error:
@@ -79,7 +85,11 @@ def send_file(sock: Any, file: Any, offset: int, count: int | None) -> int:
 
 
 def _wait_for_room(sock: Any) -> None:
-    """With a time-out, the standard library waits before it looks whether anything is left to be sent."""
+    """Wait as the standard library's selector does, for as long as the time-out says.
+
+    Raises:
+        TimeoutError: there was none in time.
+    """
     file = sock._file()
     if not (file.mask() & SENDABLE or sock._wait(file, SENDABLE, sock._deadline(), "send", True)):
         raise TimeoutError("timed out")
