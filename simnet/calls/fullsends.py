@@ -37,7 +37,7 @@ class FullSends(FullReads):
                 return taken
         before: int | None = (on or self._file()).error
         unix = self._net_family == AF_UNIX
-        waits = more or self._is_waited_for()
+        waits = more or (unix and self._is_waited_for())
 
         def attempt(file: Any, n: int) -> int:
             nonlocal before
@@ -77,7 +77,7 @@ class FullSends(FullReads):
             return self._send_waiting(payload, sent, flags)
         if sent:
             return sent
-        if self._is_waited_for() and self._net_family == AF_UNIX and getattr(self._file(), "type", 0) == SOCK_DGRAM:
+        if self._net_family == AF_UNIX and self._is_waited_for() and getattr(self._file(), "type", 0) == SOCK_DGRAM:
             return self._send_to_name((payload,), payload, (), flags, None)
         return self._send_some(payload, flags)
 
@@ -127,7 +127,7 @@ class FullSends(FullReads):
             self._send_rest(payload, sent, flags, deadline)
 
     def _send_rest(self, payload: bytes, sent: int, flags: int, deadline: int | None) -> None:
-        if deadline is None or (self._kind == SOCK_DGRAM and self._is_waited_for()):
+        if deadline is None or (self._net_family == AF_UNIX and self._kind == SOCK_DGRAM and self._is_waited_for()):
             # As CPython calls send again after one that SO_SNDTIMEO cut short.
             sent = self._send_once(payload, flags, sent)
             while sent < len(payload):

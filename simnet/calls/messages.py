@@ -128,8 +128,8 @@ class MessageCalls(FullSends):
         ancillary = to_kernel(self._process.descriptors, ancdata)
         if not ancillary and address is None and self._kind == SOCK_STREAM:
             return self._send_once(payload, flags)
-        named_or_waits = resolved is not None or self._is_waited_for()
-        if named_or_waits and self._net_family == AF_UNIX and getattr(self._file(), "type", 0) == SOCK_DGRAM:
+        unix = self._net_family == AF_UNIX and (resolved is not None or self._is_waited_for())
+        if unix and getattr(self._file(), "type", 0) == SOCK_DGRAM:
             return self._send_to_name((payload,), payload, ancillary, flags, resolved)
         sent: int = self._call(
             "send",
