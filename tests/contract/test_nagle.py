@@ -18,10 +18,12 @@ PROMPT = 0.003  # seconds; a kernel that was kept from it for a tick, or ten, ma
 TRIES = 50  # a machine with more to do is that prompt now and then
 
 
-def in_no_time(world: World, scene: Callable[[Any, Any], None]) -> tuple[Any, Any]:
+def in_no_time(
+    world: World, scene: Callable[[Any, Any], None], options: dict[Any, int] | None = None
+) -> tuple[Any, Any]:
     """Both ends of a connection on which *scene* was played faster than acknowledgements wait."""
     for _ in range(TRIES):
-        ends = world.pair()
+        ends = world.pair(options=options)
         began = time.monotonic()
         scene(*ends)
         world.pause()
@@ -267,6 +269,20 @@ def test_k060_what_is_uncorked_waits_by_nagles_rule(world: World, nodelay: int) 
 
     client, _ = in_no_time(world, scene)
     assert arrived(world, client, 6 + nodelay) == 6 + nodelay
+
+
+@pytest.mark.parametrize("cork", ["before", "after"])
+@pytest.mark.parametrize(("size", "state"), [(535, FIN_WAIT1), (536, FIN_WAIT2), (5000, FIN_WAIT2)])
+def test_k060_a_fin_takes_along_what_a_cork_held_whenever_that_was_set(
+    world: World, cork: str, size: int, state: int
+) -> None:
+    def scene(client: Any, server: Any) -> None:
+        client.setsockopt(TCP, socket.TCP_CORK, 1)
+        client.send(bytes(size))
+        client.shutdown(socket.SHUT_WR)
+
+    client, _ = in_no_time(world, scene, {(TCP, socket.TCP_CORK): 1} if cork == "before" else None)
+    assert client.getsockopt(TCP, socket.TCP_INFO, 1)[0] == state
 
 
 @pytest.mark.parametrize("read", [False, True])

@@ -381,9 +381,11 @@ class Ledger:
 
 
 def begin(client: Sender, server: Any) -> None:
-    """A handshake within a host: count, if one of the two has set what shows in amounts."""
+    """A handshake within a host: count, if one of the two has set what shows in amounts, or for a while if it has a cork."""
     if any(end.options and not BY_HAND.isdisjoint(end.options) for end in (client, server)):
         _count(client, server, _terms(client), _terms(server))
+    elif client.cork is not None or server.cork is not None:
+        _count(client, server, Terms(), Terms(), for_long=False)
 
 
 def set_size(sender: Sender, name: int) -> None:
@@ -469,12 +471,12 @@ def _open(sender: Sender, account: Account, peer: Sender, other: Account, for_lo
     one.follow()
 
 
-def _count(client: Sender, server: Sender, terms: Terms, other_terms: Terms) -> None:
+def _count(client: Sender, server: Sender, terms: Terms, other_terms: Terms, *, for_long: bool = True) -> None:
     if client is server or _is_beside(client) or _is_beside(server):
         return
     assert client.local is not None
     account, other = open_accounts(terms, other_terms, client.stack.clock.now_ns, ":" in client.local[0])
-    _open(client, account, server, other)
+    _open(client, account, server, other, for_long)
 
 
 def _terms(end: Sender) -> Terms:
