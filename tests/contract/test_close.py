@@ -474,7 +474,7 @@ def test_k083_shut_wr_on_a_full_socket_sends_the_rest_then_the_end(world: World)
     assert _received(world, server) > 8192
 
 
-@pytest.mark.parametrize(("how", "left_out"), [("listener", 2), ("refused", 2), ("reset", 65_538)])
+@pytest.mark.parametrize(("how", "left_out"), [("listener", 2), ("refused", 2), ("reset", 65_538), ("not-answered", 2)])
 def test_k062_a_disconnect_leaves_numbers_out_which_count_as_not_sent(world: World, how: str, left_out: int) -> None:
     if how == "listener":
         sock = world.listener()
@@ -482,6 +482,13 @@ def test_k062_a_disconnect_leaves_numbers_out_which_count_as_not_sent(world: Wor
     elif how == "refused":
         sock = world.refused()
         assert sock.connect_ex((world.ip, 1)) == errno.ECONNREFUSED
+    elif how == "not-answered":
+        listener = world.listener(backlog=0)
+        world.client(listener)
+        sock = world.socket()
+        assert sock.connect_ex(listener.getsockname()) == errno.EINPROGRESS
+        sock.shutdown(socket.SHUT_RDWR)
+        assert world.error(sock) == "ECONNRESET"
     else:
         sock, server = world.pair()
         sock.send(b"x")

@@ -210,7 +210,7 @@ class ControlBlock(File):
             return self.ledger.writable
         outbox = self.outbox
         unsent = 0 if outbox is None else outbox.size
-        if self.guard is not None:
+        if self.guard is not None and self.state != CLOSED:
             return (unsent + self.guard.unacknowledged) * 3 <= self.lossy_room * 2
         if self.options is not None:
             lowest = self.options.get((IPPROTO_TCP, TCP_NOTSENT_LOWAT))
