@@ -97,6 +97,19 @@ def test_k091_a_recvmsg_of_nothing_says_that_there_is_one_also_at_the_end(world:
     world.gives("EINVAL", server.recv, 1, OOB)
 
 
+def test_k091_trunc_reads_an_urgent_byte_without_telling_it(world: World) -> None:
+    client, server = world.pair()
+    client.send(b"!", OOB)
+    world.ready(server, "PRI|OUT")
+    buffer = bytearray(b"..")
+    assert server.recv_into(buffer, 2, OOB | socket.MSG_TRUNC) == 1
+    assert buffer == b".."
+    client.send(b"!", OOB)
+    world.ready(server, "PRI|OUT")
+    assert server.recv(2, OOB | socket.MSG_TRUNC) != b"!"
+    world.gives("EINVAL", server.recv, 1, OOB)
+
+
 def test_k091_where_no_urgent_byte_can_be(world: World) -> None:
     world.gives("EINVAL", world.socket().recv, 1, OOB)
     world.gives("ENOTCONN", world.listener().recv, 1, OOB)

@@ -184,7 +184,7 @@ class Stream(Connection):
         if urgent & URGENT_HERE:
             if not flags & MSG_PEEK:
                 self.urg_data = URGENT_READ
-            return bytes((urgent & 0xFF,))[:n]
+            return bytes(min(n, 1)) if flags & MSG_TRUNC else bytes((urgent & 0xFF,))[:n]
         if self.state == CLOSED or self.shut & SHUT_RECEIVE:
             return b""
         raise socket_error(EAGAIN)
