@@ -515,6 +515,24 @@ def test_k131_one_send_may_be_several_datagrams(world: World, family: int) -> No
 
 
 @pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("how", ["too-many", "no-checksum", "to-a-group"])
+def test_k131_what_cannot_go_in_segments_gives_its_memory_back(world: World, family: int, how: str) -> None:
+    there = bound(world, family)
+    there.setsockopt(UDP, UDP_SEGMENT, 2)
+    if how == "no-checksum":
+        there.setsockopt(*((SOL, SO_NO_CHECK) if family == 4 else (UDP, UDP_NO_CHECK6_TX)), 1)
+    target = bound(world, family).getsockname()
+    if how == "to-a-group":
+        target = ("224.0.0.1" if family == 4 else "ff01::1", target[1])
+    with select.epoll() as poll:
+        poll.register(there, select.EPOLLOUT | select.EPOLLET)
+        assert poll.poll(0)
+        world.gives("EINVAL", there.sendto, bytes(10 if how == "no-checksum" else 257), target)
+        assert poll.poll(0) == [(there.fileno(), select.EPOLLOUT)]
+        assert not poll.poll(0)
+
+
+@pytest.mark.parametrize("family", [4, 6])
 def test_k131_and_one_to_who_puts_them_together(world: World, family: int) -> None:
     here, there = bound(world, family, [(UDP, UDP_GRO)]), bound(world, family)
     there.connect(here.getsockname())

@@ -75,6 +75,7 @@ from simnet.kernel.options.values import (
     TOS_PRIORITIES,
     Key,
 )
+from simnet.kernel.readiness import SPACE_NEWS
 from simnet.kernel.segment import PLAIN, Datagram, Endpoint, Marks
 
 if TYPE_CHECKING:
@@ -292,13 +293,16 @@ def in_segments(socket: DatagramSender, target: Endpoint, payload: bytes, marks:
             which each needs; EIO for UDP-Lite.
     """
     six = ":" in target[0]
+    error = 0
     if six and min(len(payload), marks.segment) > UNFRAGMENTED_V6:
-        raise socket_error(EMSGSIZE)
-    unchecked = (socket.options or {}).get(UNCHECKED_V6 if six else UNCHECKED)
-    if unchecked or len(payload) > marks.segment * SEGMENTS_MAX:
-        raise socket_error(EINVAL)
-    if socket.proto != IPPROTO_UDP:
-        raise socket_error(EIO)
+        error = EMSGSIZE
+    elif (socket.options or {}).get(UNCHECKED_V6 if six else UNCHECKED) or len(payload) > marks.segment * SEGMENTS_MAX:
+        error = EINVAL
+    elif socket.proto != IPPROTO_UDP:
+        error = EIO
+    if error:
+        socket.wake(SPACE_NEWS)  # udp_send_skb throws away a packet that was made already
+        raise socket_error(error)
     return marks._replace(pages=len(payload))
 
 
