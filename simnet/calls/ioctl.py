@@ -104,7 +104,12 @@ def _answer(process: Process, number: int, file: Any, request: int, argument: An
         return _stamp(file, STAMPS[request], argument)
     if request not in KNOWN:
         raise refused(process, f"ioctl(request {request:#x})")
-    return INT.pack(ask(request))
+    try:
+        return INT.pack(ask(request))
+    except OSError as error:
+        if error.errno == errno.ENOTTY and hasattr(argument, "__index__"):
+            raise socket_error(errno.EFAULT) from None  # what no socket of this kind knows is taken for a link's
+        raise
 
 
 def _of_links(process: Process, file: Any, request: int, argument: Any) -> bytes | None:

@@ -435,6 +435,10 @@ def test_k133_requests_of_sockets_that_mean_nothing_or_take_a_privilege(world: W
         world.gives("EFAULT", fcntl.ioctl, sock, request, 0)
     world.gives("EPERM", fcntl.ioctl, sock, 0x8948, b"nothing".ljust(40, b"\0"))  # SIOCGMIIREG, to read a register
     world.gives("EFAULT", fcntl.ioctl, sock, 0x8933, 0)  # SIOCGIFINDEX
+    for request in (0x8905, 0x894B) if kind == "datagram" else (0x894B,):  # SIOCATMARK, SIOCOUTQNSD
+        world.gives("EFAULT", fcntl.ioctl, sock, request, 0)
+        if kind != "stream":
+            world.gives("ENOTTY", fcntl.ioctl, sock, request, bytes(4))
 
 
 def test_k133_questions_about_a_number_by_fcntl(world: World) -> None:
