@@ -136,6 +136,8 @@ class Tries:
             return True
         if self.op == "accept":  # a socket that does not listen is to say what is wrong
             return bool(self.sock._kind != SOCK_DGRAM and self.file.state == LISTEN)
+        if self.so_far is not None and getattr(self.file, "low_water", 1) > 1 and self.file.unread:
+            return False  # the kernel takes what there is, and then waits for as much as SO_RCVLOWAT says beside that
         return bool(self.tag.end)
 
     def _promises(self) -> bool:

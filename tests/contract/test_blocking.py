@@ -735,6 +735,27 @@ def test_k061_less_than_rcvlowat_is_read_when_so_rcvtimeo_is_over(world: World) 
     world.gives("EAGAIN", sock.recv, 9)
 
 
+@pytest.mark.parametrize("more", [b"3456", b"34567"])
+def test_k061_a_read_takes_what_there_is_and_then_waits_for_all_of_rcvlowat(world: World, more: bytes) -> None:
+    sock, peer = world.pair()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 5)
+    peer.send(b"12")
+    world.ready(sock, "OUT")
+    world.pause()
+    sock.setblocking(True)
+
+    def act() -> None:
+        until_the_test_waits()
+        peer.send(more)
+        if len(more) < 5:  # with the two before it would be enough
+            until_the_test_waits()
+            peer.send(b"789")
+
+    join = world.beside(act)
+    assert sock.recv(9) == (b"1234567" if len(more) == 5 else b"123456789")
+    join()
+
+
 @pytest.mark.parametrize(
     ("kind", "mark", "acts", "answer"),
     [
