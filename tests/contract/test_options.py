@@ -630,6 +630,19 @@ def test_k131_the_segment_of_loopback_grows_when_a_fin_is_acknowledged(world: Wo
     assert client.getsockopt(TCP, socket.TCP_MAXSEG) == 32768
 
 
+@pytest.mark.parametrize("end", ["opener", "acceptor"])
+@pytest.mark.parametrize("size", [1, 2000, 40000])
+def test_k131_what_a_reset_answers_makes_no_segment_larger(world: World, end: str, size: int) -> None:
+    # The peer's FIN told a window, half of which a segment is; nobody has heard what came later.
+    client, server = world.pair()
+    one, other = (client, server) if end == "opener" else (server, client)
+    other.close()
+    world.ready(one, "IN|OUT|RDHUP")
+    one.send(bytes(size))
+    world.ready(one, "IN|OUT|RDHUP|ERR|HUP")
+    assert one.getsockopt(TCP, socket.TCP_MAXSEG) == 32768
+
+
 @pytest.mark.parametrize("size", [1200, 8192, 60000])
 def test_k131_two_segments_fill_a_small_window(world: World, size: int) -> None:
     listener = world.listener(options={(SOL, socket.SO_RCVBUF): size})

@@ -91,7 +91,8 @@ def when_all_is_heard(sender: ControlBlock, peer: Any) -> Account | None:
         return None
     if peer is None:
         inbox = sender.inbox
-        writes = Writes([sender.sent] if sender.sent else [], [], 0)
+        heard = sender.sent - sender.owed  # what a reset answers grows no window
+        writes = Writes([heard] if heard > 0 else [], [], 0)
         there = [] if inbox is None or not inbox.size else [len(each) for each in (inbox.head, *(inbox.rest or ()))]
         answers = Writes([size] if (size := sender.received - sum(there)) > 0 else [], there, 0)
     else:

@@ -97,8 +97,8 @@ def agreed_mss(socket: TcpSocket, asked: int | None) -> int:
             largest = FIRST_WINDOW if mss == FULL else FIRST_WINDOW_V6  # the window has grown with what was read
             return largest - len(socket.option(*IP_HEADER) or b"")
         found = in_hindsight(socket)
-        if found is not None:
-            return found.mss
+        if found is not None and not (socket.state == CLOSED and socket.done and socket.owed == socket.sent):
+            return found.mss  # whose last word was no FIN, or who was heard before
         if seen := socket.option(*o.SEEN_MSS):
             return int(seen)
     # A FIN that nobody has acknowledged yet has had no larger window told.
