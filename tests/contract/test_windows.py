@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import time
 
@@ -128,6 +129,19 @@ def test_k064_what_finds_no_memory_is_sent_again_after_a_fifth_of_a_second(world
     world.gives("EAGAIN", acceptor.recv, 1)
     time.sleep(0.15)
     world.gives(8192, lambda: len(acceptor.recv(65_536)))
+
+
+def test_k112_what_finds_no_memory_is_an_edge_to_who_has_not_read_yet(world: World) -> None:
+    opener, acceptor = world.pair()
+    opener.send(bytes(32_741))
+    acceptor.setsockopt(*RCVBUF, 4096)
+    with select.epoll() as poll:
+        poll.register(acceptor, select.EPOLLIN | select.EPOLLET)
+        assert poll.poll(0)
+        opener.send(bytes(10_000))
+        assert poll.poll(world.patience)
+        assert world.ioctl(acceptor, "FIONREAD") == 32_741
+        assert not poll.poll(0)
 
 
 @pytest.mark.parametrize("name", ["a-small-one-on-top", "after-an-answer", "a-third-of-a-window-more"])

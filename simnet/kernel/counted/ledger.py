@@ -31,6 +31,7 @@ from simnet.kernel.options.values import (
     TCP_QUICKACK,
     TICK_NS,
 )  # fmt: skip
+from simnet.kernel.readiness import DATA_NEWS
 from simnet.kernel.states import CLOSED, ESTABLISHED, RECEIVING, SHUT_BOTH, SHUT_RECEIVE
 from simnet.kernel.tcp.control import FIN_DUE, ISN, OOB_INLINE, WHOLE
 from simnet.kernel.tcp.cork import ASKED_LIMIT, WINDOW_LIMIT, go_on, show_on
@@ -261,8 +262,10 @@ class Ledger:
         if account.announces:
             account.announces = False
             sender.send_data(b"")
-        if sender.no_space:
-            sender.space_came()
+        sender.space_came()
+        if account.knocked:
+            account.knocked = False
+            sender.wake(DATA_NEWS)  # for what was thrown away (tcp_data_queue)
         if account.owes or account.unsent or lost or self.timer is not None or account.probe_ns > 0:
             self._wait()
         else:

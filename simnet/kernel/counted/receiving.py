@@ -111,7 +111,7 @@ class ReceivingAccount:
     __slots__ = (
         "advertised", "backlog", "backlog_memory", "buffer", "clamp", "copied", "deaf", "defers", "ended", "fast", "free_pages", "grows",
         "heard_ns", "in_call",
-        "largest", "last_size", "lost", "low_water", "marked", "memory", "no_memory", "now_ns", "owes", "owes_small", "owes_small_again", "peer", "pingpong",
+        "knocked", "largest", "last_size", "lost", "low_water", "marked", "memory", "no_memory", "now_ns", "owes", "owes_small", "owes_small_again", "peer", "pingpong",
         "queue", "quick", "ratio", "rcv_nxt", "rcv_wnd", "rcv_wup", "read_before", "read_ns", "reads", "scale",
         "threshold", "urgently", "window_end", "window_ns", "window_since_ns",
     )  # fmt: skip
@@ -136,6 +136,7 @@ class ReceivingAccount:
         self.defers = False  # an acknowledgement, to the end of the call
         self.deaf = False  # nobody will read here: what comes is answered with an RST, after the call
         self.lost = False  # a segment found no memory, and has not come again
+        self.knocked = False  # which its program has not been woken for yet
         self.no_memory = False  # it is to be told
         self.fast = False  # plain data is only put into the queue (header prediction)
         self.low_water = 1  # SO_RCVLOWAT
@@ -245,7 +246,7 @@ class ReceivingAccount:
         short = not plain and self.memory > self.buffer and not self._collapse()
         if parcel.size and (short or not self.offered):
             self.owes = self.urgently = self.lost = True
-            self.no_memory = short
+            self.no_memory = self.knocked = short
             return False
         if parcel.fin:
             self.ended = 1
