@@ -20,6 +20,7 @@ from simnet.kernel.messages import (
     MSG_CMSG_CLOEXEC,
     MSG_DONTWAIT,
     MSG_TRUNC,
+    MSG_WAITALL,
     SOCK_DGRAM,
     SOCK_STREAM,
     UIO_MAXIOV,
@@ -49,8 +50,9 @@ class MessageCalls(FullSends):
     def _message(self, bufsize: int, ancbufsize: int, flags: int) -> tuple[bytes, list[Any], int, Any]:
         """The answer of ``recvmsg``; with MSG_TRUNC as many bytes as there were, though a buffer takes *bufsize*."""
         _check_message(ancbufsize, flags)
-        if bufsize and self._waits_for_all(flags):
-            return self._recv_all(bufsize, flags), [], 0, None
+        least = self._waits_for(bufsize, flags) if bufsize else 0
+        if least and (flags & MSG_WAITALL or not ancbufsize):
+            return self._recv_all(bufsize, flags, least), [], 0, None
         table = self._process.descriptors
         if self._may_go_on(flags):
             told = self._read_on(bufsize, ancbufsize, flags, lambda answer: from_kernel(table, answer, flags))

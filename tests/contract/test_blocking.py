@@ -735,8 +735,11 @@ def test_k061_less_than_rcvlowat_is_read_when_so_rcvtimeo_is_over(world: World) 
     world.gives("EAGAIN", sock.recv, 9)
 
 
+@pytest.mark.parametrize("call", ["recv", "recvfrom", "recvmsg"])
 @pytest.mark.parametrize("more", [b"3456", b"34567"])
-def test_k061_a_read_takes_what_there_is_and_then_waits_for_all_of_rcvlowat(world: World, more: bytes) -> None:
+def test_k061_a_read_takes_what_there_is_and_then_waits_for_all_of_rcvlowat(
+    world: World, call: str, more: bytes
+) -> None:
     sock, peer = world.pair()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 5)
     peer.send(b"12")
@@ -752,7 +755,8 @@ def test_k061_a_read_takes_what_there_is_and_then_waits_for_all_of_rcvlowat(worl
             peer.send(b"789")
 
     join = world.beside(act)
-    assert sock.recv(9) == (b"1234567" if len(more) == 5 else b"123456789")
+    answer = getattr(sock, call)(9)
+    assert (answer if call == "recv" else answer[0]) == (b"1234567" if len(more) == 5 else b"123456789")
     join()
 
 
