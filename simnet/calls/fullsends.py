@@ -9,7 +9,7 @@ from typing import Any
 from simnet.calls.fullreads import FullReads
 from simnet.calls.tries import WRITABLE
 from simnet.kernel.errors import socket_error
-from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_FASTOPEN, MSG_OOB, SOCK_DGRAM, SOCK_STREAM
+from simnet.kernel.messages import AF_UNIX, MSG_DONTWAIT, MSG_FASTOPEN, SOCK_DGRAM, SOCK_STREAM
 
 __all__ = ["FullSends"]
 
@@ -72,8 +72,7 @@ class FullSends(FullReads):
         """``send``, of which *sent* bytes are gone already, and it is connected."""
         if sent:
             flags &= ~MSG_FASTOPEN
-        at_once = MSG_DONTWAIT | MSG_OOB if self._net_family == AF_UNIX else MSG_DONTWAIT
-        if self._kind == SOCK_STREAM and not flags & at_once and self._is_blocking():
+        if self._kind == SOCK_STREAM and not flags & MSG_DONTWAIT and self._is_blocking():
             return self._send_waiting(payload, sent, flags)
         if sent:
             return sent

@@ -467,6 +467,19 @@ def test_k055_a_read_of_more_than_a_window_opens_it_as_it_goes(world: World, siz
     assert read == [bytes(size)]
 
 
+def test_k063_a_blocking_send_of_a_unix_stream_waits_for_room_for_its_urgent_byte_too(world: World) -> None:
+    sock, peer = ends(world, "stream")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    for end in (sock, peer):
+        end.setblocking(True)
+    read: list[bytes] = []
+    join = world.beside(lambda: read.append(peer.recv(29_999, socket.MSG_WAITALL)))
+    assert sock.send(bytes(29_999) + b"!", socket.MSG_OOB) == 30_000
+    join()
+    assert read == [bytes(29_999)]
+    assert peer.recv(1, socket.MSG_OOB) == b"!"
+
+
 WAITALL, PEEK = socket.MSG_WAITALL, socket.MSG_PEEK
 
 
