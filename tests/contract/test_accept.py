@@ -305,6 +305,15 @@ def test_k048_or_has_the_default_timeout(world: World) -> None:
     assert server.gettimeout() == 7.5
 
 
+@pytest.mark.parametrize("option", ["TCP_DEFER_ACCEPT", "TCP_QUICKACK"])
+def test_k049_who_is_late_with_the_third_segment_is_counted_among_those_who_wait(world: World, option: str) -> None:
+    listener = world.listener(backlog=0, options={(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT): 5})
+    world.client(listener, {(socket.IPPROTO_TCP, getattr(socket, option)): int(option == "TCP_DEFER_ACCEPT")})
+    other = world.client(listener)  # too many wait: this one is accepted without data
+    assert world.accept(listener).getpeername() == other.getsockname()
+    world.gives("EAGAIN", listener.accept)
+
+
 @pytest.mark.parametrize("again", [True, False])
 def test_k049_who_waits_to_speak_outlasts_a_shutdown_of_the_listener(world: World, again: bool) -> None:
     listener = world.listener(options={(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT): 5})
