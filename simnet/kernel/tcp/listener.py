@@ -95,7 +95,7 @@ def arrive_syn(socket: TcpSocket, segment: Segment) -> None:
     stack.connections[(segment.target, segment.source)] = child
     if stack.demanding:
         child.prepare()
-    if (stack.out or socket.options is not None) and _asked(socket, listener) > listener.backlog:
+    if (stack.out or _defers(socket)) and _asked(socket, listener) > listener.backlog:
         if listener.half_open is None:
             listener.half_open = {}
         listener.half_open[child] = Waiting(cookie=True)
@@ -105,13 +105,17 @@ def arrive_syn(socket: TcpSocket, segment: Segment) -> None:
 def _asked(socket: TcpSocket, listener: Listener) -> int:
     """How many handshakes have begun before this one, which is the latest, and are not over: inet_csk_reqsk_queue_len."""
     stack = socket.stack
-    if socket.option(IPPROTO_TCP, TCP_DEFER_ACCEPT):  # some clients are late with their third segment, too
+    if _defers(socket):  # some clients are late with their third segment, too
         waiting = listener.half_open or {}
         begun = (each for each in stack.connections.values() if getattr(each, "parent", None) is socket)
         return _requests(listener) - 1 + sum(each.state == SYN_RECV and each not in waiting for each in begun)
     answers = (each for each in stack.out if isinstance(each, Segment) and each.flags == SYN | ACK)
     askers = (stack.connections.get((each.source, each.target)) for each in answers)
     return _requests(listener) + sum(getattr(each, "parent", None) is socket for each in askers)
+
+
+def _defers(socket: TcpSocket) -> bool:
+    return socket.options is not None and bool(socket.options.get((IPPROTO_TCP, TCP_DEFER_ACCEPT)))
 
 
 def _requests(listener: Listener) -> int:
