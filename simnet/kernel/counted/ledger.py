@@ -93,8 +93,7 @@ class Ledger:
         self.tries = 0
         self.timer: Any = None
         self.went = account.snd_nxt  # up to where the sender has sent
-        self.writes = 0
-        self.calm_writes = 0  # in a row that left nothing waiting
+        self.writes = self.calm_writes = 0  # the latter in a row that left nothing waiting
         self.for_long = True  # not only while something is held back
         self.waits_for_end = False  # what it sends is an answer to a FIN that is still on its way
         account.nodelay = bool(sender.option(IPPROTO_TCP, TCP_NODELAY))
