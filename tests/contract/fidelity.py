@@ -84,10 +84,11 @@ DIFFERENT = """
 | A socket that is open when its process ends causes no ResourceWarning; one that is garbage before that does | a real process would have ended; sockets left at quiet are reported by name, as `nothing-left` |
 | Ephemeral ports are the next free even one for connect, odd one for bind | Linux draws within the parity at random |
 | A SYN cookie holds for 90 s: whoever speaks later is reset | on Linux for one to two minutes, since it counts minutes |
+| A silent client with SO_KEEPALIVE whose deferring listener (TCP_DEFER_ACCEPT) was closed is reset when it speaks | on Linux by its next probe; within a host there are no probes, since somebody answers nearly all of them |
 | Of more than 16 clients of one host whose SYNs a full queue has dropped, those beyond come again 10 µs apart, not together with the first | on a machine many do not connect at one instant: who listens accepts some in between |
 | SO_REUSEPORT distributes connections to listeners by a fixed rule | Linux hashes addresses with a secret of its own |
 | `localhost` is ::1 and 127.0.0.1, and services have the names and protocols of Debian's list | `/etc/hosts` and `/etc/services` are not read: a run is the same on every machine |
-| What fits into a connection of which one end has sent its FIN, and whose buffers nobody has set, is not counted: 3,919,872 bytes, 128,000 of them with the receiver | Linux takes 3,910,656, and 113,152 get there; counting begins only where both ends may still write |
+| What fits into a connection of which one end has sent its FIN, and whose buffers nobody has set, is not counted: 3,919,872 bytes, 128,000 of them with the receiver | Linux takes 3,910,656, and 113,152 get there; counting begins only where both ends may still write. So of a large write to an end that has sent its FIN SIOCOUTQ tells nothing, and TCP_MAXSEG does not grow with it |
 | What `MSG_MORE` has collected for an IPv6 address goes there, whatever the socket is connected to meanwhile | after a connect to a mapped IPv4 address Linux sends it to an address that is half the one and half the other, where nobody is |
 | `socket.sendfile` with a time-out waits for room before each 64 KiB | Linux takes what there is any room for in one call |
 | `os.sendfile` and `socket.sendfile` send a file as it is then | Linux sends its pages: of a file that is overwritten before the peer has read, the peer reads what stands there by then. It loses a UDP datagram put together of several pages if one of them gives an odd number of bytes before the last |
