@@ -138,6 +138,7 @@ def place_at_loops() -> None:
     order.place()
     ends.place()
     finalizers.place()
+    sockets.heed_mocks()
     executors.place()
     timers.place()
     turns.place()

@@ -42,7 +42,8 @@ def stands_in(true: type, placed: Mapping[str, Any], before: Mapping[str, Any]) 
 def look() -> None:
     """A network is entered: who puts something there from now on wants to see it called."""
     global _at_first, _looked_at, _unchanged
-    ask_no_more()
+    if _asking:
+        ask_no_more()
     there = tuple(vars(_true).values())
     if there == _looked_at:
         return  # as it mostly is, in the hundreds of runs of a sweep

@@ -112,11 +112,15 @@ def called_by_class(ours: type) -> None:
     """From here on ``socket.socket.connect(sock, ...)`` is that of *ours* if *sock* is one of them."""
     if ours not in _worlds:
         _place(ours)
+    patched.look()
+
+
+def heed_mocks() -> None:
+    """What is put into the class from now on is looked for at once, if the modules that do so have been imported."""
     for module, name, method in PUTS:
         owner = getattr(sys.modules.get(module), name, None)
         if owner is not None and not hasattr(vars(owner)[method], "heeds"):
             setattr(owner, method, _heeding(vars(owner)[method]))
-    patched.look()
 
 
 def _heeding(put: Any) -> Any:
