@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+from _thread import LockType, RLock
 from ast import literal_eval
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
@@ -99,6 +100,8 @@ def maker_of(value: Any, made: Any = None) -> Callable[[], Any]:
         return partial(make, getattr(value, room)) if room else make
     if isinstance(value, queue.SimpleQueue):
         return _simple_queue
+    if isinstance(value, LockType | RLock):
+        return _reentrant if isinstance(value, RLock) else _lock
     if (asyncio := sys.modules.get("asyncio")) is not None:
         if _chosen(asyncio, value):
             return lambda: value
@@ -142,6 +145,16 @@ def _dice() -> Callable[[], Random]:
 def _simple_queue() -> Any:
     """Of the class that is there when it is made: a run has one of its own."""
     return queue.SimpleQueue()
+
+
+def _lock() -> Any:
+    """Likewise."""
+    return threading.Lock()
+
+
+def _reentrant() -> Any:
+    """Likewise."""
+    return threading.RLock()
 
 
 def kind_in_asyncio(value: Any) -> str:

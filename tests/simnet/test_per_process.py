@@ -39,6 +39,7 @@ queue: asyncio.Queue[int] = asyncio.Queue(maxsize=2)
 line: threads.Queue[int] = threads.Queue(maxsize=2)
 jobs: threads.SimpleQueue[int] = threads.SimpleQueue()
 places, ready, changed = threading.BoundedSemaphore(3), threading.Event(), threading.Condition()
+door, gate = threading.Lock(), threading.RLock()
 seats = asyncio.BoundedSemaphore(3)
 NAMED = [f"{__name__}:{name}" for name in ("counters", "going", "rooms", "queue", "seats")]
 
@@ -200,6 +201,19 @@ def test_what_threads_wait_for_begins_anew_and_as_wide_as_it_was(world: Any) -> 
             assert net.host("a").run(use) == (0, 2, True, 3, False)
     assert places._value == 3
     assert not ready.is_set()
+
+
+@WORLDS
+def test_a_lock_that_is_named_is_free_in_each_run(world: Any) -> None:
+    def take() -> object:
+        begun = door.locked(), gate.acquire(blocking=False)
+        door.acquire()  # and never let go
+        return begun
+
+    for _ in range(2):
+        with world(per_process=[f"{__name__}:door", f"{__name__}:gate"]) as net:
+            assert net.host("a").run(take) == (False, True)
+    assert not door.locked()
 
 
 def test_who_waits_for_one_of_them_waits_in_virtual_time() -> None:
