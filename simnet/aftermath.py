@@ -13,6 +13,7 @@ from simnet.faults.disruptive import Refuse
 from simnet.faults.plan import FaultPlan
 from simnet.files.madebefore import made_before
 from simnet.owned.eventloops import in_a_loop
+from simnet.owned.state import nowhere
 from simnet.verdicts import HandlerError, Hang, Verdict, let_out, told_at
 
 __all__ = ["Over", "explain", "let_go_of_frames", "raise_what_failed"]
@@ -49,6 +50,8 @@ class Over(Played, Protocol):
     @property
     def happened(self) -> FaultPlan: ...
     @property
+    def _per_process(self) -> tuple[str, ...]: ...
+    @property
     def linked(self) -> Iterable[tuple[str, str]]: ...
 
 
@@ -83,8 +86,8 @@ def raise_what_failed(network: Over) -> None:
     for verdict in network.verdicts:
         if verdict.level == "failure":
             raise AssertionError(f"{verdict} (plan: {network.happened or 'no faults'})")
-    for verdict in network.verdicts:
-        warnings.warn(str(verdict), RuntimeWarning, stacklevel=3)
+    for text in (*map(str, network.verdicts), *nowhere(network._per_process)):
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
 
 
 def explain(error: BaseException, network: Over) -> None:

@@ -43,6 +43,7 @@ from simnet.faults.hosts import BODY
 from simnet.faults.place import PORT_MAX
 from simnet.faults.rates import FaultRates
 from simnet.invariants import with_levels
+from simnet.owned.state import nowhere
 from simnet.run import CALLS_MAX_HURRIED, Run, run_of
 from simnet.trace import SEGMENT
 from simnet.verdicts import Verdict
@@ -399,6 +400,8 @@ class NetworkMachine(RuleBasedStateMachine):
         """What is to be raised for a network that has ended, with *error* if that left a rule."""
         run = run_of(net, None, error)
         judgement = self._judged(net, run, self._began)
+        for slip in nowhere(net._per_process):
+            warnings.warn(slip, RuntimeWarning, stacklevel=2)
         for warned in judgement.warnings:
             event(f"simnet: {warned.reason}, a warning")
         if judgement.failure is not None:

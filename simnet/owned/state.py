@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from simnet.owned.eventloops import KNOWN_LOOP, known_loop, let_go, loop_given_back, loop_set_aside
@@ -24,6 +25,7 @@ __all__ = [
     "absent",
     "as_made",
     "checked_names",
+    "nowhere",
     "place_of",
     "put_fresh",
     "same_place",
@@ -215,6 +217,14 @@ def absent(names: Sequence[str]) -> str:
         if place_of(name) is None:
             return f"per_process={name!r}: {module!r} has no {attribute!r}"
     return ""
+
+
+def nowhere(names: Sequence[str]) -> Iterator[str]:
+    """What to say of those of *names* that can be nowhere: a module that was not imported may be another test's."""
+    for name in names:
+        module = name.partition(":")[0]
+        if (text := absent((name,))) and (module in sys.modules or find_spec(module.partition(".")[0]) is None):
+            yield f"[no-such-global] {text}"
 
 
 def put_fresh(name: str, place: tuple[Any, str], fresh: Callable[[], Any]) -> Any:

@@ -80,6 +80,7 @@ class RealNetwork(Holding):
         "_links",
         "_stage",
         "_maps",
+        "_per_process",
         "_watcher",
         "_consoles",
         "_guard",
@@ -131,7 +132,8 @@ class RealNetwork(Holding):
         self._links: dict[tuple[str, str], Link] = {}
         self._stage = Stage(self._plan, self._seed, seconds)
         self._stage.lets_spin = checks.lets_spin(self.invariants)
-        self._maps = Maps(checked_names(per_process))
+        self._per_process = checked_names(per_process)
+        self._maps = Maps(self._per_process)
         self._watcher: Watcher | None = None
         self._consoles: list[RealProcess] = []
         self._guard: Guard | None = None

@@ -1,15 +1,19 @@
-"""A host's name that is mistyped where a network would just make such a host is warned of."""
+"""A host's name that is mistyped where a network would just make such a host is warned of, and so is that of a global."""
 
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
 
 import simnet
 from simnet.realnet import play_real
+from simnet.stateful import NetworkMachine
 
 
 def serve(port: int) -> None:
@@ -81,6 +85,40 @@ def test_a_sweep_tells_it_once() -> None:
 
     (warned,) = simnet.check(test, target="server", kinds="refuse").warnings
     assert (warned.name, warned.count) == ("no-such-host", 1)
+
+
+@pytest.mark.parametrize("kind", [simnet.Network, pytest.param(simnet.RealNetwork, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("slip", "why"),
+    [
+        (f"{__name__}:PLACE", f"'{__name__}' has no 'PLACE'"),
+        ("no_such_package.pool:FREE", "no module 'no_such_package.pool' was imported"),
+    ],
+)
+def test_a_global_that_is_nowhere_is_warned_of(kind: type[simnet.Network], slip: str, why: str) -> None:
+    told = pytest.warns(RuntimeWarning, match=rf"\[no-such-global\] per_process='{slip}': {why}")
+    with told, kind(per_process=[slip]) as net:
+        talk(net)
+    assert told[0].filename == __file__
+
+
+def test_a_global_of_a_module_that_this_test_does_not_need_is_meant() -> None:
+    assert "simnet.demo" not in sys.modules
+    with simnet.Network(per_process=["simnet.demo:SEEN"]) as net:
+        talk(net)
+
+
+def test_a_state_machines_global_that_is_nowhere_is_warned_of() -> None:
+    class Clients(NetworkMachine):
+        per_process = (f"{__name__}:PLACE",)
+        moves = ("connect",)
+        faults = None
+
+        def start(self) -> None:
+            self.net.host("server").spawn(serve, 7)
+
+    with pytest.warns(RuntimeWarning, match=r"\[no-such-global\] .* has no 'PLACE'"):
+        run_state_machine_as_test(Clients, settings=settings(max_examples=2, database=None))
 
 
 def _lends(port: int) -> None:
