@@ -56,15 +56,19 @@ def played(
 
 def in_a_hurry(result: SweepResult) -> bool:
     """Have so many runs hung at one line, or stormed, that the next one need not be played in full?"""
-    return any(each.reason in ENDLESS and each.count >= HANGS_IN_FULL for each in result.failures)
+    return any(each.count >= HANGS_IN_FULL and _is_endless(each.run) for each in result.failures)
+
+
+def _is_endless(run: Run) -> bool:
+    return any(verdict.name in ENDLESS for verdict in run.verdicts)
 
 
 def hangs_otherwise(run: Run, judgement: Judgement, result: SweepResult, plan: FaultPlan | None = None) -> bool:
     """Has *run* been stopped though it might have gone on: not where others hang, or storm, or is it, of *plan*, the one to be shown of them?"""
-    if all(verdict.name not in ENDLESS for verdict in run.verdicts):
+    if not _is_endless(run):
         return False
     known = result.known(judgement)
-    if known is None or known.reason not in ENDLESS:
+    if known is None or not _is_endless(known.run):
         return True
     return plan is not None and shows_it_better(run, judgement, plan, known)
 

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import pytest
 
 import simnet
+from dispatch import asyncore
 from simnet import watchdog
 from simnet.explore.baseline import NotRepeatable
 from simnet.explore.check import check
@@ -851,6 +852,36 @@ def test_who_computes_for_ever_is_told_with_the_line(monkeypatch: pytest.MonkeyP
     (*_, frame) = traceback.extract_tb(error.__traceback__)
     assert frame.name == ("test" if who == "test" else "serve"), "where it is, and not where its end was heard of"
     assert "has computed" in str(failure.run.outcome)
+
+
+def test_the_exception_of_a_handler_comes_before_the_loop_that_has_nothing_left_to_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Turned by hand, a loop whose last channel was closed returns at once, again and again."""
+    monkeypatch.setattr(watchdog, "HANG_SECONDS", 0.5)
+
+    class Server(asyncore.dispatcher):
+        def handle_accept(self) -> None:
+            conn, _ = self.accept()  # type: ignore[misc]
+            conn.close()
+
+    def serve(port: int) -> None:
+        server = Server()
+        server.create_socket()
+        server.bind(("", port))
+        server.listen(5)
+        while True:
+            asyncore.loop(timeout=1.0, count=1)
+
+    def test(net: simnet.Network) -> bytes:
+        net.host("server").spawn(serve, 7)
+        with socket.create_connection(("server", 7)) as sock:
+            return sock.recv(100)
+
+    result = run_sweep(test, SweepOptions.of(kinds="would-block", target="server"))
+    (failure,) = result.failures
+    assert (failure.finding.reason, failure.type_name) == ("handler-raised", "TypeError")
+    assert report(failure, result).consequence.startswith("server/serve has computed for 0.5 s of real time")
 
 
 def test_of_many_runs_that_compute_for_ever_the_first_alone_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from simnet.explore.judging.outcomes import difference_of_outcomes, same
 from simnet.explore.judging.stays import STATE_STAYS, what_stays
+from simnet.explore.judging.table import HANG
 from simnet.explore.options import SweepOptions
 from simnet.explore.quiet import quiet
 from simnet.explore.result import SweepResult, Warned
@@ -21,7 +22,6 @@ from simnet.run import play
 
 __all__ = ["look_for_echoes", "look_for_what_stays"]
 
-HANG = "Hang"  # of a verdict: it takes real seconds, and is the program's own
 ECHOES = "other failures may be echoes of it"
 OR_BY_ID = "or an order, such as that of a set of your own objects, went by id()"
 
@@ -51,7 +51,9 @@ def look_for_echoes(test: Callable[[Any], object], result: SweepResult) -> None:
     options = result.options
     for failure in result.failures:
         look_for_what_stays(test, failure.plan, options, result)
-        if failure.reason == HANG or any(warned.name == STATE_STAYS for warned in result.warnings):
+        if any(each.name == HANG for each in failure.run.verdicts):  # it takes real seconds, and is the program's own
+            continue
+        if any(warned.name == STATE_STAYS for warned in result.warnings):
             continue
         play_it = partial(judged, test, failure.plan, result.baseline, options)
         with quiet():

@@ -23,7 +23,7 @@ from simnet.explore.judging.excuses import excused
 from simnet.explore.judging.outcomes import difference_of_outcomes
 from simnet.explore.judging.own_end import ended_with_their_connection
 from simnet.explore.judging.served import served_to_the_end
-from simnet.explore.judging.table import BOUNDS, EXCUSED, FAILURE, INTERRUPTED, OFF, TABLE, WARNING
+from simnet.explore.judging.table import BOUNDS, EXCUSED, FAILURE, HANG, INTERRUPTED, OFF, TABLE, WARNING
 from simnet.explore.judging.unanswered import SILENT, unanswered
 from simnet.faults.hosts import BODY, Crash, Restart
 from simnet.invariants import (
@@ -127,7 +127,11 @@ class Case:
         if broken_off(self.run):
             yield from body
             body = []
-        yield from (each for each in verdicts if each.reason in BOUNDS)
+        bounds = [each for each in verdicts if each.reason in BOUNDS]
+        if all(each.reason == HANG for each in bounds):  # a loop whose last channel it has closed never waits again
+            yield from (each for each in raised if each.reason == "handler-raised")
+            raised = [each for each in raised if each.reason != "handler-raised"]
+        yield from bounds
         yield from raised
         yield from (each for each in verdicts if each.reason not in (*BOUNDS, NOTHING_LEFT))
         gone = list(self.gone())

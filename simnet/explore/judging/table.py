@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["BOUNDS", "EQUAL", "EXCUSED", "FAILURE", "INTERRUPTED", "NOTED", "OFF", "TABLE", "WARNING"]
+__all__ = ["BOUNDS", "EQUAL", "EXCUSED", "FAILURE", "HANG", "INTERRUPTED", "NOTED", "OFF", "TABLE", "WARNING"]
 
 EQUAL: Final = "equal"
 FAILURE: Final = "failure"
@@ -29,4 +29,5 @@ TABLE: Mapping[str, tuple[str, str]] = {
 }
 
 # Beyond the bounds of the simulation: whatever else the run shows comes after this.
-BOUNDS = ("NotModelled", "Escape", "Hang")
+HANG = "Hang"
+BOUNDS = ("NotModelled", "Escape", HANG)
