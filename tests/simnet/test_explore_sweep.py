@@ -881,7 +881,10 @@ def test_the_exception_of_a_handler_comes_before_the_loop_that_has_nothing_left_
     result = run_sweep(test, SweepOptions.of(kinds="would-block", target="server"))
     (failure,) = result.failures
     assert (failure.finding.reason, failure.type_name) == ("handler-raised", "TypeError")
-    assert report(failure, result).consequence.startswith("server/serve has computed for 0.5 s of real time")
+    told = report(failure, result).consequence
+    assert told.startswith(
+        "server/serve has computed for 0.5 s of real time without waiting for anything. It was at test_expl"
+    )
 
 
 def test_of_many_runs_that_compute_for_ever_the_first_alone_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

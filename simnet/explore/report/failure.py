@@ -394,7 +394,8 @@ def _without(after: list[str], told: str) -> str:
 
 
 def _told(finding: Finding) -> str:
-    return finding.message.strip().partition("\n")[0].removesuffix(".")
+    told = finding.message.strip().partition("\n")[0].removesuffix(".")
+    return told.removesuffix("here:") + f"at {finding.at}" if finding.at and told.endswith("It was here:") else told
 
 
 def _diagram(run: Run, baseline: Run, main: Finding | None) -> Callable[[int, bool], str]:
