@@ -19,7 +19,7 @@ from simnet.kernel.unix.sockets import UnixSocket
 from simnet.kernel.unix.tampering import TamperableUnix
 from simnet.owned.unasked import HANDLER_RAISED, REMEDY, failed_unasked
 from simnet.verdicts import BLOCKS_THE_LOOP, BOUNDED_BUFFERS, BROKEN_GIVEN_UP, Verdict
-from simnet.whereabouts import told_of
+from simnet.whereabouts import serving, told_of
 
 if TYPE_CHECKING:
     from simnet.process import Process
@@ -169,7 +169,11 @@ def at_quiet(processes: Iterable[Process]) -> list[Verdict]:
         else Verdict(
             NOTHING_LEFT,
             still_holds(
-                process.name, file.tag, _state(file), not lent.isdisjoint(_numbers(process, file)), _accepted(file)
+                process.name,
+                file.tag,
+                _state(file),
+                not lent.isdisjoint(_numbers(process, file)),
+                _whose(process, file),
             )
             + _locked_out(process, processes),
             process.host_name,
@@ -198,19 +202,22 @@ def _died_unheard(process: Process, task: str, error: BaseException) -> Verdict:
     return Verdict(HANDLER_RAISED, message, process.host_name, error, "warning")
 
 
-def still_holds(process: str, what: object, state: str, lent: bool, accepted: str = "") -> str:
-    """The text of *nothing-left*; *lent* if the socket itself has been closed, and a file of it has not; where it was *accepted*, if known."""
+def still_holds(process: str, what: object, state: str, lent: bool, whose: str = "") -> str:
+    """The text of *nothing-left*; *lent* if the socket itself has been closed, and a file of it has not; *whose* it is, if known."""
     remedy = "Close it when it has ended."
     if lent:
         remedy = "Its close() waits for a file that makefile() has made of it: close that, too, as `with sock.makefile(...) as f` does."
-    return f"{process} still holds {what} ({state}){accepted}, whose peer is gone: nothing will ever come of it but a lost descriptor. {remedy}"
+    return f"{process} still holds {what} ({state}){whose}, whose peer is gone: nothing will ever come of it but a lost descriptor. {remedy}"
 
 
-def _accepted(file: Any) -> str:
-    """At which line of the program's own, if it was there."""
+def _whose(process: Process, file: Any) -> str:
+    """At which line of the program's own it was accepted, if it was there, or where the task of asyncio stands that has it."""
     stood = getattr(file.tag, "accepted_by", None)
-    place = told_of(stood) if stood is not None else ""
-    return f", accepted at {place}" if place else ""
+    if place := told_of(stood) if stood is not None else "":
+        return f", accepted at {place}"
+    loop = process.state.get("loop")
+    place = serving(loop, _numbers(process, file)) if loop is not None else ""
+    return f", served by a task at {place}" if place else ""
 
 
 def _locked_out(process: Process, processes: Iterable[Process]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
@@ -26,6 +26,7 @@ __all__ = [
     "place_of",
     "placed",
     "runs_a_loop",
+    "serving",
     "stand",
     "stands_at",
     "task_places",
@@ -114,6 +115,25 @@ def task_places(frame: FrameType) -> list[str]:
         return _places(task.get_coro() for task in sys.modules["asyncio"].all_tasks(loop))
     runner = _trios_runner(frame)
     return [] if runner is None else _places(task.coro for task in runner.tasks)
+
+
+def serving(loop: Any, numbers: Collection[int]) -> str:
+    """Where the task of that asyncio *loop* stands that has the streams of one of these descriptors, if there is one such place."""
+    transports = [each for number, each in getattr(loop, "_transports", {}).items() if number in numbers]
+    tasks = sys.modules["asyncio"].all_tasks(loop) if transports else ()
+    places = _places(each for task in tasks if _has_streams_of(each := task.get_coro(), transports))
+    return places[0] if places and places[0] == places[-1] else ""
+
+
+def _has_streams_of(coroutine: Any, transports: Sequence[Any]) -> bool:
+    streams = sys.modules["asyncio.streams"]
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "ag_frame", None)
+        for value in frame.f_locals.values() if frame is not None else ():
+            if type(value) in (streams.StreamReader, streams.StreamWriter) and value._transport in transports:
+                return True
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "ag_await", None)
+    return False
 
 
 def cancelled_places(frame: FrameType) -> list[str]:

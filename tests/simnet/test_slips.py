@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from collections.abc import Callable
@@ -157,3 +158,31 @@ def test_an_invariant_that_is_set_to_a_warning_warns() -> None:
     with told, simnet.Network(target="server", invariants={"nothing-left": "warning: a pool"}) as net:
         net.host("server").spawn(holds_on, 7)
         socket.create_connection(("server", 7)).close()
+
+
+async def _hands_out(port: int) -> None:
+    jobs: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline() + await _next_of(jobs))
+
+    async with await asyncio.start_server(talk, port=port) as server:
+        await server.serve_forever()
+
+
+async def _next_of(jobs: asyncio.Queue[bytes]) -> bytes:
+    return await jobs.get()
+
+
+def _asks_and_leaves(net: Any) -> None:
+    net.host("server").spawn(asyncio.run, _hands_out(7))
+    with socket.create_connection(("server", 7)) as sock:
+        sock.sendall(b"next\n")
+
+
+def test_what_a_task_of_asyncio_holds_is_told_with_the_line_at_which_it_stands() -> None:
+    (left,) = simnet.play(_asks_and_leaves, target="server").verdicts
+    line = _next_of.__code__.co_firstlineno + 1
+    assert left.name == "nothing-left"
+    told = f"test->server:7#1 (CLOSE_WAIT), served by a task at test_slips.py:{line} in _next_of, whose peer is gone"
+    assert told in left.message
