@@ -13,6 +13,7 @@ from simnet.explore.half_read import if_halves_are_lost
 from simnet.explore.pairs import PAIRS
 from simnet.explore.shrink import judged
 from simnet.explore.strangers import unless_it_means_to
+from simnet.faults.hosts import Strangers
 from simnet.run import LONGER_NS
 from simnet.scheduling.alike import IN_FULL, Alike
 
@@ -103,7 +104,8 @@ def _said(kind: str, run: Run, judgement: Judgement) -> tuple[Any, ...]:
 def shows_it_better(run: Run, judgement: Judgement, plan: FaultPlan, failure: Failure) -> bool:
     """Does *run* show *failure* better than the one that is kept?
 
-    By a fault that was reached; by one that every program has to live with; by one that takes no time, or that real sockets can show.
+    By a fault that was reached; by one that every program has to live with; by one that takes no time, or that real sockets can show;
+    by one on the test's own connections, of which a reader sees all.
     """
     if run.unreached:
         return False
@@ -111,7 +113,11 @@ def shows_it_better(run: Run, judgement: Judgement, plan: FaultPlan, failure: Fa
         return True
     if failure.judgement.disruptive != judgement.disruptive:
         return failure.judgement.disruptive
-    return _lateness(plan) < _lateness(failure.plan)
+    return (_lateness(plan), _is_a_crowd(plan)) < (_lateness(failure.plan), _is_a_crowd(failure.plan))
+
+
+def _is_a_crowd(plan: FaultPlan) -> bool:
+    return any(isinstance(fault, Strangers) for fault in plan)
 
 
 def _lateness(plan: FaultPlan) -> int:

@@ -826,6 +826,26 @@ def test_a_stall_that_outlasts_a_deadline_is_no_better_witness_than_an_early_end
     assert [fault.kind for fault in failure.plan] == ["eof"]
 
 
+def test_a_crowd_of_strangers_is_no_better_witness_than_an_early_end() -> None:
+    def serve(port: int) -> None:
+        with socket.create_server(("", port)) as listener:
+            while True:
+                with listener.accept()[0] as connection, suppress(OSError):
+                    words = connection.makefile("rb").readline().split()
+                    connection.sendall(b"%d\n" % int(words[1]) if words else b"?")
+
+    def test(net: Any) -> bytes:
+        net.host("server").spawn(serve, 7)
+        with socket.create_connection(("server", 7)) as client:
+            client.sendall(b"add 7\n")
+            return client.makefile("rb").readline()
+
+    result = run_sweep(test, SweepOptions.of(target="server", kinds=["strangers", "eof"]))
+    failure = next(each for each in result.failures if each.type_name == "IndexError")
+    assert {*failure.kinds} == {"eof", "strangers"}
+    assert [fault.kind for fault in failure.plan] == ["eof"]
+
+
 @pytest.mark.parametrize("who", ["test", "server/serve"])
 def test_who_computes_for_ever_is_told_with_the_line(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
     monkeypatch.setattr(watchdog, "HANG_SECONDS", 0.5)
