@@ -596,6 +596,21 @@ def test_with(simnet_network):
     (suite.path / "test_that_knows.py").write_text("from simnet import sweep\n" + forgotten)
     knows = suite.runpytest_inprocess("-p", "no:cacheprovider", "test_that_knows.py")
     knows.stdout.fnmatch_lines([told])
+    inside = """
+import simnet
+
+def test_of_its_own():
+    with simnet.Network():
+        socket.gethostbyname("server")
+
+def test_that_checks():
+    simnet.check(lambda net: socket.gethostbyname("server"))
+"""
+    (suite.path / "test_within.py").write_text("import socket" + inside)
+    within = suite.runpytest_inprocess("-p", "no:cacheprovider", "test_within.py")
+    within.assert_outcomes(failed=2)
+    within.stdout.fnmatch_lines(["*'server' is no host of this network; there is test"] * 2)
+    within.stdout.no_fnmatch_line(told)
 
 
 @pytest.mark.slow

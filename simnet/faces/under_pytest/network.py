@@ -188,9 +188,12 @@ NONE_RUNS = (
 
 
 def tell_that_none_runs(item: pytest.Item, error: Exception) -> None:
-    """Note on *error*, a look-up by the real resolver, that a network may have been forgotten, if the test's file has one elsewhere."""
+    """Note on *error*, a look-up by the real resolver, that a network may have been forgotten, if the test's file has one elsewhere.
+
+    What a simulated one says of a name has a note already.
+    """
     test: Any = getattr(item, "obj", None)
-    if not inspect.isroutine(test) or hasattr(test, "simnet_options"):
+    if not inspect.isroutine(test) or hasattr(test, "simnet_options") or hasattr(error, "__notes__"):
         return
     module = sys.modules.get(test.__module__)
     known = module is not None and any(_is_of_simnet(each) for each in vars(module).values())
