@@ -6,10 +6,9 @@ and what a client should get. Each step and the end are judged by a sweep's verd
 
 from __future__ import annotations
 
-import difflib
 import sys
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, ClassVar, Final
 
@@ -19,9 +18,6 @@ from hypothesis.control import current_build_context
 from hypothesis.errors import InvalidDefinition
 from hypothesis.reporting import current_verbosity
 from hypothesis.stateful import (
-    INITIALIZE_RULE_MARKER,
-    INVARIANT_MARKER,
-    RULE_MARKER,
     Bundle,
     RuleBasedStateMachine,
     consumes,
@@ -32,15 +28,14 @@ from hypothesis.stateful import (
 )
 
 from simnet import strategies
-from simnet.both.asked import flag_of, seconds_of
 from simnet.both.clients import Client
 from simnet.explore.alone import Beginning, failure_alone, judged_alone
 from simnet.explore.judging.table import INTERRUPTED
 from simnet.explore.judging.verdict import Judgement
 from simnet.explore.leaving import ends_all, leaves_its_network, raise_alone
 from simnet.explore.quiet import quiet
+from simnet.explore.said import MOVES, begins_as_ours, check
 from simnet.faults.hosts import BODY
-from simnet.faults.place import PORT_MAX
 from simnet.faults.rates import FaultRates
 from simnet.invariants import with_levels
 from simnet.owned.state import nowhere
@@ -54,20 +49,10 @@ __all__ = ["MOVES", "Client", "NetworkMachine", "clients"]
 clients: Bundle[Client] = Bundle("clients")
 """The clients that are there: ``@rule(client=clients)`` for a rule of one's own."""
 
-MOVES: Final = ("connect", "send", "receive", "half_close", "close", "abort", "urgent", "wait", "partition", "heal")
-"""The rules that are there already."""
-
-MARKERS: Final = (INITIALIZE_RULE_MARKER, RULE_MARKER, INVARIANT_MARKER)  # what hypothesis knows its functions by
 WEIGHTS: Final = {"send": 5, "wait": 2, "half_close": 1, "close": 1, "abort": 1, "urgent": 1, "partition": 1}
 USERS_WEIGHT = 3  # of each other rule: clients come more often than they leave
 SHOWN = 80  # columns of the bytes that a client got
 ROUNDS_MAX = 100  # looks at a network that should be quiet: a server may never fall silent
-SAID: Final = (  # what a class may say
-    *("start", "answer", "end", "address", "moves", "faults", "payloads", "pause", "latency", "timeout", "target"),
-    *("levels", "may_raise", "strict", "per_process"),
-)
-NEAR = 0.8  # from 0 to 1: "anwser" and "answer" are 0.83
-OTHERWISE: Final = {"plan": "faults", "rates": "faults", "targets": "target", "invariants": "levels"}
 
 
 def _of_the_class(name: str) -> st.SearchStrategy[Any]:
@@ -135,7 +120,9 @@ class NetworkMachine(RuleBasedStateMachine):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._hung_at = set()
-        _check(cls)
+        check(cls, NetworkMachine)
+        if "__init__" in vars(cls):
+            cls.__init__ = begins_as_ours(cls.__init__)  # type: ignore[method-assign]
         if cls.teardown is not NetworkMachine.teardown:
             cls.teardown = leaves_its_network(cls.teardown, NetworkMachine.teardown)  # type: ignore[assignment, method-assign]
         # Taken away, and not just never valid: what stands first in hypothesis's list is what it shrinks towards.
@@ -250,6 +237,8 @@ class NetworkMachine(RuleBasedStateMachine):
     @rule(client=clients, data=_of_the_class("payloads"))
     def send(self, client: Client, data: bytes) -> None:
         """Send as much of *data* as there is room for."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"{type(self).__name__}.payloads gave {data!r}: bytes")
         client.send(data)
 
     @rule(client=clients)
@@ -421,72 +410,6 @@ def _heard() -> bool:
 def _shown(data: bytes) -> str:
     text = repr(data)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 20]}…' {len(data):,} B"
-
-
-def _is_looked_at(value: Any) -> bool:
-    """By hypothesis, whatever its name."""
-    return isinstance(value, Bundle) or any(hasattr(value, marker) for marker in MARKERS)
-
-
-def _check(cls: type[NetworkMachine]) -> None:
-    """Speak up about what no example could use.
-
-    Raises:
-        TypeError: of the wrong type, or under a name that is not looked at.
-        ValueError: cannot be.
-    """
-    __tracebackhide__ = True
-    said = {name: value for name, value in vars(cls).items() if not _is_looked_at(value)}
-    for name, right in OTHERWISE.items():
-        if name in said:
-            raise TypeError(f"{cls.__name__}.{name} is not looked at: call it {right}")
-    for name in ("start", "answer", "end"):
-        if name in vars(cls) and name not in said:
-            raise TypeError(
-                f"{cls.__name__}.{name} is called in each example by itself: it is no @rule, @initialize or @invariant"
-            )
-        if not (callable(method := getattr(cls, name)) or isinstance(method, property)):
-            raise TypeError(f"{cls.__name__}.{name}={method!r} is no function, and is called in each example")
-    users = cls.__mro__[: cls.__mro__.index(NetworkMachine)]
-    unsaid = [each for each in SAID if not any(each in vars(owner) for owner in users)]
-    for name, value in said.items():
-        alike = [each for each in unsaid if callable(getattr(cls, each)) is callable(value)]
-        for meant in difflib.get_close_matches(name, alike, 1, NEAR) if not hasattr(NetworkMachine, name) else ():
-            warnings.warn(
-                f"nothing looks at {cls.__name__}.{name}; did you mean {meant}?", RuntimeWarning, stacklevel=3
-            )
-    address: Any = cls.address
-    if not isinstance(address, tuple) or [type(each) for each in address] != [str, int]:
-        raise TypeError(f"{cls.__name__}.address={address!r}: a host and a port, such as ('server', 7)")
-    if not 0 < address[1] <= PORT_MAX:
-        raise ValueError(f"{cls.__name__}.address={address!r}: the port is outside 1..{PORT_MAX}")
-    if isinstance(cls.moves, str) or not isinstance(cls.moves, Collection):
-        raise TypeError(f"{cls.__name__}.moves={cls.moves!r}: several names, as in moves = ('connect', 'send')")
-    flag_of(f"{cls.__name__}.strict", cls.strict)
-    for move in cls.moves:
-        if move not in MOVES:
-            raise ValueError(f"{cls.__name__}.moves: there is no {move!r}; there are {', '.join(MOVES)}")
-    if not isinstance(cls.payloads, bytes | st.SearchStrategy):
-        raise TypeError(f"{cls.__name__}.payloads={cls.payloads!r}: a strategy of bytes, or bytes")
-    for name, seconds in (("pause", cls.pause), ("latency", cls.latency or 0), ("timeout", cls.timeout)):
-        seconds_of(f"{cls.__name__}.{name}", seconds)
-    rates = cls.faults if isinstance(cls.faults, FaultRates) else None
-    drawn = isinstance(cls.faults, st.SearchStrategy)
-    try:
-        Network(
-            None if drawn or rates is not None else cls.faults,
-            rates=rates,
-            target=cls.target,
-            invariants=cls.levels,
-            may_raise=cls.may_raise,
-            per_process=cls.per_process,
-        )
-    except (TypeError, ValueError) as error:
-        error.add_note(
-            f"it is what {cls.__name__} says; plan and rates are its faults (kinds go into strategies.fault_plans), "
-            "invariants its levels"
-        )
-        raise error.with_traceback(None) from None
 
 
 def _reset_by(net: Network, place: str) -> str:

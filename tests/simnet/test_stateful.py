@@ -580,6 +580,19 @@ def test_what_no_example_could_use_is_refused_where_the_class_is_made(wrong: dic
         type("Machine", (NetworkMachine,), wrong)
 
 
+async def _awaited(self: Any) -> None:
+    """Nobody does."""
+
+
+@pytest.mark.parametrize("wrong", [{"start": _awaited}, {"end": _awaited}, {"shop": rule()(_awaited)}])
+def test_what_nobody_awaits_is_refused(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(
+        TypeError, match=rf"Machine\.{name} is `async def`, and nobody awaits it: .*spawn\(asyncio\.run"
+    ):
+        type("Machine", (NetworkMachine,), wrong)
+
+
 @pytest.mark.parametrize(
     ("slip", "meant"), [({"payload": b"a"}, "payloads"), ({"anwser": lambda self, client: None}, "answer")]
 )
@@ -616,6 +629,31 @@ def test_an_answer_is_bytes() -> None:
     error = failure(Text)
     assert isinstance(error, TypeError)
     assert "Text.answer() gave 'x': bytes, or None where that is unknown" in str(error)
+
+
+def test_a_payload_is_bytes() -> None:
+    class Text(Machine):
+        payloads = st.text(min_size=1)
+
+    error = failure(Text)
+    assert isinstance(error, TypeError)
+    assert re.fullmatch(r"Text\.payloads gave '.+': bytes", str(error), re.DOTALL)
+
+
+def test_a_machine_that_does_not_begin_as_ours_is_told_so() -> None:
+    class Counting(Machine):
+        def __init__(self) -> None:
+            self.count = 0
+
+    class Fine(Machine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.count = 0
+
+    error = failure(Counting)
+    assert isinstance(error, TypeError)
+    assert "Counting.__init__ has not called super().__init__()" in str(error)
+    run(Fine)
 
 
 def test_a_machine_in_which_nothing_can_be_done_any_more_is_told_so() -> None:
