@@ -112,8 +112,10 @@ def _notes(error: BaseException, network: Over) -> Iterator[str]:
         why = made_before(error)
     else:
         why = why_by_itself(error, network, resets=False)  # who closed too early may have ended by what is noted below
-    if why and not any(why in each for each in getattr(error, "__notes__", ())):
-        yield why
+    notes = getattr(error, "__notes__", ())
+    if why and not any(why in each for each in notes):
+        said = next((each for each in notes if why.startswith(f"{each}; ")), "")
+        yield why.removeprefix(f"{said}; ")
     # Drawn by chance, at a place with a star, or not all of them.
     if network.happened and network.happened != network.plan:
         yield f"the faults that acted: {_in_a_line(network.happened)}"

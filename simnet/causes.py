@@ -45,6 +45,10 @@ def why_by_itself(error: BaseException, over: Played, *, resets: bool = True) ->
         )
         if not why and isinstance(told, gaierror):
             why = next(iter(getattr(told, "__notes__", ())), "").strip().partition("\n")[0]
+            late = (host for host in {event.host: "" for event in over.trace} if why.startswith(f"{host!r} is no host"))
+            why += "".join(
+                f"; {host} was made later: call net.host({host!r}) before who asks for it is spawned" for host in late
+            )
         if why:
             return why
     return ""

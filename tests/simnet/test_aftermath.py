@@ -216,6 +216,28 @@ def test_what_a_network_knows_of_an_error_stands_in_the_report_of_a_sweep() -> N
     assert "why       'sever' is no host of this network; there is test" in str(report)
 
 
+def test_a_host_that_is_made_after_somebody_has_asked_for_it_is_told_as_that() -> None:
+    def made_too_late(net: Any) -> None:
+        net.host("one").spawn(socket.create_connection, ("other", 7))
+        with net.host("other").listen(7):
+            net.sleep(1)
+
+    (report,) = run_sweep(made_too_late).reports()
+    assert report.why == (
+        "'other' is no host of this network; there is test, one; other was made later: call net.host('other') before who asks for it "
+        "is spawned"
+    )
+    assert report.noted == ()
+    with pytest.raises(socket.gaierror) as caught, simnet.Network() as net:
+        asking = net.host("one").spawn(socket.create_connection, ("other", 7))
+        net.host("other").spawn(net.sleep, 1)
+        asking.join(1)
+        assert asking.error is not None
+        raise asking.error
+    no_host, later, *_ = caught.value.__notes__
+    assert f"{no_host}; {later}" == report.why
+
+
 def test_the_traceback_has_no_frame_of_the_simulator() -> None:
     with pytest.raises(ConnectionRefusedError) as caught, simnet.Network() as net:
         net.host("server")

@@ -260,7 +260,7 @@ def _noted(main: Finding | None, why: str) -> tuple[str, ...]:
     """Without what stands in *why*, and what a report has noted there before, which begins with an empty line."""
     notes = getattr(main.error, "__notes__", ()) if main is not None else ()
     texts = [each for each in notes if isinstance(each, str) and not each.startswith("\n")]
-    return tuple(each for each in texts if not why or why not in each)
+    return tuple(each for each in texts if not why or not (why in each or why.startswith(f"{each}; ")))
 
 
 def _place(main: Finding | None) -> str:
