@@ -30,6 +30,7 @@ from simnet.calls.sendfile import sendfile
 from simnet.calls.signals import (
     SIGINT,
     announce_interrupt,
+    end_by,
     ends_who_has_none,
     has_handler,
     is_signal,
@@ -294,7 +295,7 @@ class SimulatedBackend:
     def hears(self, process: Process, number: Any) -> bool:
         """Has *process* something to do with that signal? If it were to end, so would the interpreter: that is refused."""
         if not has_handler(process, number) and ends_who_has_none(number):
-            self.escape(f"an end by signal {int(number)}, of which it has no handler,")
+            self.escape(*end_by(number))
         return has_handler(process, number)
 
     def broken_pipe(self) -> None:

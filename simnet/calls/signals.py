@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from operator import index
+from signal import Signals
 from typing import Any, Protocol
 
 from simnet.arguments.polls import c_int
@@ -19,8 +20,8 @@ from simnet.real import c_signal
 
 __all__ = [
     "KERNEL", "SIGINT", "SIGPIPE", "SIGURG",
-    "announce", "announce_interrupt", "arrived", "awaited", "blocked", "ends_who_has_none", "handler_of", "has_handler",
-    "hear", "is_signal", "keep_back", "shared", "signal_call",
+    "announce", "announce_interrupt", "arrived", "awaited", "blocked", "end_by", "ends_who_has_none", "handler_of", "has_handler",
+    "hear", "is_signal", "keep_back", "name_of", "shared", "signal_call",
 ]  # fmt: skip
 
 _getsignal = c_signal.getsignal
@@ -29,7 +30,21 @@ DEFAULT, IGNORE = 0, 1  # SIG_DFL, SIG_IGN
 HARMLESS = frozenset({0, 17, 18, 23, 28})  # nothing at all, SIGCHLD, SIGCONT, SIGURG, SIGWINCH
 USER, KERNEL = 0, 0x80  # si_code: who sent it
 NOTHING: set[int] = set()
+NO_HANDLER = "It would be the end of the test run, of which the process is a part: give it one, by signal.signal()."
 NOT_A_HANDLER = "signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable object"
+
+
+def name_of(number: int) -> str:
+    """As people call it."""
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {int(number)}"
+
+
+def end_by(number: int) -> tuple[str, str]:
+    """What to say of a signal *number* that nobody handles, and what is to be done about it."""
+    return f"an end by {name_of(number)}, of which it has no handler,", NO_HANDLER
 
 
 class Process(Protocol):

@@ -159,7 +159,7 @@ class RealBackend:
             return True
         if signals.ends_who_has_none(number):
             error = Escape(
-                f"{process.name} asked at {caller_outside(sys._getframe(1))} for an end by signal {int(number)}, of which "
+                f"{process.name} asked at {caller_outside(sys._getframe(1))} for an end by {signals.name_of(number)}, of which "
                 "it has no handler: it would be the end of the test run, of which it is a thread"
             )
             process.stage.record(Verdict("Escape", str(error), process.host_name, error))

@@ -366,14 +366,14 @@ def remedy(processes: int, waiting: tuple[str, Any] | None = None) -> str:
     return "Give the test's socket a time-out to go on, or look at whom it waits for."
 
 
-OTHERWISE = "Spawn a process on a host instead, or run this test on RealNetwork."
+OTHERWISE = (
+    "a simulated process has no subprocesses, no real sockets and no real threads. Spawn a process on a host instead, or run this "
+    "test on RealNetwork."
+)
 
 
 def reached_out(process: Process, what: str, frame: FrameType, remedy: str) -> Escape:
     """*process* has called *what*, which is no part of a simulation, at *frame*; what was itself spawned has no line."""
     where = f" at {caller_outside(frame)}{called_at(frame)}" if caller(frame) is not None else ""
     named = what if where else what.removesuffix(",")
-    return Escape(
-        f"{process.name} reached for {named}{where}: a simulated process has no subprocesses, no real sockets and "
-        f"no real threads. {remedy}"
-    )
+    return Escape(f"{process.name} reached for {named}{where}{':' if remedy is OTHERWISE else '.'} {remedy}")
