@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from errno import EHOSTUNREACH, ENETUNREACH
-from itertools import pairwise
+from itertools import islice, pairwise
 from socket import MSG_PEEK, gaierror
-from typing import Protocol
+from typing import Any, Protocol
 
 from simnet.files.madebefore import made_before
 from simnet.trace import CALL, PROCESS, SEGMENT, Event, Failed, Trace
@@ -14,6 +14,7 @@ from simnet.trace import CALL, PROCESS, SEGMENT, Event, Failed, Trace
 __all__ = ["Played", "why_by_itself", "why_reset", "with_causes"]
 
 OUT_OF_REACH = (EHOSTUNREACH, ENETUNREACH)
+WAITS_SHOWN = 3
 
 
 class Played(Protocol):
@@ -23,6 +24,8 @@ class Played(Protocol):
     def listening(self) -> tuple[str, ...]: ...
     @property
     def trace(self) -> Trace: ...
+    @property
+    def waiting(self) -> Iterable[Any]: ...
 
 
 def with_causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -136,7 +139,17 @@ def why_refused(error: BaseException, over: Played) -> str:
     elif said == "ENOENT" or (over.trace.recording and not any(str(each.result) == said for each in calls)):
         return ""  # no call of the run has said so: a mock, or the program itself
     listened = dict.fromkeys(over.listening)  # for IPv4 and for IPv6, as asyncio's servers do, is one port
-    return f"nobody listened there; the programs under test listened on {', '.join(listened) or 'no port'}"
+    waits = [] if listened else list(islice(_waits(over), WAITS_SHOWN))
+    found = ", ".join(listened) or "no port" + (f": {'; '.join(waits)}" if waits else "")
+    return f"nobody listened there; the programs under test listened on {found}"
+
+
+def _waits(over: Played) -> Iterator[str]:
+    """What those under test wait for, in words; a network keeps it together with the process."""
+    for each in over.waiting:
+        process, told = (each[0], each[1]) if isinstance(each, tuple) else (each, each.what)
+        if process.target:
+            yield told
 
 
 class _Asked:

@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import struct
+import threading
 import time
 import traceback
 import urllib.error
@@ -214,6 +215,26 @@ def test_what_a_network_knows_of_an_error_stands_in_the_report_of_a_sweep() -> N
     assert f"why       {MADE_ELSEWHERE[:60]}" in str(report)
     (report,) = run_sweep(mistyped).reports()
     assert "why       'sever' is no host of this network; there is test" in str(report)
+
+
+def test_what_those_wait_for_who_never_came_to_listen_is_told() -> None:
+    def never_comes_to_it() -> None:
+        threading.Event().wait()
+        socket.create_server(("", 7))
+
+    def refused(net: Any) -> None:
+        net.host("server").spawn(never_comes_to_it)
+        net.sleep(1)
+        socket.create_connection(("server", 7))
+
+    (report,) = run_sweep(refused).reports()
+    line = never_comes_to_it.__code__.co_firstlineno + 1
+    waits = f"server/never_comes_to_it waits for a notification at test_aftermath.py:{line} in never_comes_to_it, since 0.000000 s"
+    told = f"nobody listened there; the programs under test listened on no port: {waits}"
+    assert report.why == told
+    with pytest.raises(ConnectionRefusedError) as caught, simnet.Network() as net:
+        refused(net)
+    assert caught.value.__notes__ == [told]
 
 
 def test_a_host_that_is_made_after_somebody_has_asked_for_it_is_told_as_that() -> None:
