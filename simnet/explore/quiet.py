@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["quiet"]
+__all__ = ["quiet", "unstopped"]
 
 
 @contextlib.contextmanager
@@ -52,6 +52,17 @@ def quiet(*, stops: bool = True) -> Iterator[None]:
             logging.lastResort = last_resort
             added = [each for each in root.handlers if each not in before]
             root.handlers[:] = before + added
+
+
+@contextlib.contextmanager
+def unstopped() -> Iterator[None]:
+    """All is heard, and no ``breakpoint()`` stops: of a run that is made once more for what it prints."""
+    hook = sys.breakpointhook
+    sys.breakpointhook = _go_on
+    try:
+        yield
+    finally:
+        sys.breakpointhook = hook
 
 
 def _go_on(*_: Any, **__: Any) -> None:

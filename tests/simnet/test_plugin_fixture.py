@@ -340,3 +340,26 @@ def test_another(subtests):
     result = run(suite, source)
     result.assert_outcomes(passed=1, failed=2)  # the other, and its part
     result.stdout.fnmatch_lines(["SUBFAILED* test_it.py::test_another*"])
+
+
+@pytest.mark.slow
+def test_what_a_test_prints_and_logs_that_fails_by_itself_is_shown_once(suite: pytest.Pytester) -> None:
+    source = """
+import logging
+import simnet
+
+def serve():
+    print("begun")
+    logging.getLogger("mine").warning("nobody there")
+
+@simnet.sweep(target="server")
+def test_it(net):
+    net.host("server").spawn(serve)
+    raise ValueError("mine")
+"""
+    ran = run(suite, source)
+    ran.assert_outcomes(failed=1)
+    ran.stdout.fnmatch_lines(
+        ["E*ValueError: mine", "*Captured stdout call*", "begun", "*Captured log call*", "WARNING*nobody there"]
+    )
+    assert str(ran.stdout).count("begun") == 1

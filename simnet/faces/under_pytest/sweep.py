@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn, TextIO
@@ -13,7 +13,8 @@ from simnet import real
 from simnet.expect import Expect
 from simnet.explore import check
 from simnet.explore.baseline import NotRepeatable
-from simnet.explore.quiet import quiet
+from simnet.explore.judging.table import HANG
+from simnet.explore.quiet import quiet, unstopped
 from simnet.explore.raising import SweepFailure, declines
 from simnet.explore.replay import OnRecord
 from simnet.explore.report.failure import FailureReport
@@ -27,6 +28,7 @@ from simnet.faces.under_pytest.options import Asked, sweep_options
 from simnet.faces.under_pytest.report import Told, looks, settle_for, told_of
 from simnet.faults.plan import FaultPlan
 from simnet.project.nodeid import project_root
+from simnet.run import play
 from simnet.scheduling.stuck import entrance
 from simnet.wait import current_scheduler
 
@@ -81,6 +83,7 @@ def _sweep(item: pytest.Item, wrapper: Any, arguments: Sequence[Any], keywords: 
         progress.erase()
     if not _passed_over(result):
         settle_for(item, result)
+        _let_hear(body, result)
     result.asked_target = asked.target or ()
     result.save(project_root(item.path), test_id)
     reports = [_with_what_hears_nothing(item, report) for report in result.reports(test_id)]
@@ -95,6 +98,13 @@ def _passed_over(result: SweepResult) -> bool:
     """Whether nothing was swept since the test did not want to be run, as by ``assume`` with one of the examples of @given."""
     error = result.failures[0].error if result.fails_without_faults else None
     return error is not None and declines(error)
+
+
+def _let_hear(body: Callable[[Any], object], result: SweepResult) -> None:
+    """Of a test that fails by itself there is but one run, so what it prints and logs may be shown: it is made once more for that."""
+    if result.fails_without_faults and not any(each.name == HANG for each in result.baseline.verdicts):
+        with unstopped():
+            play(body, result.baseline.plan, **result.options.playing)
 
 
 def _refuse_within(item: pytest.Item, by: Any) -> NoReturn:
