@@ -204,7 +204,7 @@ def test_a_class_of_such_a_library_stays_a_class(curl: str) -> None:
     assert type(kind()) is true
     assert (Mine("there").url, isinstance(Mine("there"), kind), issubclass(Mine, true)) == ("there", True, True)
     with pytest.raises(
-        simnet.Escape, match="client/Mine reached for the network of libcurl, which is in C. Such a library"
+        simnet.Escape, match=r"client/Mine reached for the network of libcurl, which is in C\. Such a library"
     ):
         with simnet.Network() as net:
             net.host("client").run(Mine, "nowhere")

@@ -363,3 +363,25 @@ def test_it(net):
         ["E*ValueError: mine", "*Captured stdout call*", "begun", "*Captured log call*", "WARNING*nobody there"]
     )
     assert str(ran.stdout).count("begun") == 1
+
+
+def test_a_fixture_that_asks_for_a_network_of_its_own_is_named_with_what_to_make_of_it(suite: pytest.Pytester) -> None:
+    source = """
+import pytest
+import simnet
+
+@pytest.fixture
+def server(simnet_network):
+    return simnet_network.host("server")
+
+@simnet.sweep(target="server")
+def test_it(net, server):
+    pass
+"""
+    ran = run(suite, source)
+    ran.assert_outcomes(errors=1)
+    told = str(ran.stdout)
+    assert (
+        "test_it is swept, and asks for the fixture simnet_network besides by its fixture 'server': one network" in told
+    )
+    assert "make a @simnet.fixture of 'server', which is given that one." in told

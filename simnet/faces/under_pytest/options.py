@@ -199,6 +199,12 @@ def made(item: pytest.Item, kind: Callable[..., Any]) -> Any:
         _refuse(f"{item.nodeid}: its network cannot be made: {error}")
 
 
+def _asked_by(item: pytest.Item, fixture: str) -> Sequence[str]:
+    """Which fixtures the one of that name asks for."""
+    found = item._fixtureinfo.name2fixturedefs.get(fixture, ())  # type: ignore[attr-defined]
+    return found[-1].argnames if found else ()
+
+
 def refuse_what_cannot_be(item: pytest.Item, test: Callable[..., object]) -> None:
     """Fail a test that would hold two networks, or whose body nobody would run, with the reason."""
     swept = hasattr(test, "simnet_options")
@@ -209,9 +215,16 @@ def refuse_what_cannot_be(item: pytest.Item, test: Callable[..., object]) -> Non
         tried, decorator = ("fuzzed", "@simnet.fuzz")
         if test.simnet_first_seed is None:  # type: ignore[attr-defined]
             tried, decorator = ("swept", "@simnet.sweep")
+        through = [name for name in item.fixturenames if "simnet_network" in _asked_by(item, name)]  # type: ignore[attr-defined]
+        by, instead = "", "use that one, and leave the fixture out."
+        if through:
+            by, instead = (
+                f" by its fixture {through[0]!r}",
+                f"make a @simnet.fixture of {through[0]!r}, which is given that one.",
+            )
         _refuse(
-            f"{item.name} is {tried}, and asks for the fixture simnet_network besides: one network would run inside the other. "
-            f"{decorator} gives the test's first parameter a fresh network for each run; use that one, and leave the fixture out."
+            f"{item.name} is {tried}, and asks for the fixture simnet_network besides{by}: one network would run inside the other. "
+            f"{decorator} gives the test's first parameter a fresh network for each run; {instead}"
         )
     if holds and inspect.iscoroutinefunction(test):
         _refuse(
