@@ -376,9 +376,8 @@ class DatagramSender(File):
             marks, source = said(self, ancillary, six, now)
             if source is not None and address is not None and inet.endpoint(self.family, address)[0] == inet.ANY4:
                 target = (LOCALHOST if source == inet.ANY4 else source, target[1])  # who is there
-        if address is None and not any(
-            level != IPPROTO_UDP for level, _, _ in ancillary
-        ):  # what UDP itself is told is no way
+        # What UDP itself is told is no way.
+        if address is None and all(level == IPPROTO_UDP for level, _, _ in ancillary):
             way = self._way(target, flags)
             target = target if collects else way  # who begins to collect says anew where it sends
         else:
